@@ -1,0 +1,3 @@
+"""Fruit photos to image features to principal components, through Spark or Dask."""
+
+__version__ = "0.1.0"

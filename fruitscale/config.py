@@ -1,0 +1,346 @@
+"""The configuration: what can be said, its defaults, and where each value came from. The only YAML reader."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeAlias
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator
+
+from fruitscale.errors import UsageError
+
+EngineName: TypeAlias = Literal["local", "spark", "dask"]
+Architecture: TypeAlias = Literal[
+    "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_v2_b0", "resnet50", "efficientnet_lite0"
+]
+Runtime: TypeAlias = Literal["openvino", "tensorflow"]
+Precision: TypeAlias = Literal["f32", "bf16"]
+Count: TypeAlias = Annotated[int, Field(ge=1, strict=True)]
+
+EU_REGIONS = ("eu-central-1", "eu-west-1", "eu-west-3", "eu-north-1", "eu-south-1", "eu-south-2")
+PHOTO_GLOB = "**/*.{jpg,jpeg,png,webp,bmp,tif,tiff,gif}"
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Input(Section):
+    """Which photos."""
+
+    uri: str = ""
+    """The folder or s3:// prefix with the photos."""
+    list: str | None = None
+    """A CSV or Parquet file with a column `path` (relative to uri) and maybe `label`, instead of a listing."""
+    include: tuple[str, ...] = (PHOTO_GLOB,)
+    """Globs of the photos to take, upper or lower case alike."""
+    exclude: tuple[str, ...] = ()
+    """Globs of the photos to leave out."""
+    label: Literal["parent", "none"] = "parent"
+    """parent: a photo's label is the name of its folder; none: no labels."""
+    limit: Count | None = None
+    """Take only so many photos, the first in order of path."""
+
+
+class Output(Section):
+    """Where the run folder is."""
+
+    uri: str = ""
+    """The folder or s3:// prefix of the run."""
+    overwrite: StrictBool = False
+    """Replace another run that is there."""
+    paths: Literal["plain", "hashed"] = "plain"
+    """hashed: photos are named by a keyed hash (the key is in the environment: FRUITSCALE_PATH_KEY)."""
+
+
+class Shards(Section):
+    """How the photos are cut into tasks and parts."""
+
+    images: Literal["auto"] | Count = "auto"
+    """Photos a shard; auto: a thousandth of them, within 64 and 4096."""
+
+
+class Images(Section):
+    """How photos are decoded."""
+
+    on_error: Literal["reject", "fail"] = "reject"
+    """What a photo that can't be used does: it is listed in rejects.parquet, or it ends the run."""
+    max_reject_fraction: float = Field(0.05, ge=0, le=1)
+    """With more rejects than this the run fails, after it has listed them."""
+    max_pixels: Count = 100_000_000
+    """A photo with more pixels is a reject."""
+    exif_orientation: Literal["apply", "ignore"] = "apply"
+    """Turn photos the way their EXIF orientation says."""
+
+
+class Model(Section):
+    """Which network, which weights, and what runs it."""
+
+    architecture: Architecture = "mobilenet_v2"
+    """The network, without its classification layer."""
+    weights: str = Field("imagenet", min_length=1)
+    """imagenet (downloaded by Keras), packaged (with efficientnet_lite0), random, or the path of a weights file (.h5)."""
+    seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
+    """The seed of random weights."""
+    input_size: Annotated[int, Field(ge=32, le=2048, strict=True)] = 224
+    """Photos are resized to a square of this many pixels a side."""
+    runtime: Runtime = "openvino"
+    """openvino is the fast one; tensorflow the reference."""
+    precision: Precision = "f32"
+    """bf16 is faster on CPUs that have it (AMX); its drift against f32 is recorded."""
+    exported: str | None = None
+    """A model file made by `fruitscale model export`; then no TensorFlow is needed."""
+
+
+class Pca(Section):
+    """How many principal components, of what."""
+
+    components: int | float = 0.95
+    """A whole number is a count; a number between 0 and 1 the fraction of the variance to keep."""
+    standardize: StrictBool = False
+    """Scale each feature to unit variance first."""
+
+    @field_validator("components", mode="before")
+    @classmethod
+    def _count_or_fraction(cls, value: object) -> int | float:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+            return value
+        if isinstance(value, float) and 0 < value < 1:
+            return value
+        raise ValueError(f"{value!r} is neither a whole number from 1 nor a fraction between 0 and 1, both excluded")
+
+
+class Spark(Section):
+    """The Spark engine."""
+
+    master: str | None = None
+    """null: spark-submit's master where there is one, else local[slots]."""
+    conf: dict[str, str] = {}
+    """Spark's own settings, as spark.x.y: value."""
+
+    @field_validator("conf", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        return {str(k): str(v).lower() if isinstance(v, bool) else str(v) for k, v in value.items()}
+
+
+class Dask(Section):
+    """The Dask engine."""
+
+    scheduler: str | None = None
+    """The address of a running scheduler (tcp://host:8786), or null for a cluster on this machine."""
+
+
+class Storage(Section):
+    """The object store, and where it must be."""
+
+    region: str | None = None
+    """The AWS region of the buckets."""
+    endpoint: str | None = None
+    """The URL of another S3-compatible store than AWS's."""
+    path_style: Literal["auto"] | StrictBool = "auto"
+    """Address buckets as a path; auto: only with an endpoint."""
+    allowed_regions: tuple[str, ...] = EU_REGIONS
+    """Regions where photos and results may be; the default is the EU's own."""
+    residency: Literal["checked", "declared"] = "checked"
+    """checked: ask the store where each bucket is, and stop when it is elsewhere or gives no answer."""
+    place: str | None = None
+    """With residency: declared, where the store is, in words; the record repeats it."""
+    encryption: Literal["sse-s3", "sse-kms"] | None = None
+    """Server-side encryption asked for with every object; null leaves it to the bucket."""
+    kms_key: str | None = None
+    """With sse-kms: the key's ARN."""
+    concurrency: Count = 32
+    """Requests under way at once, a worker."""
+    timeout_seconds: float = Field(30, gt=0)
+    """A request that takes longer is tried again."""
+    retry_seconds: float = Field(600, ge=0)
+    """For how long a request is tried again before the run fails."""
+    staging_uri: str | None = None
+    """Where cluster runs put what the machines install."""
+
+
+class Gdpr(Section):
+    """The GDPR audit before a cluster run."""
+
+    enforce: StrictBool = True
+    """Refuse a cluster run whose audit fails."""
+
+
+class Bench(Section):
+    """The benchmark."""
+
+    price_per_core_hour: float | None = Field(None, ge=0)
+    """What a core costs an hour, for the cost of a run; null: no cost is shown."""
+
+
+class Config(Section):
+    """Everything that a run can be told."""
+
+    engine: EngineName = "spark"
+    """local, spark or dask."""
+    slots: Literal["auto"] | Count = "auto"
+    """Tasks at once on one machine; auto: one a core."""
+    input: Input = Input()
+    output: Output = Output()
+    shards: Shards = Shards()
+    images: Images = Images()
+    model: Model = Model()
+    pca: Pca = Pca()
+    spark: Spark = Spark()
+    dask: Dask = Dask()
+    storage: Storage = Storage()
+    gdpr: Gdpr = Gdpr()
+    cluster: dict[str, Any] | None = None
+    """Run on a cluster that is made for it; null: run here."""
+    bench: Bench = Bench()
+    report: StrictBool = True
+    """Make report.html after the run."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration, and for each of its dotted keys where the value came from."""
+
+    config: Config
+    sources: Mapping[str, str]
+
+
+def load(path: str | Path | None = None, sets: Sequence[str] = (), flags: Mapping[str, object] | None = None) -> Loaded:
+    """Merge the defaults, a file, `--set a.b=c` and flags, each stronger than the one before.
+
+    `flags` maps dotted keys to values; None means not given. Raises UsageError, with every problem in one message.
+    """
+    layers: list[tuple[str, str, object]] = []
+    if path is not None:
+        layers += [(key, str(path), value) for key, value in leaves(read_yaml(path))]
+    for assignment in sets:
+        key, value = parse_assignment(assignment)
+        layers.append((key, f"--set {key}", value))
+    for key, value in (flags or {}).items():
+        if value is not None:
+            layers.append((key, f"--{key.removesuffix('.uri').rsplit('.', 1)[-1]}", value))
+
+    tree: dict[str, Any] = {}
+    sources = dict.fromkeys((key for key, _ in leaves(Config().model_dump())), "default")
+    for key, source, value in layers:
+        _put(tree, key, value)
+        sources = {k: s for k, s in sources.items() if not k.startswith(f"{key}.")} | {key: source}
+    return Loaded(from_mapping(tree, where=str(path) if path else None), sources)
+
+
+def from_mapping(values: Mapping[str, Any], where: str | None = None) -> Config:
+    """Validate a nested mapping. Raises UsageError that names each wrong key and the nearest right one."""
+    try:
+        return Config.model_validate(dict(values))
+    except ValidationError as error:
+        lines = dict.fromkeys(_explain(problem) for problem in error.errors())
+        place = f" in {where}" if where else ""
+        raise UsageError(
+            f"The configuration{place} can't be used:\n" + "\n".join(f"  {line}" for line in lines),
+            "`fruitscale config show` prints every key with its default.",
+        ) from None
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping. Raises UsageError for anything else; tags are never executed."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The config file {path} can't be read: {_reason(error)}.", "Check --config.") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise UsageError(f"{path}{line}: {problem}.", "Compare it with configs/quickstart.yaml.") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise UsageError(f"{path} is not a mapping of keys to values.", "Compare it with configs/quickstart.yaml.")
+    return values
+
+
+def parse_assignment(text: str) -> tuple[str, object]:
+    """Split `a.b=c` into the dotted key and the value, read as YAML. Raises UsageError."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--set {text}: a dotted key, `=` and a value are expected.", "Like --set pca.components=50")
+    try:
+        return key.strip(), yaml.safe_load(value) if value.strip() else None
+    except yaml.YAMLError:
+        return key.strip(), value
+
+
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each dotted key with its value. A mapping that is itself a value (spark.conf, cluster) stays whole."""
+    for key, value in values.items():
+        dotted = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value and dotted not in ("spark.conf", "cluster"):
+            yield from leaves(value, f"{dotted}.")
+        else:
+            yield dotted, value
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of the configuration, for editors."""
+    return Config.model_json_schema()
+
+
+def _put(tree: dict[str, Any], dotted: str, value: object) -> None:
+    *parents, last = dotted.split(".")
+    for i, parent in enumerate(parents):
+        if ".".join(parents[: i + 1]) == "spark.conf":  # Spark's own keys have dots in them
+            tree.setdefault("conf", {})[".".join([*parents[i + 1 :], last])] = value
+            return
+        branch = tree.get(parent)
+        tree[parent] = tree = dict(branch) if isinstance(branch, dict) else {}
+    tree[last] = value
+
+
+def _explain(problem: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails
+    location = [str(part) for part in problem["loc"]]
+    if problem["type"] == "extra_forbidden":
+        known = _keys_at(location[:-1])
+        near = difflib.get_close_matches(location[-1], known, n=1)
+        meant = f"did you mean {'.'.join([*location[:-1], near[0]])}?" if near else f"there are: {', '.join(known)}"
+        return f"{'.'.join(location)}: no such key; {meant}"
+    key = ".".join(part for part in location if part.isidentifier() and part != "constrained-int")
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[:1].lower()}{message[1:]}; it is {problem['input']!r}"
+
+
+def _keys_at(location: Sequence[str]) -> list[str]:
+    section: type[BaseModel] = Config
+    for part in location:
+        field = section.model_fields.get(part)
+        inner = field.annotation if field else None
+        if isinstance(inner, UnionType) or not isinstance(inner, type) or not issubclass(inner, BaseModel):
+            return []
+        section = inner
+    return sorted(section.model_fields)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return "it is not UTF-8 text"
+
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "engine": typing.get_args(EngineName),
+    "architecture": typing.get_args(Architecture),
+    "runtime": typing.get_args(Runtime),
+    "precision": typing.get_args(Precision),
+}

@@ -1,0 +1,1 @@
+"""Engines run picklable functions over tasks, and know nothing about pictures."""

@@ -1,0 +1,1 @@
+"""Pure functions on arrays: pictures in, features and components out. No engine, no store."""

@@ -87,7 +87,7 @@ class Model(Section):
     architecture: Architecture = "mobilenet_v2"
     """The network, without its classification layer."""
     weights: str = Field("imagenet", min_length=1)
-    """imagenet (downloaded by Keras), packaged (with efficientnet_lite0), random, or the path of a weights file (.h5)."""
+    """imagenet (from Keras), packaged (with efficientnet_lite0), random, or the path of a weights file (.h5)."""
     seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
     """The seed of random weights."""
     input_size: Annotated[int, Field(ge=32, le=2048, strict=True)] = 224

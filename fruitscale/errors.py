@@ -6,6 +6,8 @@ FruitscaleError              exit 1   caught once, in the CLI; its message says 
 ├── InputError               exit 1   the photos, or the list of them, can't be used
 ├── OutputError              exit 1   the run folder can't be used: not writable, another run's, locked, damaged
 ├── StorageError             exit 1   the store said no, or nothing, for longer than it was asked to try
+│   ├── MissingObjectError   exit 1   there is no such file or object
+│   └── ChangedObjectError   exit 1   it is not the version that was listed
 ├── ModelError               exit 1   the weights can't be had, or don't fit
 ├── EngineError              exit 1   Spark or Dask could not be started, or gave up
 └── InterruptedRunError      exit 130 Ctrl-C
@@ -55,6 +57,14 @@ class OutputError(FruitscaleError):
 
 class StorageError(FruitscaleError):
     """The store said no, or nothing, for longer than it was asked to try."""
+
+
+class MissingObjectError(StorageError):
+    """There is no such file or object."""
+
+
+class ChangedObjectError(StorageError):
+    """A file or object is not the version that was listed."""
 
 
 class ModelError(FruitscaleError):

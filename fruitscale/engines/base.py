@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import sys
+import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from fruitscale.errors import FruitscaleError
+from fruitscale.errors import EngineError, FruitscaleError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -30,6 +35,8 @@ class EngineInfo:
     cores: int
     workers: int
     ui: str | None
+    retries: int = 0
+    """Tasks that were run again so far, because a worker died or failed."""
 
 
 class Engine(Protocol):
@@ -78,10 +85,53 @@ def attempt(function: Callable[[T, Shared | None], R], task: T, shared: Shared |
     Engines retry what they see fail. What fruitscale raises has been retried where that helps, so it must not look like
     a failed task to them.
     """
-    from threadpoolctl import threadpool_limits
-
+    limit_threads()
     try:
-        with threadpool_limits(1):
-            return Outcome(value=function(task, shared))
+        return Outcome(value=function(task, shared))
     except FruitscaleError as error:
         return Outcome(error=error)
+
+
+def limit_threads() -> None:
+    """Hold BLAS and OpenMP to one thread in this process, for good; a worker process does nothing but tasks."""
+    global _limited_at  # noqa: PLW0603  one process, one limit
+    if len(sys.modules) == _limited_at:
+        return
+    # Looking through the loaded libraries takes milliseconds, and only an import can bring new ones.
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)
+    _limited_at = len(sys.modules)
+
+
+_limited_at = 0
+
+
+def last_line(error: BaseException) -> str:
+    """Return the last line of the error's traceback, as in `ValueError: boom`."""
+    return "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+
+
+def task_failed(what: str, log_path: Path | None = None) -> EngineError:
+    """Return the error for a task that failed in a way nobody planned; `what` is its traceback's last line."""
+    hint = "Run it again: finished parts are kept."
+    if log_path is not None:
+        hint += f" The engine's log is {log_path}"
+    return EngineError(f"A task failed: {what}", hint)
+
+
+def probe(host: str, port: int, seconds: float, what: str) -> None:
+    """Connect to host:port, trying again for so many seconds. Raises EngineError that names it, and what it should be."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=max(0.5, min(3.0, deadline - time.monotonic()))).close()
+        except OSError as error:
+            if time.monotonic() + 0.5 > deadline:
+                raise EngineError(
+                    f"{what} does not answer at {host}:{port}: {error.strerror or error}.",
+                    "Check the address, that it is running, and that this machine may reach that port.",
+                ) from None
+            time.sleep(0.5)
+        else:
+            return

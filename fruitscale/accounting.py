@@ -1,0 +1,138 @@
+"""Adds up what the tasks report, and makes the run record of it."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+from fruitscale import __version__, record
+from fruitscale.config import Config
+from fruitscale.engines.base import EngineInfo
+from fruitscale.errors import OutputError
+from fruitscale.kernels.moments import Components
+from fruitscale.model.export import Exported
+from fruitscale.stages import Report, peak_rss_mb
+from fruitscale.storage.manifest import Manifest
+from fruitscale.storage.run_folder import Plan
+
+STEPS = ("load", "read", "decode", "infer", "write")
+STAGES = ("start", "list", "export", "featurize", "fit", "project")
+PACKAGES = (
+    "numpy", "pyarrow", "openvino", "opencv-python-headless", "simplejpeg", "pillow", "obstore", "boto3", "tensorflow",
+    "keras", "pyspark", "dask", "distributed",
+)  # fmt: skip
+
+
+@dataclass
+class Tally:
+    """The sum of the reports of stage 1."""
+
+    featurized: int = 0
+    rejected: int = 0
+    resumed: int = 0
+    model_loads: int = 0
+    worker_rss_mb: float = 0.0
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
+    with_rejects: list[int] = field(default_factory=list)
+    shards: int = 0
+
+    def add(self, report: Report) -> None:
+        """Count one shard."""
+        self.shards += 1
+        self.featurized += report.featurized
+        self.rejected += report.rejected
+        self.resumed += report.featurized if report.resumed else 0
+        self.model_loads += report.loaded
+        self.worker_rss_mb = max(self.worker_rss_mb, report.rss_mb)
+        for step, seconds in report.seconds.items():
+            self.seconds[step] += seconds
+        if report.rejected:
+            self.with_rejects.append(report.index)
+
+    def check(self, images: int) -> None:
+        """Raise OutputError unless every image of the manifest is accounted for, once."""
+        if self.featurized + self.rejected != images:
+            raise OutputError(
+                f"{self.featurized} images featurized and {self.rejected} rejected are not the {images} listed.",
+                "Run again with --overwrite; if it happens again, report it with _run/plan.json.",
+            )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that the record is made of."""
+
+    run_id: str
+    config: Config
+    plan: Plan
+    photos: Manifest
+    exported: Exported
+    engine: EngineInfo
+    tally: Tally
+    fitted: Components
+    seconds: dict[str, float]
+
+
+def make_record(outcome: Outcome) -> record.RunRecord:
+    """Return the run record."""
+    config, photos, tally, fitted = outcome.config, outcome.photos, outcome.tally, outcome.fitted
+    made = tally.featurized - tally.resumed
+    per_second = made / outcome.seconds["featurize"] if made else None
+    seconds = {stage: round(outcome.seconds.get(stage, 0.0), 3) for stage in (*STAGES, "total")}
+    engine = {k: v for k, v in asdict(outcome.engine).items() if k != "retries"}
+    exported = {k: getattr(outcome.exported, k) for k in record.Model.model_fields if k != "precision"}
+    return record.RunRecord(
+        id=outcome.run_id,
+        fruitscale=__version__,
+        fingerprints=record.Fingerprints(**outcome.plan.fingerprints),
+        engine=record.Engine(**engine),
+        input=record.Input(
+            uri=config.input.uri,
+            images=photos.images,
+            bytes=photos.bytes,
+            labels=photos.labels,
+            manifest_sha256=photos.sha256,
+        ),
+        output=record.Output(uri=config.output.uri),
+        model=record.Model(**exported, precision=config.model.precision),
+        images=record.Images(featurized=tally.featurized, rejected=tally.rejected, resumed=tally.resumed),
+        pca=record.Pca(
+            components=fitted.k,
+            requested=config.pca.components,
+            retained_variance=fitted.retained_variance,
+            standardize=config.pca.standardize,
+        ),
+        seconds=record.Seconds(**seconds),
+        worker_seconds=record.WorkerSeconds(**{step: round(s, 3) for step, s in tally.seconds.items()}),
+        images_per_second=per_second,
+        images_per_second_per_core=per_second and per_second / outcome.engine.cores,
+        model_loads=tally.model_loads,
+        retries=record.Retries(reads=0, writes=0, tasks=outcome.engine.retries),
+        peak_rss_mb=record.PeakRss(driver=round(peak_rss_mb(), 1), worker=round(tally.worker_rss_mb, 1)),
+        cost=None,
+        environment=environment(),
+        residency=None,
+    )
+
+
+def environment() -> record.Environment:
+    """Tell where this runs: Python, platform, CPU and the versions of what matters."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return record.Environment(
+        python=platform.python_version(), platform=platform.platform(), cpu=_cpu(), packages=packages
+    )
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,48 @@
+"""What Python users and the CLI call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fruitscale import config as configuration
+from fruitscale import pipeline
+from fruitscale.config import Config
+from fruitscale.errors import InputError, OutputError, UsageError
+from fruitscale.events import Observer
+from fruitscale.record import RunRecord
+from fruitscale.storage.run_folder import RECORD, RunFolder
+from fruitscale.storage.store import is_s3, local_path, open_store
+
+
+def run(config: str | Path | Mapping[str, Any] | Config, observer: Observer = lambda event: None) -> RunRecord:
+    """Make, resume or verify the run that a config describes, and return its record.
+
+    `config` is the path of a YAML file, a mapping, or a Config; `observer` is told where the run is. Raises a
+    FruitscaleError whatever goes wrong; what was finished by then is kept, and the same call resumes.
+    """
+    if not isinstance(config, Config):
+        config = (
+            configuration.from_mapping(config) if isinstance(config, Mapping) else configuration.load(config).config
+        )
+    if config.cluster is not None:
+        raise UsageError(
+            "This config runs on a cluster (cluster: is set), which fruitscale.run doesn't start.",
+            "Set cluster: null to run here.",
+        )
+    return pipeline.run(config, observer)
+
+
+def record(uri: str) -> RunRecord:
+    """Return the record of a complete run. Raises InputError when there is none, OutputError when it is damaged."""
+    if not is_s3(uri) and not local_path(uri).is_dir():
+        raise InputError(f"{uri} is not a run folder: there is no such folder.", "Give the --output of a run.")
+    folder = RunFolder(open_store(uri, configuration.Storage()))
+    found = folder.read_record()
+    if found is None:
+        unfinished = folder.read_plan() is not None
+        problem = f"holds a run that is not complete: there is no {RECORD}" if unfinished else f"has no {RECORD}"
+        hint = "Run the same command again: it resumes." if unfinished else "Give the --output of a run."
+        raise OutputError(f"{uri} {problem}.", hint)
+    return found

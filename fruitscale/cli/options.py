@@ -1,0 +1,35 @@
+"""Options that several verbs have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from fruitscale.config import Loaded
+
+ConfigFile = Annotated[
+    Optional[Path],  # noqa: UP045  Typer reads it
+    typer.Option("--config", "-c", metavar="FILE", help="A YAML file of settings; see configs/."),
+]
+Sets = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--set", "-s", metavar="KEY=VALUE", help="Set any key of the config, as in pca.components=50. Repeat."
+    ),
+]
+Engine = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--engine", "-e", metavar="NAME", help="local, spark or dask."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show where each setting came from, and tracebacks.")]
+
+
+def loaded(config: Path | None, sets: list[str] | None, **flags: object) -> Loaded:
+    """Load the configuration; a flag is named as its key, with `_uri` for `.uri`."""
+    from fruitscale.config import load
+
+    return load(config, sets or (), {name.replace("__", "."): value for name, value in flags.items()})

@@ -1,0 +1,59 @@
+"""How things look: tables, numbers and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+
+def out() -> Console:
+    """Return the console of results: stdout."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def print_error(message: str, hint: str | None) -> None:
+    """Print an error and its remedy on stderr."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text.assemble(("Error: ", "bold red"), message))
+    if hint:
+        console.print(Text.assemble(("Hint: ", "bold"), hint))
+
+
+def pairs(title: str, rows: Iterable[tuple[str, str]]) -> Table:
+    """Build a table of names and values."""
+    table = Table(
+        title=title, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2, 0, 0)
+    )
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(escape(name), escape(value))
+    return table
+
+
+def number(value: float) -> str:
+    """Write a number as people do: 2,400."""
+    return f"{value:,.0f}"
+
+
+def seconds(value: float) -> str:
+    """Write a duration: 0.42 s, 12.3 s, 3 min 20 s, 2 h 5 min."""
+    if value < 60:
+        return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(n_bytes: float) -> str:
+    """Write a size in bytes: 3.2 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} TB"

@@ -1,0 +1,382 @@
+"""Spark: one job a map, several of our tasks a Spark task, results as Spark tasks end.
+
+Results travel as updates of an accumulator: Spark applies those of an action once for each task that succeeds, and at
+once, so that the driver sees results while the job runs, and none twice after a retry or a speculative copy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import pickle
+import queue
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyspark
+from pyspark.find_spark_home import _find_spark_home
+from pyspark.java_gateway import launch_gateway
+
+from fruitscale.config import Config
+from fruitscale.engines.base import EngineInfo, Outcome, Shared, attempt, probe, task_failed
+from fruitscale.engines.java import find_java
+from fruitscale.errors import EngineError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+LARGEST_CHUNK = 8
+PROBE_SECONDS = 8
+START_SECONDS = 120
+EXECUTOR_SECONDS = 30
+LOCAL_FAILURES = 4  # what a cluster allows a task; a bare local[n] allows one
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """Bytes that Spark brings to each worker process once."""
+
+    broadcast: Any
+
+    def value(self) -> bytes:
+        """Return the bytes."""
+        payload: bytes = self.broadcast.value
+        return payload
+
+
+class Inbox:
+    """An accumulator's parameter, in Spark's sense, whose driver side puts each update into a queue."""
+
+    def __init__(self, updates: queue.SimpleQueue[Any] | None = None) -> None:
+        self._updates = updates
+
+    def zero(self, _value: list[bytes]) -> list[bytes]:
+        """Return what a worker starts with."""
+        return []
+
+    def addInPlace(self, total: list[bytes], update: list[bytes]) -> list[bytes]:  # noqa: N802  Spark's name
+        """Collect in a worker; pass on in the driver."""
+        if self._updates is None:
+            return total + update
+        for item in update:
+            self._updates.put(item)
+        return total
+
+    def __reduce__(self) -> tuple[type[Inbox], tuple[()]]:
+        return Inbox, ()
+
+
+class SparkEngine:
+    """Runs tasks in Spark's Python workers."""
+
+    def __init__(self, config: Config, slots: int, warm: tuple[str, ...] = ()) -> None:
+        self._broadcasts: list[Any] = []
+        self._gateway: Any = None
+        self._log_path: Path | None = None
+        self._given_master = config.spark.master
+        self._context: Any = pyspark.SparkContext._active_spark_context
+        self._owned = self._context is None
+        try:
+            if self._owned:
+                self._start(config, slots)
+            self._wait_for_executors()
+            self._info = self._look()
+        except BaseException:
+            self._stop()
+            raise
+        if warm and self._info.cores <= slots and self._is_local():
+            threading.Thread(target=self._warm_up, args=(warm,), daemon=True).start()
+
+    def share(self, payload: bytes) -> Shared:
+        """Broadcast the bytes."""
+        broadcast = self._context.broadcast(payload)
+        self._broadcasts.append(broadcast)
+        return Broadcast(broadcast)
+
+    def map(
+        self, function: Callable[[T, Shared | None], R], tasks: Sequence[T], shared: Shared | None = None
+    ) -> Iterator[R]:
+        """Yield the results as their Spark tasks end. Raises what base.Engine says."""
+        updates: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        group = f"fruitscale-{uuid.uuid4()}"
+        left = len(tasks)
+        job = pyspark.InheritableThread(target=self._run_job, args=(group, function, tasks, shared, updates), daemon=True)
+        if left:
+            job.start()
+        try:
+            while left:
+                update = updates.get()
+                if isinstance(update, BaseException):
+                    raise self._explain(update) from None
+                for outcome in pickle.loads(update):  # noqa: S301  from our own workers, through Spark
+                    left -= 1
+                    yield outcome.unwrap()
+        finally:
+            if left and job.is_alive():
+                self._cancel(group)
+            if job.ident is not None:
+                job.join(timeout=10)
+
+    def describe(self) -> EngineInfo:
+        """Tell what runs the tasks: the most that was seen, for executors come and go."""
+        if self._context is not None:
+            with contextlib.suppress(Exception):  # a dead JVM is no reason not to tell what ran
+                self._info = max(self._info, self._look(), key=lambda info: info.cores)
+        return self._info
+
+    def close(self) -> None:
+        """End the session and its Java, when they were started here."""
+        self._stop()
+        if self._log_path is not None:
+            shutil.rmtree(self._log_path.parent, ignore_errors=True)
+
+    # -- one job
+
+    def _run_job(self, group: str, function: Any, tasks: Sequence[Any], shared: Any, updates: Any) -> None:  # noqa: ANN401
+        try:
+            inbox = self._context.accumulator([], Inbox(updates))
+            chunks = cut(tasks, self._info.cores)
+            self._context.setJobGroup(group, f"fruitscale: {len(tasks)} tasks")
+            self._context.parallelize(chunks, len(chunks)).foreach(
+                lambda chunk: _run_chunk(chunk, function, shared, inbox)
+            )
+            updates.put(RuntimeError("Spark finished the job without handing over every result"))
+        except Exception as error:  # noqa: BLE001  raised again where the results are read
+            updates.put(error)
+
+    def _cancel(self, group: str) -> None:
+        with contextlib.suppress(Exception):  # a dead JVM has nothing left to cancel
+            self._context.cancelJobGroup(group)
+
+    def _explain(self, error: BaseException) -> EngineError:
+        text = str(error)
+        if python := python_failure(text):
+            return task_failed(python, self._log_path)
+        hint = f"Spark's log: {self._log_path}" if self._log_path else None
+        if "Python worker exited unexpectedly" in text or "ExecutorLostFailure" in text:
+            return EngineError(
+                "Worker processes of Spark kept being killed; the system does that when memory runs out.", hint
+            )
+        reason = re.search(r"(?:stage failure|SparkException): (.+)", text)
+        return EngineError(f"Spark gave up: {(reason[1] if reason else text.strip()[:300])}", hint)
+
+    def _warm_up(self, modules: tuple[str, ...]) -> None:
+        with contextlib.suppress(Exception):
+            cores = self._info.cores
+            self._context.parallelize([modules] * cores, cores).foreach(_import)
+
+    # -- the session
+
+    def _start(self, config: Config, slots: int) -> None:
+        if os.environ.get("SPARK_REMOTE") or os.environ.get("SPARK_CONNECT_MODE_ENABLED"):
+            raise EngineError(
+                "fruitscale needs Spark itself, and the environment asks for Spark Connect.", "Unset SPARK_REMOTE."
+            )
+        master = choose_master(config, slots, os.environ)
+        for host, port in addresses(master or ""):
+            probe(host, port, PROBE_SECONDS, "The Spark master")
+        self._log_path = Path(tempfile.mkdtemp(prefix="fruitscale-spark-")) / "spark.log"
+        failures: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        # In a thread: the start has no time limit of its own, and Spark's SIGINT handler is for the main thread only.
+        threading.Thread(target=self._open, args=(config, master, failures), daemon=True).start()
+        try:
+            failure = failures.get(timeout=START_SECONDS)
+        except queue.Empty:
+            raise self._not_started(f"it took longer than {START_SECONDS} s") from None
+        if isinstance(failure, EngineError):
+            raise failure
+        if failure is not None:
+            raise self._not_started(str(failure).strip().splitlines()[0]) from failure
+
+    def _open(self, config: Config, master: str | None, failures: queue.SimpleQueue[BaseException | None]) -> None:
+        try:
+            if "PYSPARK_GATEWAY_PORT" not in os.environ and pyspark.SparkContext._gateway is None:
+                self._launch({"spark.app.name": "fruitscale", **config.spark.conf}, master)
+            conf = pyspark.SparkConf()
+            for key, value in config.spark.conf.items():
+                conf.set(key, value)
+            if master is not None:
+                conf.setMaster(master)
+            for key, value in defaults(conf.get("spark.master", "")).items():
+                conf.setIfMissing(key, value)
+            self._context = pyspark.SparkContext(conf=conf)
+            self._context.pythonExec = os.environ.get("PYSPARK_PYTHON", conf.get("spark.pyspark.python", "python3"))
+            failures.put(None)
+        except BaseException as error:  # noqa: BLE001  raised again in the thread that waits
+            failures.put(error)
+
+    def _launch(self, settings: Mapping[str, str], master: str | None) -> None:
+        """Start the Java of the session, with everything that it prints in the log file."""
+        assert self._log_path is not None
+        conf = pyspark.SparkConf(loadDefaults=False)
+        for key, value in {**settings, **({"spark.master": master} if master else {})}.items():
+            conf.set(key, value)
+        variables = {"JAVA_HOME": str(find_java(pyspark.__version__).home), "SPARK_HOME": _find_spark_home()}
+        if (master or "local").startswith("local"):
+            variables["SPARK_LOCAL_IP"] = os.environ.get("SPARK_LOCAL_IP", "127.0.0.1")
+        with self._log_path.open("ab") as log, environment(variables):
+            self._gateway = launch_gateway(conf, {"stdout": log, "stderr": log})
+        pyspark.SparkContext._ensure_initialized(gateway=self._gateway)
+
+    def _stop(self) -> None:
+        context, self._context = self._context, None
+        gateway, self._gateway = self._gateway, None
+        if context is not None and not self._owned:
+            for broadcast in self._broadcasts:
+                with contextlib.suppress(Exception):
+                    broadcast.destroy()
+        elif context is not None:
+            with contextlib.suppress(Exception):
+                context.stop()
+        self._broadcasts.clear()
+        if gateway is not None:
+            _end_java(gateway)
+
+    def _not_started(self, why: str) -> EngineError:
+        return EngineError(f"Spark could not be started: {why}", f"Spark's log: {self._log_path}")
+
+    def _is_local(self) -> bool:
+        return str(self._context.master).startswith("local")
+
+    def _wait_for_executors(self) -> None:
+        """Wait for the first executor of a standalone master, which otherwise keeps jobs waiting for ever."""
+        if not addresses(self._context.master) or self._context.getConf().get("spark.dynamicAllocation.enabled") == "true":
+            return
+        deadline = time.monotonic() + EXECUTOR_SECONDS
+        while self._context._jsc.sc().getExecutorMemoryStatus().size() < 2:
+            if time.monotonic() > deadline:
+                raise EngineError(
+                    f"{self._context.master} gave no executor within {EXECUTOR_SECONDS} s.",
+                    "Check its workers, and that cores and memory are free: another application may hold them all.",
+                )
+            time.sleep(0.1)
+
+    def _look(self) -> EngineInfo:
+        context = self._context
+        master = str(context.master).replace(f",{LOCAL_FAILURES}]", "]")
+        cores, workers = context.defaultParallelism, 1
+        if not self._is_local():
+            summaries = context._jsc.sc().statusStore().executorList(True)
+            executors = [summaries.apply(i) for i in range(summaries.size())]
+            counts = [executor.totalCores() for executor in executors if executor.id() != "driver"]
+            cores, workers = sum(counts) or cores, len(counts)
+        return EngineInfo("spark", context.version, master, cores, workers, context.uiWebUrl)
+
+
+def cut(tasks: Sequence[T], cores: int) -> list[list[T]]:
+    """Cut tasks into chunks that shrink towards the end, so that the cores finish together (guided self-scheduling)."""
+    chunks: list[list[T]] = []
+    start = 0
+    while start < len(tasks):
+        size = min(max((len(tasks) - start) // (2 * cores), 1), LARGEST_CHUNK)
+        chunks.append(list(tasks[start : start + size]))
+        start += size
+    return chunks
+
+
+def choose_master(config: Config, slots: int, variables: Mapping[str, str]) -> str | None:
+    """Return the master to ask for: the config's; None where spark-submit or Spark's own files name one; else local."""
+    if config.spark.master is not None:
+        return config.spark.master
+    if "spark.master" in config.spark.conf:
+        return config.spark.conf["spark.master"]
+    arguments = shlex.split(variables.get("PYSPARK_SUBMIT_ARGS", ""))
+    named = any(a in ("--master", "-m") or a.startswith(("--master=", "spark.master=")) for a in arguments)
+    if named or "PYSPARK_GATEWAY_PORT" in variables or variables.get("MASTER") or _defaults_file_names_master(variables):
+        return None
+    return f"local[{slots},{LOCAL_FAILURES}]"
+
+
+def addresses(master: str) -> list[tuple[str, int]]:
+    """Return the host and port of a standalone master. Raises EngineError for one that can't be read."""
+    if not master.startswith("spark://"):
+        return []
+    found = [re.fullmatch(r"\[?(.+?)\]?:(\d+)", part) for part in master.removeprefix("spark://").split(",")]
+    if not all(found):
+        raise EngineError(f"spark.master: {master} is not spark://host:port.", "Its port is 7077 unless it was changed.")
+    return [(match[1], int(match[2])) for match in found if match][:1]
+
+
+def defaults(master: str) -> dict[str, str]:
+    """Return the settings that fruitscale adds where nobody said otherwise."""
+    settings = {"spark.ui.showConsoleProgress": "false"}
+    if master.startswith("local"):
+        settings |= {
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.pyspark.python": sys.executable,
+        }
+        if tuple(int(part) for part in pyspark.__version__.split(".")[:2]) >= (4, 1):
+            settings["spark.python.unix.domain.socket.enabled"] = "true"
+    return settings
+
+
+def python_failure(text: str) -> str | None:
+    """Return the last line of the Python traceback inside a Java one."""
+    _, found, traceback = text.rpartition("Traceback (most recent call last):")
+    lines = [line for line in re.split(r"\n\s*at |\n\nDriver stacktrace", traceback)[0].splitlines() if line.strip()]
+    return lines[-1].strip() if found and lines else None
+
+
+@contextlib.contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for a while: the launch of Java takes them from nowhere else."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _run_chunk(chunk: Sequence[Any], function: Any, shared: Shared | None, inbox: Any) -> None:  # noqa: ANN401
+    outcomes: list[Outcome] = []
+    for task in chunk:
+        outcomes.append(attempt(function, task, shared))
+        if outcomes[-1].error is not None:  # it ends the map
+            break
+    inbox.add([pickle.dumps(outcomes, protocol=pickle.HIGHEST_PROTOCOL)])
+
+
+def _import(modules: Sequence[str]) -> None:
+    for module in modules:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+
+
+def _defaults_file_names_master(variables: Mapping[str, str]) -> bool:
+    folder = variables.get("SPARK_CONF_DIR") or str(Path(variables.get("SPARK_HOME") or _find_spark_home()) / "conf")
+    try:
+        text = (Path(folder) / "spark-defaults.conf").read_text()
+    except OSError:
+        return False
+    return re.search(r"^\s*spark\.master[\s=:]", text, re.MULTILINE) is not None
+
+
+def _end_java(gateway: Any) -> None:  # noqa: ANN401
+    with contextlib.suppress(Exception):
+        gateway.shutdown()
+    pyspark.SparkContext._gateway = pyspark.SparkContext._jvm = None
+    if gateway.proc is None:
+        return
+    gateway.proc.stdin.close()  # what tells it to end
+    try:
+        gateway.proc.wait(timeout=10)
+    except Exception:  # noqa: BLE001  it does not end by itself
+        gateway.proc.kill()
+        gateway.proc.wait()

@@ -1,0 +1,91 @@
+"""What a run's parts depend on, and what differs between two runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from fruitscale import __version__
+from fruitscale.config import Config
+from fruitscale.model.export import Exported
+from fruitscale.storage import manifest
+from fruitscale.storage.manifest import Manifest
+from fruitscale.storage.run_folder import Plan, RunFolder
+
+LEAST_IMAGES, MOST_IMAGES, SHARDS = 64, 4096, 1000
+SHOWN = 3
+"""Examples named in a message."""
+
+
+def shard_images(config: Config, n_images: int) -> int:
+    """Return how many images a shard has: never a thing of the machine, so that parts don't depend on it."""
+    if config.shards.images != "auto":
+        return config.shards.images
+    return min(max(-(-n_images // SHARDS), LEAST_IMAGES), MOST_IMAGES)
+
+
+def make_plan(config: Config, photos: Manifest, exported: Exported) -> Plan:
+    """Return the plan of a run: what its features and its PCA are made of, hashed."""
+    features: dict[str, Any] = {
+        "photos": photos.sha256,
+        "versions": photos.versions_sha256,
+        "shards.images": shard_images(config, photos.images),
+        "output.paths": config.output.paths,
+        "images.max_pixels": config.images.max_pixels,
+        "images.exif_orientation": config.images.exif_orientation,
+        "model.architecture": exported.architecture,
+        "model.weights": exported.weights_sha256,
+        "model.sha256": exported.sha256,
+        "model.input_size": exported.input_size,
+        "model.runtime": exported.runtime,
+        "model.precision": config.model.precision,
+        "OpenVINO's version": version("openvino"),
+        "fruitscale's version": __version__,
+        "the CPU architecture": platform.machine(),
+    }
+    pca = {"pca.components": config.pca.components, "pca.standardize": config.pca.standardize}
+    prints = {"features": _digest(features), "pca": _digest(features | pca)}
+    return Plan(prints, features, pca, config.model_dump(mode="json"))
+
+
+def differences(folder: RunFolder, old: Plan, new: Plan, photos: Manifest) -> str:
+    """Say in words what makes the features of two runs differ."""
+    changed = [key for key in new.features if old.features.get(key) != new.features[key]]
+    told = [
+        f"{key} was {old.features.get(key)!r}, is {new.features[key]!r}"
+        for key in changed
+        if key not in ("photos", "versions", "model.sha256", "model.weights")
+    ]
+    if {"photos", "versions"} & set(changed):
+        told.insert(0, _photo_differences(folder, photos))
+    if not told and {"model.sha256", "model.weights"} & set(changed):
+        told.append("the model's weights")
+    return "; ".join(told)
+
+
+def _photo_differences(folder: RunFolder, photos: Manifest) -> str:
+    before, now = (_rows(table) for table in (manifest.read(folder.store), photos.table))
+    counts = {
+        "new": now.keys() - before.keys(),
+        "gone": before.keys() - now.keys(),
+        "changed": {path for path in now.keys() & before.keys() if now[path] != before[path]},
+    }
+    told = []
+    for word, paths in counts.items():
+        if paths:
+            names = ", ".join(sorted(paths)[:SHOWN]) + (", …" if len(paths) > SHOWN else "")
+            told.append(f"{len(paths)} photo{'s' * (len(paths) != 1)} {word} since ({names})")
+    return "; ".join(told) or "the photos"
+
+
+def _rows(table: Any) -> dict[str, tuple[Any, ...]]:  # noqa: ANN401  pyarrow has no types
+    columns = [column.to_pylist() for column in table.columns]
+    return {path: rest for path, *rest in zip(*columns, strict=True)}  # type: ignore[misc]
+
+
+def _digest(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

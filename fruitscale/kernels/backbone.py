@@ -1,0 +1,214 @@
+"""A network without its head, from the bytes that a worker gets: pixels in, features out.
+
+The bytes are a ZIP file that is the same, byte for byte, for the same content: `model.json` (the header), and `model.xml` with
+`model.bin` for OpenVINO or `model.pb`, a frozen graph, for TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fruitscale.errors import MissingExtraError, ModelError
+
+BATCH = 4
+"""Images a call of the runtime. Always the same, the last call filled up, so that a result never depends on its neighbours."""
+
+FILES: Mapping[str, tuple[str, ...]] = {"openvino": ("model.xml", "model.bin"), "tensorflow": ("model.pb",)}
+_HEADER = "model.json"
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_REMEDY = "Make it again: fruitscale model export"
+
+
+class Backbone(Protocol):
+    """A loaded network."""
+
+    input_size: int
+    features: int
+
+    def infer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Turn RGB pixels (n, input_size, input_size, 3) into features (n, features), bit for bit whatever n is."""
+        ...
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a payload is: which network, whose weights, for what runtime."""
+
+    architecture: str
+    weights: str
+    weights_sha256: str
+    pretrained: bool
+    runtime: Literal["openvino", "tensorflow"]
+    input_size: int
+    features: int
+
+
+def pack(header: Header, files: Mapping[str, bytes]) -> bytes:
+    """Make a payload. The same header and files give the same bytes."""
+    content = {_HEADER: json.dumps(dataclasses.asdict(header), sort_keys=True).encode(), **files}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in content.items():
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.create_system = 3
+            archive.writestr(entry, data)
+    return buffer.getvalue()
+
+
+def unpack(payload: bytes) -> tuple[Header, dict[str, bytes]]:
+    """Take a payload apart. Raises ModelError for anything that `pack` has not made, or that is damaged."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("it is compressed")  # a small file could fill the memory
+            content = {name: archive.read(name) for name in archive.namelist()}
+        header = _header(json.loads(content.pop(_HEADER)))
+        intact = pack(header, content) == payload and tuple(content) == FILES[header.runtime]
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ModelError(f"This is not an exported model, or it is damaged: {error}.", _REMEDY) from None
+    if not intact:
+        raise ModelError("The exported model is damaged: its content is not what it was written with.", _REMEDY)
+    return header, content
+
+
+def _header(values: Mapping[str, Any]) -> Header:
+    header = Header(**values)
+    for field in dataclasses.fields(Header):
+        kind = {"pretrained": bool, "input_size": int, "features": int}.get(field.name, str)
+        if type(getattr(header, field.name)) is not kind:
+            raise ValueError(f"its {field.name} is not a {kind.__name__}")
+    if min(header.input_size, header.features) < 1 or header.runtime not in FILES:
+        raise ValueError("its header makes no sense")
+    return header
+
+
+def load(payload: bytes, precision: str) -> Backbone:
+    """Load a payload for one thread. Raises ModelError where it is damaged, or the precision can't be had here."""
+    header, files = unpack(payload)
+    if header.runtime == "openvino":
+        return _OpenVino(header, files, precision)
+    return _TensorFlow(header, files, precision)
+
+
+_loaded: dict[tuple[str, str], Backbone] = {}
+_loading = threading.Lock()
+
+
+def cached(sha256: str, precision: str, payload: Callable[[], bytes]) -> tuple[Backbone, bool]:
+    """Return this process's backbone, and whether this call loaded it. One is kept, the last that was asked for.
+
+    `payload` is called only when there is something to load; `sha256` is what its bytes must hash to, or ModelError.
+    """
+    with _loading:
+        if (known := _loaded.get((sha256, precision))) is not None:
+            return known, False
+        content = payload()
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise ModelError("The model that reached this worker is not the one that was sent.", "Run again.")
+        _loaded.clear()
+        _loaded[sha256, precision] = load(content, precision)
+        return _loaded[sha256, precision], True
+
+
+class _Batched:
+    """Cuts the pixels into calls of BATCH images, one call at a time: a runtime's request can't be shared."""
+
+    def __init__(self, header: Header) -> None:
+        self.input_size = header.input_size
+        self.features = header.features
+        self._lock = threading.Lock()
+
+    def infer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        shape = (self.input_size, self.input_size, 3)
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != shape:
+            raise ValueError(
+                f"uint8 pixels (n, {self.input_size}, {self.input_size}, 3) are expected, not {pixels.shape}"
+            )
+        out = np.empty((len(pixels), self.features), np.float32)
+        with self._lock:
+            for start in range(0, len(pixels), BATCH):
+                batch = np.ascontiguousarray(pixels[start : start + BATCH])
+                n = len(batch)
+                if n < BATCH:
+                    batch = np.concatenate([batch, np.zeros((BATCH - n, *shape), np.uint8)])
+                out[start : start + n] = self._call(batch)[:n]  # copied: the runtime uses its buffer again
+        return out
+
+    def _call(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+
+class _OpenVino(_Batched):
+    def __init__(self, header: Header, files: Mapping[str, bytes], precision: str) -> None:
+        super().__init__(header)
+        openvino = import_openvino()
+        core = openvino.Core()
+        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bf16" and "BF16" not in capabilities:
+            raise ModelError("This CPU can't compute in bf16.", "Use f32: --set model.precision=f32")
+        settings = {
+            "INFERENCE_NUM_THREADS": 1,
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,  # every worker process would sit on the same core
+            "INFERENCE_PRECISION_HINT": precision,
+        }
+        try:
+            model = core.read_model(files["model.xml"], files["model.bin"])
+            model.reshape([BATCH, header.input_size, header.input_size, 3])
+            self._request = core.compile_model(model, "CPU", settings).create_infer_request()
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO can't load the exported model: {error}", _REMEDY) from None
+
+    def _call(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        results = self._request.infer({0: batch}, share_inputs=True, share_outputs=True)
+        features: NDArray[np.float32] = results[0]
+        return features
+
+
+def import_openvino() -> Any:  # noqa: ANN401  a module without types
+    """Import OpenVINO without its telemetry, which reports usage unless the module is out of reach."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  None: what makes an import fail
+    import openvino
+
+    return openvino
+
+
+class _TensorFlow(_Batched):
+    def __init__(self, header: Header, files: Mapping[str, bytes], precision: str) -> None:
+        super().__init__(header)
+        if precision != "f32":
+            raise ModelError(f"The tensorflow runtime has no {precision}.", "Use f32: --set model.precision=f32")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+        try:
+            from tensorflow.compat import v1
+        except ImportError:
+            raise MissingExtraError("TensorFlow", "tensorflow") from None
+        definition = v1.GraphDef()
+        definition.ParseFromString(files["model.pb"])
+        graph = v1.Graph()
+        with graph.as_default():
+            v1.import_graph_def(definition, name="")
+        threads = v1.ConfigProto(
+            intra_op_parallelism_threads=1, inter_op_parallelism_threads=1, use_per_session_threads=True
+        )
+        threads.device_count["GPU"] = 0
+        session = v1.Session(graph=graph, config=threads)
+        self._run = session.make_callable("Identity:0", feed_list=["pixels:0"])
+
+    def _call(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        features: NDArray[np.float32] = self._run(batch)
+        return features

@@ -1,0 +1,205 @@
+"""Exact PCA from merged moments: count, mean and scatter matrix, in float64.
+
+Moments of parts are merged by Chan, Golub and LeVeque's pairwise update ("Updating formulae and a pairwise algorithm
+for computing sample variances", 1979), and the covariance (n - 1) is solved by `eigh`. n is rows, F features, k
+components.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fruitscale.errors import InputError, OutputError
+
+SIGN_RULE = "the loading of largest magnitude of each component is positive"
+Floats = NDArray[np.float64]
+BLOCK = 4096
+"""Rows that are centred and multiplied at once."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean (F) and scatter: the sum of outer products of the centred rows (F, F)."""
+
+    count: int
+    mean: Floats
+    scatter: Floats
+
+    def packed(self) -> PackedMoments:
+        """Keep one triangle of the scatter matrix: half the bytes to send."""
+        rows = [row[i:] for i, row in enumerate(self.scatter)]
+        return PackedMoments(self.count, self.mean, np.concatenate(rows) if rows else self.scatter.reshape(-1))
+
+
+@dataclass(frozen=True)
+class PackedMoments:
+    """Moments with the upper triangle of the scatter matrix, row by row: F (F + 1) / 2 numbers."""
+
+    count: int
+    mean: Floats
+    triangle: Floats
+
+    def unpacked(self) -> Moments:
+        """Fill both triangles."""
+        width = self.mean.size
+        scatter = np.empty((width, width))
+        start = 0
+        for i in range(width):
+            scatter[i, i:] = scatter[i:, i] = self.triangle[start : start + width - i]
+            start += width - i
+        return Moments(self.count, self.mean, scatter)
+
+
+@dataclass(frozen=True)
+class Components:
+    """A fitted PCA: every array as fitted on n rows; `components` (k, F) has the signs and order of the variance.
+
+    `explained_variance` and `ratio` are of all F directions, not only of the k kept.
+    """
+
+    mean: Floats
+    scale: Floats
+    components: Floats
+    explained_variance: Floats
+    ratio: Floats
+    n: int
+
+    @property
+    def k(self) -> int:
+        """The number of components kept."""
+        return len(self.components)
+
+    @property
+    def retained_variance(self) -> float:
+        """The fraction of the variance that the k components keep."""
+        return float(self.ratio[: self.k].sum())
+
+    def summary(self) -> dict[str, object]:
+        """Return what a person wants to know of it, for JSON."""
+        return {
+            "components": self.k,
+            "features": self.mean.size,
+            "n": self.n,
+            "retained_variance": self.retained_variance,
+            "explained_variance_ratio": self.ratio[: self.k].tolist(),
+            "sign_rule": SIGN_RULE,
+        }
+
+    def to_bytes(self) -> bytes:
+        """Return the arrays as an npz file."""
+        sink = io.BytesIO()
+        np.savez(sink, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self)})
+        return sink.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Components:
+        """Read what to_bytes wrote. Raises OutputError when it is damaged."""
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            return cls(**{**arrays, "n": int(arrays["n"])})
+        except (ValueError, OSError, KeyError, TypeError, BadZipFile) as error:
+            raise OutputError(f"pca.npz is damaged: {error}", "Run the same command again.") from None
+
+
+def moments(rows: NDArray[np.floating]) -> Moments:
+    """Return the moments of rows (n, F), computed in float64."""
+    values = np.asarray(rows, dtype=np.float64)
+    if not len(values):
+        width = values.shape[1]
+        return Moments(0, np.zeros(width), np.zeros((width, width)))
+    mean = values.mean(axis=0)
+    centred = values - mean
+    return Moments(len(values), mean, centred.T @ centred)
+
+
+def merge(a: Moments, b: Moments) -> Moments:
+    """Return the moments of the rows of both (Chan's update)."""
+    if not a.count or not b.count:
+        return b if not a.count else a
+    count = a.count + b.count
+    shift = b.mean - a.mean
+    mean = a.mean + shift * (b.count / count)
+    scatter = a.scatter + b.scatter
+    scatter += np.outer(shift, shift * (a.count * b.count / count))
+    return Moments(count, mean, scatter)
+
+
+def moments_of(parts: Iterable[NDArray[np.floating]], width: int) -> Moments:
+    """Return the moments of the rows of many parts (n_i, F), in blocks of their order."""
+    total = moments(np.empty((0, width)))
+    waiting: list[NDArray[np.floating]] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(map(len, waiting)) >= BLOCK:
+            total, waiting = merge(total, moments(np.concatenate(waiting))), []
+    return merge(total, moments(np.concatenate(waiting))) if waiting else total
+
+
+def fit(total: Moments, requested: float, *, standardize: bool = False) -> Components:
+    """Solve for the components that were asked for: a count (int), or a fraction of the variance (float).
+
+    With `standardize`, features are scaled by their standard deviation (that of scikit-learn's StandardScaler, with n);
+    one of variance 0 by 1. Each component's loading of largest magnitude is positive. Raises InputError when there are
+    too few rows, or they are all alike.
+    """
+    n, width = total.count, total.mean.size
+    check_count(requested, n, width)
+    scale = _scale(total) if standardize else np.ones(width)
+    covariance = total.scatter / (n - 1)
+    covariance /= scale
+    covariance /= scale[:, None]
+    values, vectors = np.linalg.eigh(covariance)
+    variance = np.clip(values[::-1], 0, None)
+    if not variance.sum() > 0:
+        raise InputError("All photos have the same features, so there are no components.", "Check the photos.")
+    ratio = variance / variance.sum()
+    k = choose(ratio, requested, n)
+    return Components(total.mean, scale, _with_signs(vectors.T[::-1][:k]), variance, ratio, n)
+
+
+def check_count(requested: float, n: int, width: int) -> None:
+    """Raise InputError when n rows of F features cannot give so many components."""
+    most = min(n - 1, width)
+    if most < 1:
+        raise InputError(f"{n} usable photo{'s' * (n != 1)}: principal components need at least 2.", "Add photos.")
+    if isinstance(requested, int) and requested > most:
+        raise InputError(
+            f"pca.components: {requested} components were asked for; {n} photos with {width} features have {most}.",
+            f"Ask for at most {most}, or for a fraction like 0.95.",
+        )
+
+
+def choose(ratio: Floats, requested: float, n: int) -> int:
+    """Return k: the count asked for, or the fewest components whose ratios exceed the fraction asked for."""
+    if isinstance(requested, int):
+        return requested
+    k = int(np.searchsorted(np.cumsum(ratio), requested, side="right")) + 1
+    return min(k, n - 1, ratio.size)
+
+
+def project(rows: NDArray[np.floating], fitted: Components) -> NDArray[np.float32]:
+    """Return the scores (n, k) of rows (n, F), centred and scaled as the fit was."""
+    centred = np.asarray(rows, dtype=np.float64) - fitted.mean
+    centred /= fitted.scale
+    return (centred @ fitted.components.T).astype(np.float32)
+
+
+def _scale(total: Moments) -> Floats:
+    variance = np.diagonal(total.scatter) / total.count
+    # A constant feature's variance is 0 but for rounding; the bound is scikit-learn's (_is_constant_feature).
+    eps = np.finfo(np.float64).eps
+    bound = total.count * eps * variance + (total.count * eps * total.mean) ** 2
+    return np.where(variance <= bound, 1.0, np.sqrt(variance))
+
+
+def _with_signs(components: Floats) -> Floats:
+    largest = np.abs(components).argmax(axis=1)
+    signs = np.sign(components[np.arange(len(components)), largest])
+    return np.ascontiguousarray(components * signs[:, None])

@@ -1,0 +1,101 @@
+"""Show that weights are what they claim to be: what a network with its ImageNet head sees in two well-known photos."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import importlib.util
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fruitscale.config import Model
+from fruitscale.errors import MissingExtraError, ModelError
+from fruitscale.model import child, weights
+
+PHOTOS = ("china.jpg", "flower.jpg")
+"""scikit-learn's sample photos: the Summer Palace in Beijing, and a dahlia, which is no class of ImageNet."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A class of ImageNet and its probability, 0 to 1."""
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """One photo, and the five classes that the network finds most likely, the likeliest first."""
+
+    photo: str
+    guesses: tuple[Guess, ...]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a network recognised, shown to it at `input_size` pixels a side."""
+
+    architecture: str
+    weights: str
+    weights_sha256: str
+    input_size: int
+    photos: tuple[Recognised, ...]
+
+
+def check(model: Model) -> CheckResult:
+    """Let a network name what is in PHOTOS, in a child process.
+
+    Raises ModelError where the weights can't be had or have no ImageNet head, MissingExtraError without TensorFlow or
+    scikit-learn.
+    """
+    if model.exported is not None:
+        raise ModelError(
+            "An exported model has no ImageNet head to check.",
+            "Check the weights it was made of: --set model.exported=null",
+        )
+    weights.resolve(model)
+    if importlib.util.find_spec("sklearn") is None:
+        raise MissingExtraError("scikit-learn", "report")
+    with tempfile.TemporaryDirectory(prefix="fruitscale-") as folder:
+        child.run("check", model, Path(folder))
+        told = json.loads((Path(folder) / "check.json").read_text(encoding="utf-8"))
+    photos = tuple(
+        Recognised(photo["photo"], tuple(Guess(**guess) for guess in photo["guesses"])) for photo in told.pop("photos")
+    )
+    return CheckResult(photos=photos, **told)
+
+
+def recognise(model: Model, folder: Path) -> None:
+    """Make `check.json` in a folder. The child's job: it needs TensorFlow."""
+    from sklearn.datasets import load_sample_image
+
+    from fruitscale.model import network
+
+    classifier, sha256 = network.classifier(model)
+    photos = tuple(Recognised(name, guesses(classifier, load_sample_image(name))) for name in PHOTOS)
+    result = CheckResult(model.architecture, model.weights, sha256, network.CHECK_SIZE, photos)
+    (folder / "check.json").write_text(json.dumps(dataclasses.asdict(result)), encoding="utf-8")
+
+
+def guesses(classifier: Any, photo: NDArray[np.uint8]) -> tuple[Guess, ...]:  # noqa: ANN401  a Keras model
+    """Return the five likeliest classes of a photo, uint8 RGB (height, width, 3), resized to what the network takes."""
+    import keras
+
+    size = classifier.input_shape[1:3]
+    pixels = keras.ops.image.resize(photo[None].astype(np.float32), size, antialias=True)
+    [probabilities] = classifier.predict(np.rint(np.asarray(pixels)).clip(0, 255).astype(np.uint8), verbose=0)
+    names = class_names()
+    return tuple(Guess(names[i], float(probabilities[i])) for i in np.argsort(-probabilities)[:5])
+
+
+def class_names() -> tuple[str, ...]:
+    """Return the names of ImageNet's 1000 classes, in the order of a network's outputs."""
+    text = importlib.resources.files("fruitscale.model").joinpath("imagenet_classes.txt").read_text(encoding="utf-8")
+    return tuple(line for line in text.splitlines() if not line.startswith("#"))

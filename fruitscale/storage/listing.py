@@ -1,0 +1,148 @@
+"""Which photos there are: one flat listing of a folder, or a list that the user gives."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from wcmatch import glob
+
+from fruitscale.config import Input, Storage
+from fruitscale.errors import InputError, StorageError
+from fruitscale.storage.store import LocalStore, Store, file_version, open_store
+
+UNADDRESSABLE = ""
+"""The version of a photo whose name can't be written as text; it can't be read by that name, and is a reject."""
+
+
+class Photo(NamedTuple):
+    """One row of the manifest; `size` is in bytes, `version` is what `Store.read` is asked for."""
+
+    path: str
+    label: str | None
+    size: int
+    version: str
+
+
+def list_photos(source: Input, storage: Storage) -> Iterator[Photo]:
+    """Yield the photos of an input, in no order. Raises InputError, UsageError or StorageError."""
+    store = open_store(source.uri, storage)
+    if source.list is not None:
+        yield from _read_list(source, store, storage)
+        return
+    wanted = name_filter(source.include, source.exclude)
+    label = labeller(source, store.uri)
+    for path, size, version in _walk(store):
+        if wanted(path):
+            yield Photo(path, label(path), size, version)
+
+
+def name_filter(include: tuple[str, ...], exclude: tuple[str, ...]) -> Callable[[str], bool]:
+    """Build the test of a relative path: matched by one of `include` and none of `exclude`, any case."""
+    flags = glob.GLOBSTAR | glob.BRACE | glob.IGNORECASE | glob.DOTGLOB | glob.FORCEUNIX
+    wanted, unwanted = (glob.translate(list(globs), flags=flags)[0] if globs else [] for globs in (include, exclude))
+    # DOTALL: a name may hold a newline
+    yes = [re.compile(pattern, re.DOTALL) for pattern in wanted]
+    no = [re.compile(pattern, re.DOTALL) for pattern in unwanted]
+
+    def test(path: str) -> bool:
+        return any(p.match(path) for p in yes) and not any(p.match(path) for p in no)
+
+    return test
+
+
+def labeller(source: Input, root_uri: str) -> Callable[[str], str | None]:
+    """Build the function that tells a photo's label from its path; directly under the input it is the input's name."""
+    if source.label == "none":
+        return lambda path: None
+    root = root_uri.rstrip("/").rsplit("/", 1)[-1]
+    return lambda path: path.rsplit("/", 2)[-2] if "/" in path else root
+
+
+def _walk(store: Store) -> Iterator[tuple[str, int, str]]:
+    if not isinstance(store, LocalStore):
+        raise TypeError(type(store).__name__)
+    if not store.root.is_dir():
+        problem = "is not a folder" if store.root.exists() else "does not exist"
+        raise InputError(f"The input {store.root} {problem}.", "Check --input (or input.uri).")
+    yield from _scan(str(store.root), "", ())
+
+
+def _scan(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, int, str]]:
+    try:
+        here = os.stat(folder)  # noqa: PTH116  paths of a million files are kept as text
+        identity = (here.st_dev, here.st_ino)
+        if identity in above:  # a link back to a folder that we are in
+            return
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    yield from _scan(entry.path, f"{prefix}{entry.name}/", (*above, identity))
+                elif entry.is_file():
+                    yield _describe(prefix + entry.name, entry.stat())
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        place = error.filename or folder
+        raise StorageError(f"{place} can't be listed: {reason}.", "Check its permissions.") from None
+
+
+def _describe(path: str, status: os.stat_result) -> tuple[str, int, str]:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path).decode("utf-8", "backslashreplace"), status.st_size, UNADDRESSABLE
+    return path, status.st_size, file_version(status)
+
+
+def _read_list(source: Input, store: Store, storage: Storage) -> Iterator[Photo]:
+    assert source.list is not None
+    label = labeller(source, store.uri)
+    seen: set[str] = set()
+    for path, given in _list_rows(source.list, storage):
+        if path in seen:
+            raise InputError(f"{source.list} names {path} twice.", "Each photo may be listed once.")
+        seen.add(path)
+        size, version = _stat(store, path, source.list)
+        yield Photo(path, label(path) if given is _NO_LABELS else given, size, version)
+
+
+_NO_LABELS = "\0"
+
+
+def _list_rows(uri: str, storage: Storage) -> Iterator[tuple[str, str | None]]:
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    folder, name = os.path.split(uri)
+    content = open_store(folder or ".", storage).read(name)
+    try:
+        if name.lower().endswith(".parquet"):
+            table = parquet.read_table(io.BytesIO(content))
+        else:
+            text = csv.ConvertOptions(column_types={"path": pa.string(), "label": pa.string()})
+            table = csv.read_csv(io.BytesIO(content), convert_options=text)
+    except pa.ArrowException as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"The list {uri} can't be read: {reason}", "Give CSV or Parquet.") from None
+    if "path" not in table.column_names:
+        raise InputError(f"The list {uri} has no column `path`.", f"It has: {', '.join(table.column_names)}.")
+    paths = table["path"].to_pylist()
+    labels = table["label"].to_pylist() if "label" in table.column_names else [_NO_LABELS] * len(paths)
+    for path, given in zip(paths, labels, strict=True):
+        yield str(path), given if given is None else str(given)
+
+
+def _stat(store: Store, path: str, where: str) -> tuple[int, str]:
+    assert isinstance(store, LocalStore)
+    if path.startswith("/") or ".." in Path(path).parts:
+        raise InputError(f"{where} names {path}, which is not below input.uri.", "Paths are relative to input.uri.")
+    try:
+        status = (store.root / path).stat()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{where} names {path}: {reason}.", f"Paths are relative to {store.uri}.") from None
+    return status.st_size, file_version(status)

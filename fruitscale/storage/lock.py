@@ -1,0 +1,54 @@
+"""Who is writing a run folder: one run at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fruitscale.errors import OutputError, StorageError
+from fruitscale.storage.store import LocalStore, Store
+
+NAME = "_run/lock"
+
+
+@contextmanager
+def locked(store: Store, run_id: str) -> Iterator[None]:
+    """Hold a run folder's lock. Raises OutputError when another run holds it, StorageError when it can't be written.
+
+    On disk it is a `flock`, which the system gives back when its holder dies, so there is no stale lock.
+    """
+    if not isinstance(store, LocalStore):
+        raise TypeError(type(store).__name__)
+    path = store.root / NAME
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StorageError(f"The output {store.root} can't be written: {reason}.", "Choose another --output.") from None
+    try:
+        _take(descriptor, path, store)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, json.dumps({"run": run_id, "host": platform.node(), "pid": os.getpid()}).encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, path: Path, store: LocalStore) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        try:
+            holder = json.loads(path.read_text())
+            who = f"process {holder['pid']} on {holder['host']}"
+        except (ValueError, KeyError, OSError):
+            who = "another process"
+        raise OutputError(
+            f"Another run is writing {store.root}: {who}.", "Wait for it to end, or choose another --output."
+        ) from None

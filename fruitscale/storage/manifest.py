@@ -1,0 +1,139 @@
+"""The manifest: every photo of a run, sorted by path, in one Parquet file that tasks read a row range of."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from fruitscale.errors import InputError, OutputError
+from fruitscale.storage.listing import Photo
+from fruitscale.storage.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROW_GROUP = 16_384
+"""Rows a row group: what a worker reads at once, and keeps for its next tasks."""
+
+NAME = "manifest.parquet"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The rows and what is counted of them; `sha256` covers path, label and size, `versions_sha256` the versions."""
+
+    table: pa.Table
+    images: int
+    bytes: int
+    labels: int
+    sha256: str
+    versions_sha256: str
+
+
+def build(
+    photos: Iterable[Photo], limit: int | None = None, on_count: Callable[[int], None] = lambda n: None
+) -> Manifest:
+    """Sort photos by path, in bounded memory, and take the first `limit`. `on_count` is told how many were seen.
+
+    Raises InputError when two photos have one path.
+    """
+    import pyarrow as pa
+
+    batches, seen, rest = [], 0, iter(photos)
+    while rows := list(itertools.islice(rest, 4 * ROW_GROUP)):
+        columns = zip(*rows, strict=True)
+        batches.append(pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, schema(), strict=True)], schema()))
+        seen += len(rows)
+        on_count(seen)
+    table = pa.Table.from_batches(batches, schema()).sort_by("path")
+    return describe(table if limit is None else table.slice(0, limit))
+
+
+def describe(table: pa.Table) -> Manifest:
+    """Count and hash the rows of a table that is sorted by path."""
+    import pyarrow.compute as pc
+
+    content, versions, before = hashlib.sha256(), hashlib.sha256(), None
+    for batch in table.to_batches(max_chunksize=ROW_GROUP):
+        for path, label, size, version in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            if path == before:
+                raise InputError(f"Two photos are named {path}.", "Rename one of them.")
+            before = path
+            content.update(f"{path}\0{'-' if label is None else '=' + label}\0{size}\n".encode())
+            versions.update(f"{version}\n".encode())
+    return Manifest(
+        table=table,
+        images=table.num_rows,
+        bytes=pc.sum(table["size"]).as_py() or 0,
+        labels=pc.count_distinct(table["label"], mode="only_valid").as_py(),
+        sha256=content.hexdigest(),
+        versions_sha256=versions.hexdigest(),
+    )
+
+
+def write(manifest: Manifest, store: Store) -> None:
+    """Write the manifest into a run folder."""
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    pq.write_table(manifest.table, sink, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=["label"])
+    store.write(NAME, sink.getvalue())
+
+
+def read(store: Store) -> pa.Table:
+    """Read a run folder's manifest whole. Raises OutputError when it is damaged."""
+    return _open(store).read()
+
+
+def read_rows(store: Store, start: int, stop: int, sha256: str) -> list[Photo]:
+    """Read the photos of a row range; `sha256` is the manifest's, so that another run's is never taken for it."""
+    photos: list[Photo] = []
+    for group in range(start // ROW_GROUP, (stop - 1) // ROW_GROUP + 1):
+        first = group * ROW_GROUP
+        rows = _row_group(_Kept(store, sha256), group)
+        photos += rows[max(start - first, 0) : stop - first]
+    return photos
+
+
+def schema() -> pa.Schema:
+    """Return the manifest's columns."""
+    import pyarrow as pa
+
+    text = pa.string()
+    fields = [("path", text, False), ("label", text, True), ("size", pa.int64(), False), ("version", text, False)]
+    return pa.schema([pa.field(name, kind, nullable=null) for name, kind, null in fields])
+
+
+class _Kept:
+    """A run's manifest as a cache key: equal when it is the same one."""
+
+    def __init__(self, store: Store, sha256: str) -> None:
+        self.store, self.key = store, (store.uri, sha256)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Kept) and other.key == self.key
+
+
+@lru_cache(maxsize=2)
+def _row_group(kept: _Kept, group: int) -> list[Photo]:
+    columns = _open(kept.store).read_row_group(group).to_pydict().values()
+    return [Photo(*row) for row in zip(*columns, strict=True)]
+
+
+def _open(store: Store) -> Any:  # noqa: ANN401  pyarrow has no types
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(io.BytesIO(store.read(NAME)))
+    except pa.ArrowException as error:
+        reason = str(error).splitlines()[0]
+        raise OutputError(f"{store.uri}/{NAME} is damaged: {reason}", "Run again with --overwrite.") from None

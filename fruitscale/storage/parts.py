@@ -1,0 +1,126 @@
+"""Parts: the Parquet files of a run, each with a checksum of its content in its footer.
+
+A part's bytes depend on its rows alone: nothing of the run, the time or the engine is in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fruitscale.errors import OutputError
+from fruitscale.storage.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHECKSUM, REJECTS = b"fruitscale.sha256", b"fruitscale.rejects"
+
+
+class DamagedPartError(OutputError):
+    """A part's content is not what its checksum says, or it is no Parquet file."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of photos with a vector each: `values` is float32 (rows, width); `rejects` counts the shard's rejects."""
+
+    paths: list[str]
+    labels: list[str | None]
+    values: NDArray[np.float32]
+    rejects: int = 0
+
+
+class Reject(NamedTuple):
+    """A photo that could not be used, and why."""
+
+    path: str
+    label: str | None
+    reason: str
+    detail: str
+
+
+def name(folder: str, index: int) -> str:
+    """Name a part: `features/part-00042.parquet`."""
+    return f"{folder}/part-{index:05d}.parquet"
+
+
+def write_vectors(store: Store, part_name: str, column: str, part: Part) -> None:
+    """Write a part whose vectors are in `column`, as a fixed-size list of float32. Raises StorageError."""
+    import pyarrow as pa
+
+    rows, width = part.values.shape
+    flat = pa.array(np.ascontiguousarray(part.values).reshape(-1), pa.float32())
+    vectors = pa.FixedSizeListArray.from_arrays(flat, width)
+    texts = [pa.array(part.paths, pa.string()), pa.array(part.labels, pa.string())]
+    metadata = {CHECKSUM: _checksum(part), REJECTS: str(part.rejects).encode()}
+    fields = [pa.field("path", pa.string(), nullable=False), ("label", pa.string())]
+    schema = pa.schema([*fields, pa.field(column, vectors.type, nullable=False)], metadata)
+    assert len(part.paths) == len(part.labels) == rows
+    store.write(part_name, encode(pa.table([*texts, vectors], schema=schema)))
+
+
+def read_vectors(store: Store, part_name: str, column: str) -> Part:
+    """Read a part and check it. Raises MissingObjectError, StorageError or DamagedPartError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = store.read(part_name)
+    try:
+        table = pq.read_table(io.BytesIO(content), columns=["path", "label", column])
+        vectors = table[column].combine_chunks()
+        values = vectors.flatten().to_numpy().reshape(table.num_rows, vectors.type.list_size)
+        metadata = table.schema.metadata or {}
+        part = Part(table["path"].to_pylist(), table["label"].to_pylist(), values, int(metadata.get(REJECTS, b"0")))
+        intact = metadata.get(CHECKSUM) == _checksum(part)
+    except (pa.ArrowException, KeyError, ValueError, AttributeError, OSError):
+        intact = False
+    if not intact:
+        raise DamagedPartError(f"{store.uri}/{part_name} is damaged.", "Run the same command again: it is made anew.")
+    return part
+
+
+def write_rejects(store: Store, part_name: str, rejects: Sequence[Reject]) -> None:
+    """Write a table of rejects, also one with no row. Raises StorageError."""
+    import pyarrow as pa
+
+    columns = [[getattr(reject, field) for reject in rejects] for field in Reject._fields]
+    schema = pa.schema([(field, pa.string()) for field in Reject._fields])
+    store.write(part_name, encode(pa.table([pa.array(c, pa.string()) for c in columns], schema=schema)))
+
+
+def read_rejects(store: Store, part_name: str) -> list[Reject]:
+    """Read a table of rejects. Raises MissingObjectError, StorageError or DamagedPartError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(io.BytesIO(store.read(part_name)))
+        return [Reject(*row) for row in zip(*(table[field].to_pylist() for field in Reject._fields), strict=True)]
+    except (pa.ArrowException, KeyError) as error:
+        raise DamagedPartError(f"{store.uri}/{part_name} is damaged: {error}", "Run again with --overwrite.") from None
+
+
+def encode(table: pa.Table) -> bytes:
+    """Encode a table as Parquet, the same bytes for the same rows."""
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    pq.write_table(
+        table, sink, compression="zstd", compression_level=1, use_dictionary=["label"], write_statistics=["path"]
+    )
+    return sink.getvalue()
+
+
+def _checksum(part: Part) -> bytes:
+    digest = hashlib.sha256(f"{part.values.shape}{part.rejects}".encode())
+    for path, label in zip(part.paths, part.labels, strict=True):
+        digest.update(f"{path}\0{'-' if label is None else '=' + label}\n".encode())
+    digest.update(np.ascontiguousarray(part.values, dtype="<f4").data)
+    return digest.hexdigest().encode()

@@ -21,10 +21,14 @@ Architecture: TypeAlias = Literal[
 ]
 Runtime: TypeAlias = Literal["openvino", "tensorflow"]
 Precision: TypeAlias = Literal["f32", "bf16"]
-Count: TypeAlias = Annotated[int, Field(ge=1, strict=True)]
+MOST = 2**63 - 1
+"""What a count may be at most: 64 bits, as in Arrow."""
+Count: TypeAlias = Annotated[int, Field(ge=1, le=MOST, strict=True)]
 
 EU_REGIONS = ("eu-central-1", "eu-west-1", "eu-west-3", "eu-north-1", "eu-south-1", "eu-south-2")
 PHOTO_GLOB = "**/*.{jpg,jpeg,png,webp,bmp,tif,tiff,gif}"
+MOST_SHOWN = 200
+"""Characters of a wrong value that a message repeats."""
 
 
 class Section(BaseModel):
@@ -73,7 +77,7 @@ class Images(Section):
 
     on_error: Literal["reject", "fail"] = "reject"
     """What a photo that can't be used does: it is listed in rejects.parquet, or it ends the run."""
-    max_reject_fraction: float = Field(0.05, ge=0, le=1)
+    max_reject_fraction: float = Field(0.05, ge=0, le=1, strict=True)
     """With more rejects than this the run fails, after it has listed them."""
     max_pixels: Count = 100_000_000
     """A photo with more pixels is a reject."""
@@ -111,11 +115,11 @@ class Pca(Section):
     @field_validator("components", mode="before")
     @classmethod
     def _count_or_fraction(cls, value: object) -> int | float:
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST:
             return value
         if isinstance(value, float) and 0 < value < 1:
             return value
-        raise ValueError(f"{value!r} is neither a whole number from 1 nor a fraction between 0 and 1, both excluded")
+        raise ValueError("neither a whole number from 1 nor a fraction between 0 and 1, both excluded")
 
 
 class Spark(Section):
@@ -162,9 +166,9 @@ class Storage(Section):
     """With sse-kms: the key's ARN."""
     concurrency: Count = 32
     """Requests under way at once, a worker."""
-    timeout_seconds: float = Field(30, gt=0)
+    timeout_seconds: float = Field(30, gt=0, strict=True, allow_inf_nan=False)
     """A request that takes longer is tried again."""
-    retry_seconds: float = Field(600, ge=0)
+    retry_seconds: float = Field(600, ge=0, strict=True, allow_inf_nan=False)
     """For how long a request is tried again before the run fails."""
     staging_uri: str | None = None
     """Where cluster runs put what the machines install."""
@@ -180,7 +184,7 @@ class Gdpr(Section):
 class Bench(Section):
     """The benchmark."""
 
-    price_per_core_hour: float | None = Field(None, ge=0)
+    price_per_core_hour: float | None = Field(None, ge=0, strict=True, allow_inf_nan=False)
     """What a core costs an hour, for the cost of a run; null: no cost is shown."""
 
 
@@ -226,7 +230,7 @@ def load(path: str | Path | None = None, sets: Sequence[str] = (), flags: Mappin
         layers += [(key, str(path), value) for key, value in leaves(read_yaml(path))]
     for assignment in sets:
         key, value = parse_assignment(assignment)
-        layers.append((key, f"--set {key}", value))
+        layers += [(inner, f"--set {key}", leaf) for inner, leaf in leaves({key: value})]
     for key, value in (flags or {}).items():
         if value is not None:
             layers.append((key, f"--{key.removesuffix('.uri').rsplit('.', 1)[-1]}", value))
@@ -236,30 +240,37 @@ def load(path: str | Path | None = None, sets: Sequence[str] = (), flags: Mappin
     for key, source, value in layers:
         _put(tree, key, value)
         sources = {k: s for k, s in sources.items() if not k.startswith(f"{key}.")} | {key: source}
-    return Loaded(from_mapping(tree, where=str(path) if path else None), sources)
+    return Loaded(from_mapping(tree, sources), sources)
 
 
-def from_mapping(values: Mapping[str, Any], where: str | None = None) -> Config:
-    """Validate a nested mapping. Raises UsageError that names each wrong key and the nearest right one."""
+def from_mapping(values: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> Config:
+    """Validate a nested mapping. Raises UsageError that names each wrong key and the nearest right one.
+
+    `sources` tells for dotted keys where their values came from.
+    """
     try:
-        return Config.model_validate(dict(values))
+        config = Config.model_validate(dict(values))
+        config.model_dump_json()  # the run folder keeps it so: text that UTF-8 can't hold, say, is told now
     except ValidationError as error:
-        lines = dict.fromkeys(_explain(problem) for problem in error.errors())
-        place = f" in {where}" if where else ""
-        raise UsageError(
-            f"The configuration{place} can't be used:\n" + "\n".join(f"  {line}" for line in lines),
-            "`fruitscale config show` prints every key with its default.",
-        ) from None
+        lines = list(dict.fromkeys(_explain(problem, sources or {}) for problem in error.errors()))
+    except ValueError as error:
+        lines = [f"it can't be written as JSON: {error}"]
+    else:
+        return config
+    raise UsageError(
+        "The configuration can't be used:\n" + "\n".join(f"  {line}" for line in lines),
+        "`fruitscale config show` prints every key with its default.",
+    )
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping. Raises UsageError for anything else; tags are never executed."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"The config file {path} can't be read: {_reason(error)}.", "Check --config.") from None
     try:
-        values = yaml.safe_load(text)
+        values = _parse_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -278,7 +289,7 @@ def parse_assignment(text: str) -> tuple[str, object]:
     if not equals or not key.strip():
         raise UsageError(f"--set {text}: a dotted key, `=` and a value are expected.", "Like --set pca.components=50")
     try:
-        return key.strip(), yaml.safe_load(value) if value.strip() else None
+        return key.strip(), _parse_yaml(value)
     except yaml.YAMLError:
         return key.strip(), value
 
@@ -298,27 +309,45 @@ def json_schema() -> dict[str, Any]:
     return Config.model_json_schema()
 
 
+def _parse_yaml(text: str) -> Any:  # noqa: ANN401  YAML holds anything
+    """Return the one value of a YAML text; no tag runs code. Raises YAMLError for everything that is wrong with it."""
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        # deep: a value that holds itself (`&a [*a]`) is an error here, not endless later
+        return None if node is None else loader.construct_object(node, deep=True)
+    except (ValueError, LookupError, AttributeError, RecursionError) as error:
+        # What PyYAML raises for 2024-13-45, `!!bool x`, `!!timestamp x`, and brackets by the thousand
+        raise yaml.MarkedYAMLError(problem=f"{error}") from None
+
+
 def _put(tree: dict[str, Any], dotted: str, value: object) -> None:
     *parents, last = dotted.split(".")
     for i, parent in enumerate(parents):
         if ".".join(parents[: i + 1]) == "spark.conf":  # Spark's own keys have dots in them
-            tree.setdefault("conf", {})[".".join([*parents[i + 1 :], last])] = value
+            conf = tree.get(parent)
+            own = ".".join([*parents[i + 1 :], last])
+            tree[parent] = {**(conf if isinstance(conf, dict) else {}), own: value}
             return
         branch = tree.get(parent)
         tree[parent] = tree = dict(branch) if isinstance(branch, dict) else {}
     tree[last] = value
 
 
-def _explain(problem: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails
+def _explain(problem: Any, sources: Mapping[str, str]) -> str:  # noqa: ANN401  pydantic's ErrorDetails
     location = [str(part) for part in problem["loc"]]
     if problem["type"] == "extra_forbidden":
+        key = ".".join(location)
         known = _keys_at(location[:-1])
         near = difflib.get_close_matches(location[-1], known, n=1)
         meant = f"did you mean {'.'.join([*location[:-1], near[0]])}?" if near else f"there are: {', '.join(known)}"
-        return f"{'.'.join(location)}: no such key; {meant}"
-    key = ".".join(part for part in location if part.isidentifier() and part != "constrained-int")
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{key}: {message[:1].lower()}{message[1:]}; it is {problem['input']!r}"
+        told = f"no such key; {meant}"
+    else:
+        key = ".".join(part for part in location if part.isidentifier())
+        message = problem["msg"].removeprefix("Value error, ")
+        told = f"{message[:1].lower()}{message[1:]}; it is {problem['input']!r}"
+    source = next((where for k, where in sources.items() if f"{k}.".startswith(f"{key}.") and where != "default"), None)
+    return f"{key}: {told}" + (f" (from {source})" if source else "")
 
 
 def _keys_at(location: Sequence[str]) -> list[str]:
@@ -335,7 +364,7 @@ def _keys_at(location: Sequence[str]) -> list[str]:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    return "it is not UTF-8 text"
+    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 CHOICES: Mapping[str, tuple[str, ...]] = {

@@ -11,6 +11,7 @@ from typing import Any
 
 from fruitscale import __version__
 from fruitscale.config import Config
+from fruitscale.errors import MissingObjectError
 from fruitscale.model.export import Exported
 from fruitscale.storage import manifest
 from fruitscale.storage.manifest import Manifest
@@ -68,7 +69,10 @@ def differences(folder: RunFolder, old: Plan, new: Plan, photos: Manifest) -> st
 
 
 def _photo_differences(folder: RunFolder, photos: Manifest) -> str:
-    before, now = (_rows(table) for table in (manifest.read(folder.store), photos.table))
+    try:
+        before, now = (_rows(table) for table in (manifest.read(folder.store), photos.table))
+    except MissingObjectError:  # it was stopped between its plan and its manifest
+        return "the photos"
     counts = {
         "new": now.keys() - before.keys(),
         "gone": before.keys() - now.keys(),

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fruitscale.config import Images, Storage
-from fruitscale.engines.base import Shared
 from fruitscale.errors import ChangedObjectError, InputError, MissingObjectError, StorageError
 from fruitscale.kernels import backbone, images
 from fruitscale.kernels.moments import Components, PackedMoments, moments_of, project
@@ -25,6 +25,14 @@ from fruitscale.storage.store import Store, local_path, open_store
 
 BATCH = 8
 """Images decoded before they are inferred together."""
+
+
+class Payload(Protocol):
+    """Bytes that the driver shared with every worker."""
+
+    def value(self) -> bytes:
+        """Return them, in a worker."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ class Probe:
     output_file: str
 
 
-def featurize_shard(shard: Shard, shared: Shared | None) -> Report:
+def featurize_shard(shard: Shard, shared: Payload | None) -> Report:
     """Read, decode, resize and infer the photos of a shard, and write its part; one that is there already is kept.
 
     Raises InputError when a photo can't be used and `images.on_error` is fail, StorageError when it can't be read.
@@ -120,7 +128,7 @@ def featurize_shard(shard: Shard, shared: Shared | None) -> Report:
     return report
 
 
-def group_moments(group: Group, _: Shared | None) -> tuple[int, PackedMoments]:
+def group_moments(group: Group, _: Payload | None) -> tuple[int, PackedMoments]:
     """Return the group's index and the moments of its features, each part checked. Raises DamagedPartError."""
     output = open_store(group.job.output_uri, group.job.storage)
     names = (parts.name(run_folder.FEATURES, i) for i in range(group.start, group.stop))
@@ -128,7 +136,7 @@ def group_moments(group: Group, _: Shared | None) -> tuple[int, PackedMoments]:
     return group.index, moments_of(features, group.job.features).packed()
 
 
-def project_part(task: Projection, shared: Shared | None) -> int:
+def project_part(task: Projection, shared: Payload | None) -> int:
     """Write the scores of a part; return its index. Raises DamagedPartError or StorageError."""
     assert shared is not None
     fitted = _components(task.pca, shared)
@@ -139,7 +147,7 @@ def project_part(task: Projection, shared: Shared | None) -> int:
     return task.index
 
 
-def sees_folders(probe: Probe, _: Shared | None) -> tuple[bool, bool]:
+def sees_folders(probe: Probe, _: Payload | None) -> tuple[bool, bool]:
     """Tell whether this worker sees the input folder and a file in the output folder."""
     return local_path(probe.input_uri).is_dir(), local_path(probe.output_file).is_file()
 
@@ -174,7 +182,7 @@ def _resume(output: Store, report: Report) -> bool:
 
 
 def _featurize(
-    job: Job, photos: list[Photo], rejects: list[Reject], report: Report, shared: Shared | None
+    job: Job, photos: list[Photo], rejects: list[Reject], report: Report, shared: Payload | None
 ) -> tuple[list[Photo], NDArray[np.float32]]:
     kept: list[Photo] = []
     batches: list[NDArray[np.float32]] = [np.empty((0, job.features), np.float32)]
@@ -247,7 +255,7 @@ def _write_shard(
     parts.write_vectors(output, parts.name(run_folder.FEATURES, index), "features", part)
 
 
-def _model(job: Job, report: Report, shared: Shared | None) -> backbone.Backbone:
+def _model(job: Job, report: Report, shared: Payload | None) -> backbone.Backbone:
     assert shared is not None
     with report.timed("load"):
         model, loaded = backbone.cached(job.model_sha256, job.precision, shared.value)
@@ -258,7 +266,7 @@ def _model(job: Job, report: Report, shared: Shared | None) -> backbone.Backbone
 _fitted: dict[str, Components] = {}
 
 
-def _components(name: str, shared: Shared) -> Components:
+def _components(name: str, shared: Payload) -> Components:
     if name not in _fitted:  # one per worker process: a run has one PCA
         _fitted.clear()
         _fitted[name] = Components.from_bytes(shared.value())

@@ -69,4 +69,4 @@ def check(config: ConfigFile = None, sets: Sets = None, json: Json = False, verb
         typer.echo(writer.dumps(dataclasses.asdict(result), indent=2))
         return
     for photo in result.photos:
-        out().print(pairs(photo.name, [(f"{guess.probability:.1%}", guess.label) for guess in photo.top]))
+        out().print(pairs(photo.photo, [(f"{guess.probability:.1%}", guess.name) for guess in photo.guesses]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -11,8 +12,8 @@ from rich.text import Text
 
 
 def out() -> Console:
-    """Return the console of results: stdout."""
-    return Console(highlight=False, soft_wrap=True)
+    """Return the console of results: stdout; wide where no terminal sets its width, so that nothing is cut or folded."""
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
 
 
 def print_error(message: str, hint: str | None) -> None:

@@ -7,6 +7,7 @@ once, so that the driver sees results while the job runs, and none twice after a
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import pickle
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pyspark
 from pyspark.find_spark_home import _find_spark_home
 from pyspark.java_gateway import launch_gateway
@@ -201,6 +203,7 @@ class SparkEngine:
 
     def _open(self, config: Config, master: str | None, failures: queue.SimpleQueue[BaseException | None]) -> None:
         try:
+            _skip_test_helpers()
             if "PYSPARK_GATEWAY_PORT" not in os.environ and pyspark.SparkContext._gateway is None:
                 self._launch({"spark.app.name": "fruitscale", **config.spark.conf}, master)
             conf = pyspark.SparkConf()
@@ -351,6 +354,20 @@ def _run_chunk(chunk: Sequence[Any], function: Any, shared: Shared | None, inbox
         if outcomes[-1].error is not None:  # it ends the map
             break
     inbox.add([pickle.dumps(outcomes, protocol=pickle.HIGHEST_PROTOCOL)])
+    # PySpark's daemon collects garbage after each task, over every object of every module: 20 ms. Those stay anyway.
+    gc.freeze()
+
+
+def _skip_test_helpers() -> None:
+    """Keep PySpark 4 from importing its test helpers, and pandas with them, a second and a warning, at the first call.
+
+    It asks them only whether NumPy is installed, which it is.
+    """
+    from pyspark.sql import types
+
+    if hasattr(types, "NumpyArrayConverter"):
+        types.NumpyArrayConverter.can_convert = lambda _self, obj: isinstance(obj, np.ndarray) and obj.ndim == 1
+        types.NumpyScalarConverter.can_convert = lambda _self, obj: isinstance(obj, np.generic)
 
 
 def _import(modules: Sequence[str]) -> None:

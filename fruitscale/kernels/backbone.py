@@ -1,7 +1,7 @@
 """A network without its head, from the bytes that a worker gets: pixels in, features out.
 
-The bytes are a ZIP file that is the same, byte for byte, for the same content: `model.json` (the header), and `model.xml` with
-`model.bin` for OpenVINO or `model.pb`, a frozen graph, for TensorFlow.
+The bytes are a ZIP file, the same byte for byte for the same content: `model.json` (the header), and `model.xml` with
+`model.bin` for OpenVINO, or `model.pb`, a frozen graph, for TensorFlow.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fruitscale.errors import MissingExtraError, ModelError
-
-BATCH = 4
-"""Images a call of the runtime. Always the same, the last call filled up, so that a result never depends on its neighbours."""
 
 FILES: Mapping[str, tuple[str, ...]] = {"openvino": ("model.xml", "model.bin"), "tensorflow": ("model.pb",)}
 _HEADER = "model.json"
@@ -71,10 +68,7 @@ def pack(header: Header, files: Mapping[str, bytes]) -> bytes:
 def unpack(payload: bytes) -> tuple[Header, dict[str, bytes]]:
     """Take a payload apart. Raises ModelError for anything that `pack` has not made, or that is damaged."""
     try:
-        with zipfile.ZipFile(io.BytesIO(payload)) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise ValueError("it is compressed")  # a small file could fill the memory
-            content = {name: archive.read(name) for name in archive.namelist()}
+        content = _entries(payload)
         header = _header(json.loads(content.pop(_HEADER)))
         intact = pack(header, content) == payload and tuple(content) == FILES[header.runtime]
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, NotImplementedError, RuntimeError) as error:
@@ -82,6 +76,13 @@ def unpack(payload: bytes) -> tuple[Header, dict[str, bytes]]:
     if not intact:
         raise ModelError("The exported model is damaged: its content is not what it was written with.", _REMEDY)
     return header, content
+
+
+def _entries(payload: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("it is compressed")  # a small file could fill the memory
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 def _header(values: Mapping[str, Any]) -> Header:
@@ -123,8 +124,12 @@ def cached(sha256: str, precision: str, payload: Callable[[], bytes]) -> tuple[B
         return _loaded[sha256, precision], True
 
 
-class _Batched:
-    """Cuts the pixels into calls of BATCH images, one call at a time: a runtime's request can't be shared."""
+class _Single:
+    """Gives a runtime one photo a call, and one call at a time, as a runtime's request can't be shared.
+
+    One is the fastest, or as fast as any number (batches leave the CPU's caches), wastes nothing on a last call that is
+    not full, and a photo's features can't depend on its neighbours.
+    """
 
     def __init__(self, header: Header) -> None:
         self.input_size = header.input_size
@@ -134,24 +139,19 @@ class _Batched:
     def infer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         shape = (self.input_size, self.input_size, 3)
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != shape:
-            raise ValueError(
-                f"uint8 pixels (n, {self.input_size}, {self.input_size}, 3) are expected, not {pixels.shape}"
-            )
-        out = np.empty((len(pixels), self.features), np.float32)
+            raise ValueError(f"uint8 pixels (n, {shape}) are expected, not {pixels.dtype} {pixels.shape}")
+        pixels = np.ascontiguousarray(pixels)
+        features = np.empty((len(pixels), self.features), np.float32)
         with self._lock:
-            for start in range(0, len(pixels), BATCH):
-                batch = np.ascontiguousarray(pixels[start : start + BATCH])
-                n = len(batch)
-                if n < BATCH:
-                    batch = np.concatenate([batch, np.zeros((BATCH - n, *shape), np.uint8)])
-                out[start : start + n] = self._call(batch)[:n]  # copied: the runtime uses its buffer again
-        return out
+            for i in range(len(pixels)):
+                features[i] = self._call(pixels[i : i + 1])[0]  # copied: the runtime uses its buffer again
+        return features
 
-    def _call(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _call(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         raise NotImplementedError
 
 
-class _OpenVino(_Batched):
+class _OpenVino(_Single):
     def __init__(self, header: Header, files: Mapping[str, bytes], precision: str) -> None:
         super().__init__(header)
         openvino = import_openvino()
@@ -167,26 +167,27 @@ class _OpenVino(_Batched):
         }
         try:
             model = core.read_model(files["model.xml"], files["model.bin"])
-            model.reshape([BATCH, header.input_size, header.input_size, 3])
+            model.reshape([1, header.input_size, header.input_size, 3])
             self._request = core.compile_model(model, "CPU", settings).create_infer_request()
         except RuntimeError as error:
             raise ModelError(f"OpenVINO can't load the exported model: {error}", _REMEDY) from None
 
-    def _call(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        results = self._request.infer({0: batch}, share_inputs=True, share_outputs=True)
+    def _call(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        results = self._request.infer({0: pixels}, share_inputs=True, share_outputs=True)
         features: NDArray[np.float32] = results[0]
         return features
 
 
 def import_openvino() -> Any:  # noqa: ANN401  a module without types
     """Import OpenVINO without its telemetry, which reports usage unless the module is out of reach."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  None: what makes an import fail
+    modules: dict[str, Any] = sys.modules
+    modules["openvino_telemetry"] = None  # what makes an import fail; OpenVINO goes on without it
     import openvino
 
     return openvino
 
 
-class _TensorFlow(_Batched):
+class _TensorFlow(_Single):
     def __init__(self, header: Header, files: Mapping[str, bytes], precision: str) -> None:
         super().__init__(header)
         if precision != "f32":
@@ -209,6 +210,6 @@ class _TensorFlow(_Batched):
         session = v1.Session(graph=graph, config=threads)
         self._run = session.make_callable("Identity:0", feed_list=["pixels:0"])
 
-    def _call(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        features: NDArray[np.float32] = self._run(batch)
+    def _call(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        features: NDArray[np.float32] = self._run(pixels)
         return features

@@ -94,7 +94,7 @@ class Components:
     def to_bytes(self) -> bytes:
         """Return the arrays as an npz file."""
         sink = io.BytesIO()
-        np.savez(sink, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self)})
+        np.savez(sink, allow_pickle=False, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self)})
         return sink.getvalue()
 
     @classmethod
@@ -102,9 +102,12 @@ class Components:
         """Read what to_bytes wrote. Raises OutputError when it is damaged."""
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+                damaged = stored.zip.testzip()  # NumPy itself stops before the checksum where a shape says less
+                if damaged is not None:
+                    raise BadZipFile(damaged)
                 arrays = {name: stored[name] for name in stored.files}
             return cls(**{**arrays, "n": int(arrays["n"])})
-        except (ValueError, OSError, KeyError, TypeError, BadZipFile) as error:
+        except (ValueError, OSError, KeyError, TypeError, EOFError, RuntimeError, BadZipFile) as error:
             raise OutputError(f"pca.npz is damaged: {error}", "Run the same command again.") from None
 
 
@@ -155,6 +158,8 @@ def fit(total: Moments, requested: float, *, standardize: bool = False) -> Compo
     covariance = total.scatter / (n - 1)
     covariance /= scale
     covariance /= scale[:, None]
+    if not np.isfinite(covariance).all():
+        raise InputError("Some features are not numbers.", "Check the model's weights, or take model.precision: f32.")
     values, vectors = np.linalg.eigh(covariance)
     variance = np.clip(values[::-1], 0, None)
     if not variance.sum() > 0:

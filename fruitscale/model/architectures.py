@@ -1,4 +1,4 @@
-"""The six networks: their features, their own input scaling, and how Keras builds them. Imports Keras in functions only."""
+"""The six networks: their features, their own input scaling, and how Keras builds them (imported in functions only)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _rescale(scale: float, offset: float) -> Callable[[Any], Any]:
 
 
 def _caffe(pixels: Any) -> Any:  # noqa: ANN401
-    """Blue first, minus ImageNet's mean colour: what ResNet50 was trained on (keras.applications.resnet.preprocess_input)."""
+    """Blue first, minus ImageNet's mean colour: ResNet50's own (keras.applications.resnet.preprocess_input)."""
     import keras
 
     return keras.ops.flip(keras.ops.cast(pixels, "float32"), axis=-1) - keras.ops.convert_to_tensor(
@@ -65,7 +65,8 @@ def _application(name: str) -> Callable[[int, bool, str | None], Any]:
 
 
 LITE0_EPSILON = 1e-3
-LITE0_BLOCKS = (  # repeats, kernel, stride, expansion, channels out: arXiv:1905.11946, table 1, without squeeze-excitation
+# arXiv:1905.11946, table 1, without squeeze-excitation: repeats, kernel, stride, expansion, channels out
+LITE0_BLOCKS = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
     (2, 5, 2, 6, 40),
@@ -90,7 +91,8 @@ def _lite0(size: int, top: bool, weights: str | None) -> Any:  # noqa: ANN401
     index = 0
     for repeats, kernel, stride, expansion, channels in LITE0_BLOCKS:
         for repeat in range(repeats):
-            x = _lite0_block(x, f"blocks_{index}_", kernel, stride if repeat == 0 else 1, expansion, channels)
+            block = (kernel, stride if repeat == 0 else 1, expansion, channels)
+            x = _lite0_block(x, f"blocks_{index}_", block)
             index += 1
     x = _unit(keras.layers.Conv2D(1280, 1, use_bias=False, name="conv_head")(x), "bn1")
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
@@ -99,9 +101,10 @@ def _lite0(size: int, top: bool, weights: str | None) -> Any:  # noqa: ANN401
     return keras.Model(pixels, x, name="efficientnet_lite0")
 
 
-def _lite0_block(x: Any, name: str, kernel: int, stride: int, expansion: int, channels: int) -> Any:  # noqa: ANN401
+def _lite0_block(x: Any, name: str, block: tuple[int, int, int, int]) -> Any:  # noqa: ANN401
     import keras
 
+    kernel, stride, expansion, channels = block
     shortcut, wide = x, x.shape[-1] * expansion
     if expansion != 1:
         x = _unit(keras.layers.Conv2D(wide, 1, use_bias=False, name=f"{name}expand_conv")(x), f"{name}bn0")

@@ -60,7 +60,11 @@ def check(model: Model) -> CheckResult:
             "An exported model has no ImageNet head to check.",
             "Check the weights it was made of: --set model.exported=null",
         )
-    weights.resolve(model)
+    if weights.resolve(model).kind == "random":
+        raise ModelError(
+            "Random weights recognise nothing: they have no ImageNet head to check.",
+            "Check others: --set model.weights=imagenet, packaged, or the path of a file",
+        )
     if importlib.util.find_spec("sklearn") is None:
         raise MissingExtraError("scikit-learn", "report")
     with tempfile.TemporaryDirectory(prefix="fruitscale-") as folder:

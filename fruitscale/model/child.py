@@ -1,7 +1,7 @@
 """A fresh child process for what needs TensorFlow, which is slow, large and talkative. It ends when its parent does.
 
-Both sides are here: `run` in the parent, `main` in the child (`python -m fruitscale.model.child JOB FOLDER`). They meet in
-a folder: the parent writes `model.json`, the child its results, or `error.json`.
+Both sides are here: `run` in the parent, `main` in the child (`python -m fruitscale.model.child JOB FOLDER`). They meet
+in a folder: the parent writes `model.json`, the child its results, or `error.json`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def run(job: str, model: Model, folder: Path) -> None:
     command = [sys.executable, "-P", "-m", "fruitscale.model.child", job, str(folder)]
     log = folder / "log.txt"
     with log.open("wb") as output:
-        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=_environment())  # noqa: S603
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=_environment())
         try:
             code = child.wait()  # its stdin stays open: that we live is told by that
         finally:
@@ -67,7 +67,6 @@ def _failure(folder: Path, log: str, code: int) -> Exception:
 def main(job: str, folder: Path) -> int:
     """Do a job, in the child. Returns the exit code."""
     threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  nothing is reported to anyone
     module, _, name = JOBS[job].partition(":")
     function: Callable[[Model, Path], None] = getattr(importlib.import_module(module), name)
     try:

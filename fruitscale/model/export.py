@@ -27,7 +27,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Exported:
-    """A model for the workers. `sha256` is that of the payload; `weights` the config's word, or the file that was named."""
+    """A model for the workers. `sha256` is that of the payload, `weights` the config's word or file."""
 
     payload: bytes = dataclasses.field(repr=False)
     sha256: str
@@ -51,8 +51,8 @@ def is_cached(model: Model) -> bool:
 def export(model: Model, scratch: Path | None = None) -> Exported:
     """Return a model for the workers: `model.exported`, or else from the cache, or else made now, and cached.
 
-    `scratch` is a folder that serves where the cache's can't be written. Raises ModelError where the weights can't be had
-    or don't fit, MissingExtraError where TensorFlow is needed and not installed.
+    `scratch` is a folder that serves where the cache's can't be written. Raises ModelError where the weights can't be
+    had or don't fit, MissingExtraError where TensorFlow is needed and not installed.
     """
     if model.exported is not None:
         return read(model.exported, model)
@@ -82,13 +82,18 @@ def read(path: str | Path, model: Model | None = None) -> Exported:
         exported = _exported(payload)
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", error.hint) from None
-    for name in ("architecture", "input_size", "runtime") if model else ():
-        if (is_, asked := getattr(exported, name), getattr(model, name)) and is_ != asked:
-            raise ModelError(
-                f"The exported model {path} has {name} {is_}, and {asked} is asked for.",
-                f"Ask for what it is: --set model.{name}={is_}; or export another.",
-            )
+    for name in _differing(exported, model) if model else ():
+        is_, asked = getattr(exported, name), getattr(model, name)
+        raise ModelError(
+            f"The exported model {path} has {name} {is_}, and {asked} is asked for.",
+            f"Ask for what it is: --set model.{name}={is_}; or export another.",
+        )
     return exported
+
+
+def _differing(exported: Exported, model: Model) -> list[str]:
+    names = ("architecture", "input_size", "runtime")
+    return [name for name in names if getattr(exported, name) != getattr(model, name)]
 
 
 def write(exported: Exported, path: str | Path) -> None:
@@ -114,11 +119,12 @@ def convert(model: Model, folder: Path) -> None:
         features=architectures.NETWORKS[model.architecture].features,
     )
     graph = network.frozen(keras_model, model.input_size)
-    files = {"model.pb": graph} if model.runtime == "tensorflow" else _to_openvino(graph, folder)
+    files = {"model.pb": graph} if model.runtime == "tensorflow" else to_openvino(graph, folder)
     (folder / "payload").write_bytes(backbone.pack(header, files))
 
 
-def _to_openvino(graph: bytes, folder: Path) -> dict[str, bytes]:
+def to_openvino(graph: bytes, folder: Path) -> dict[str, bytes]:
+    """Convert a frozen graph, in float32, through files in a folder. Returns the files of a payload."""
     openvino = backbone.import_openvino()
     source, xml = folder / "model.pb", folder / "model.xml"
     source.write_bytes(graph)
@@ -140,7 +146,7 @@ def _exported(payload: bytes, model: Model | None = None) -> Exported:
 
 
 def _word(model: Model) -> str:
-    """Return how a payload names its weights. A file's name is left out: the same weights elsewhere are the same model."""
+    """Return how a payload names its weights; not a file's name: the same weights elsewhere are the same model."""
     return model.weights if model.weights in ("imagenet", "packaged", "random") else "file"
 
 
@@ -174,8 +180,7 @@ def _read_cached(path: Path, model: Model) -> Exported | None:
         exported = _exported(path.read_bytes(), model)
     except (OSError, ModelError):
         return None
-    same = all(getattr(exported, name) == getattr(model, name) for name in ("architecture", "input_size", "runtime"))
-    return exported if same else None
+    return None if _differing(exported, model) else exported
 
 
 def _keep(exported: Exported, key: str | None, folders: list[Path]) -> None:

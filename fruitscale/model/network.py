@@ -24,10 +24,7 @@ def features(model: Model) -> tuple[Any, str]:
     """
     found = weights.resolve(model)
     size = model.input_size
-    if found.kind == "file":
-        base = _from_file(model, found, size)
-    else:
-        base = _built(model, found, size, top=False)
+    base = _from_file(model, found, size) if found.kind == "file" else _built(model, found, size, top=False)
     return architectures.backbone(model.architecture, size, base), _sha256(model, found, base)
 
 
@@ -35,14 +32,10 @@ def classifier(model: Model) -> tuple[Any, str]:
     """Build the network with its ImageNet head: uint8 RGB (n, 224, 224, 3) to float32 (n, 1000) probabilities.
 
     Returns the Keras model and the sha256 of its weights. Raises ModelError where the weights have no such head.
+    Random weights are not for this.
     """
     model = model.model_copy(update={"input_size": CHECK_SIZE})
     found = weights.resolve(model)
-    if found.kind == "random":
-        raise ModelError(
-            "Random weights recognise nothing: they have no ImageNet head to check.",
-            "Check others: --set model.weights=imagenet, packaged or the path of a file",
-        )
     if found.kind == "file":
         base = _network(model, CHECK_SIZE, top=True)
         if (problem := _load(base, found)) is not None:
@@ -85,8 +78,8 @@ def _imagenet(model: Model, size: int, *, top: bool) -> Any:  # noqa: ANN401
         return _network(model, size, top=top, source="imagenet")
     except Exception as error:  # Keras raises a bare Exception when the download fails
         hint = (
-            f"{weights.PACKAGED_HINT} (no download needed).\nOr copy the weights file here from where there is a network, "
-            "and give its path: --set model.weights=PATH"
+            f"{weights.PACKAGED_HINT} (no download needed).\n"
+            "Or copy the weights file here from where there is a network, and give its path: --set model.weights=PATH"
         )
         name = architectures.NETWORKS[model.architecture].imagenet_file
         file = name(size, top) if name else "the file"
@@ -114,7 +107,7 @@ def _from_file(model: Model, found: weights.Weights, size: int) -> Any:  # noqa:
 
 
 def _load(base: Any, found: weights.Weights) -> str | None:  # noqa: ANN401
-    """Load a weights file, every array of it into one of the network's. Returns what does not fit, None when all does."""
+    """Load a weights file, every array of it. Returns what does not fit, None when all does."""
     assert found.path is not None
     n_arrays = _count_arrays(found.path)
     if n_arrays != len(base.weights):
@@ -128,7 +121,7 @@ def _load(base: Any, found: weights.Weights) -> str | None:  # noqa: ANN401
 
 def _count_arrays(path: Path) -> int:
     """Count the weights in a file. Raises ModelError for a whole model, whose description can carry code."""
-    import h5py
+    import h5py  # type: ignore[import-untyped]
 
     names: list[str] = []
     try:
@@ -170,7 +163,7 @@ def _transposed(layer: Any, variable: str, arrays: Mapping[str, NDArray[Any]]) -
 
 
 def _randomize(base: Any, seed: int) -> None:  # noqa: ANN401
-    """Draw the kernels (He et al., arXiv:1502.01852), with NumPy: the same on every CPU and with every version of Keras."""
+    """Draw the kernels (He et al., arXiv:1502.01852), with NumPy: the same on every CPU and with every Keras."""
     generator = np.random.default_rng(seed)
     for layer in base.layers:
         depthwise = type(layer).__name__ == "DepthwiseConv2D"

@@ -34,7 +34,7 @@ Kind = Literal["imagenet", "packaged", "random", "file"]
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights that were asked for. `sha256` is that of the file, None where it is not known before the model is built."""
+    """Weights that were asked for. `sha256` is that of the file, None where the model must be built to know it."""
 
     kind: Kind
     path: Path | None
@@ -188,8 +188,8 @@ def _describe(storage: _Storage, offset: int, shape: tuple[int, ...], strides: t
 def read_torch(path: Path) -> dict[str, NDArray[np.float32 | np.int64]]:
     """Read a state dict in PyTorch's legacy format (torch/serialization.py, `_legacy_save`), without PyTorch.
 
-    Tensors may be strided views of their storage. Nothing in the file is executed: what is not a dict of float32 or int64
-    tensors raises ModelError.
+    Tensors may be strided views of their storage. Nothing in the file is executed: what is not a dict of float32 or
+    int64 tensors raises ModelError.
     """
     try:
         file = io.BytesIO(path.read_bytes())
@@ -213,11 +213,11 @@ def _read_torch(file: IO[bytes]) -> dict[str, NDArray[np.float32 | np.int64]]:
 
 def _read_storage(file: IO[bytes], storage: _Storage) -> NDArray[Any]:
     size = int.from_bytes(file.read(8), "little")
-    raw = file.read(size * np.dtype(storage.dtype).itemsize)
-    array = np.frombuffer(raw, storage.dtype)
-    if not len(array) == size == storage.size:
+    dtype = np.dtype(storage.dtype)
+    raw = file.read(size * dtype.itemsize)
+    if size != storage.size or len(raw) != size * dtype.itemsize:
         raise ValueError("it is cut off")
-    return array
+    return np.frombuffer(raw, dtype)
 
 
 def _strided(data: NDArray[Any], tensor: _Tensor) -> NDArray[Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +14,7 @@ from typing import NamedTuple
 from wcmatch import glob
 
 from fruitscale.config import Input, Storage
-from fruitscale.errors import InputError, StorageError
+from fruitscale.errors import InputError, StorageError, UsageError
 from fruitscale.storage.store import LocalStore, Store, file_version, open_store
 
 UNADDRESSABLE = ""
@@ -44,13 +46,18 @@ def list_photos(source: Input, storage: Storage) -> Iterator[Photo]:
 def name_filter(include: tuple[str, ...], exclude: tuple[str, ...]) -> Callable[[str], bool]:
     """Build the test of a relative path: matched by one of `include` and none of `exclude`, any case."""
     flags = glob.GLOBSTAR | glob.BRACE | glob.IGNORECASE | glob.DOTGLOB | glob.FORCEUNIX
-    wanted, unwanted = (glob.translate(list(globs), flags=flags)[0] if globs else [] for globs in (include, exclude))
-    # DOTALL: a name may hold a newline
-    yes = [re.compile(pattern, re.DOTALL) for pattern in wanted]
-    no = [re.compile(pattern, re.DOTALL) for pattern in unwanted]
+
+    def compiled(globs: tuple[str, ...]) -> list[re.Pattern[str]]:
+        try:
+            patterns = glob.translate(list(globs), flags=flags)[0] if globs else []
+        except Exception as error:  # noqa: BLE001  the one for too many braces is in a private module
+            raise UsageError(f"input.include or input.exclude: {error}.", "Give shorter globs.") from None
+        return [re.compile(pattern, re.DOTALL) for pattern in patterns]  # DOTALL: a name may hold a newline
+
+    yes, no = compiled(include), compiled(exclude)
 
     def test(path: str) -> bool:
-        return any(p.match(path) for p in yes) and not any(p.match(path) for p in no)
+        return any(p.fullmatch(path) for p in yes) and not any(p.fullmatch(path) for p in no)
 
     return test
 
@@ -80,6 +87,8 @@ def _scan(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Itera
             return
         with os.scandir(folder) as entries:
             for entry in entries:
+                if _leads_to_itself(entry):
+                    continue
                 if entry.is_dir():
                     yield from _scan(entry.path, f"{prefix}{entry.name}/", (*above, identity))
                 elif entry.is_file():
@@ -88,6 +97,17 @@ def _scan(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Itera
         reason = error.strerror or type(error).__name__
         place = error.filename or folder
         raise StorageError(f"{place} can't be listed: {reason}.", "Check its permissions.") from None
+
+
+def _leads_to_itself(entry: os.DirEntry[str]) -> bool:
+    """Tell a link that has no end; like one to a thing that is gone, it is no photo."""
+    try:
+        entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return True
+        raise
+    return False
 
 
 def _describe(path: str, status: os.stat_result) -> tuple[str, int, str]:
@@ -125,13 +145,14 @@ def _list_rows(uri: str, storage: Storage) -> Iterator[tuple[str, str | None]]:
         else:
             text = csv.ConvertOptions(column_types={"path": pa.string(), "label": pa.string()})
             table = csv.read_csv(io.BytesIO(content), convert_options=text)
-    except pa.ArrowException as error:
-        reason = str(error).splitlines()[0]
+        names = table.column_names
+        paths = table["path"].to_pylist() if "path" in names else None
+        labels = table["label"].to_pylist() if "label" in names else [_NO_LABELS] * table.num_rows
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        reason = str(error).strip("'").splitlines()[0]
         raise InputError(f"The list {uri} can't be read: {reason}", "Give CSV or Parquet.") from None
-    if "path" not in table.column_names:
-        raise InputError(f"The list {uri} has no column `path`.", f"It has: {', '.join(table.column_names)}.")
-    paths = table["path"].to_pylist()
-    labels = table["label"].to_pylist() if "label" in table.column_names else [_NO_LABELS] * len(paths)
+    if paths is None:
+        raise InputError(f"The list {uri} has no column `path`.", f"It has: {', '.join(names)}.")
     for path, given in zip(paths, labels, strict=True):
         yield str(path), given if given is None else str(given)
 
@@ -142,7 +163,9 @@ def _stat(store: Store, path: str, where: str) -> tuple[int, str]:
         raise InputError(f"{where} names {path}, which is not below input.uri.", "Paths are relative to input.uri.")
     try:
         status = (store.root / path).stat()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a file")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{where} names {path}: {reason}.", f"Paths are relative to {store.uri}.") from None
     return status.st_size, file_version(status)

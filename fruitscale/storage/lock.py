@@ -47,7 +47,7 @@ def _take(descriptor: int, path: Path, store: LocalStore) -> None:
         try:
             holder = json.loads(path.read_text())
             who = f"process {holder['pid']} on {holder['host']}"
-        except (ValueError, KeyError, OSError):
+        except (ValueError, KeyError, TypeError, OSError):
             who = "another process"
         raise OutputError(
             f"Another run is writing {store.root}: {who}.", "Wait for it to end, or choose another --output."

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from fruitscale.errors import InputError, OutputError
 from fruitscale.storage.listing import Photo
@@ -16,6 +16,9 @@ from fruitscale.storage.store import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
+
+T = TypeVar("T")
 
 ROW_GROUP = 16_384
 """Rows a row group: what a worker reads at once, and keeps for its next tasks."""
@@ -87,7 +90,7 @@ def write(manifest: Manifest, store: Store) -> None:
 
 def read(store: Store) -> pa.Table:
     """Read a run folder's manifest whole. Raises OutputError when it is damaged."""
-    return _open(store).read()
+    return _load(store, lambda file: file.read())
 
 
 def read_rows(store: Store, start: int, stop: int, sha256: str) -> list[Photo]:
@@ -124,16 +127,20 @@ class _Kept:
 
 @lru_cache(maxsize=2)
 def _row_group(kept: _Kept, group: int) -> list[Photo]:
-    columns = _open(kept.store).read_row_group(group).to_pydict().values()
-    return [Photo(*row) for row in zip(*columns, strict=True)]
+    def take(file: pq.ParquetFile) -> list[Photo]:
+        columns = file.read_row_group(group).to_pydict().values()
+        return [Photo(*row) for row in zip(*columns, strict=True)]
+
+    return _load(kept.store, take)
 
 
-def _open(store: Store) -> Any:  # noqa: ANN401  pyarrow has no types
+def _load(store: Store, take: Callable[[pq.ParquetFile], T]) -> T:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    content = store.read(NAME)
     try:
-        return pq.ParquetFile(io.BytesIO(store.read(NAME)))
-    except pa.ArrowException as error:
+        return take(pq.ParquetFile(io.BytesIO(content)))
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise OutputError(f"{store.uri}/{NAME} is damaged: {reason}", "Run again with --overwrite.") from None

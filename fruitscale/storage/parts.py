@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -79,7 +80,7 @@ def read_vectors(store: Store, part_name: str, column: str) -> Part:
         metadata = table.schema.metadata or {}
         part = Part(table["path"].to_pylist(), table["label"].to_pylist(), values, int(metadata.get(REJECTS, b"0")))
         intact = metadata.get(CHECKSUM) == _checksum(part)
-    except (pa.ArrowException, KeyError, ValueError, AttributeError, OSError):
+    except (pa.ArrowException, KeyError, ValueError, TypeError, AttributeError, OSError):
         intact = False
     if not intact:
         raise DamagedPartError(f"{store.uri}/{part_name} is damaged.", "Run the same command again: it is made anew.")
@@ -91,7 +92,8 @@ def write_rejects(store: Store, part_name: str, rejects: Sequence[Reject]) -> No
     import pyarrow as pa
 
     columns = [[getattr(reject, field) for reject in rejects] for field in Reject._fields]
-    schema = pa.schema([(field, pa.string()) for field in Reject._fields])
+    metadata = {CHECKSUM: _rejects_checksum(rejects)}
+    schema = pa.schema([(field, pa.string()) for field in Reject._fields], metadata)
     store.write(part_name, encode(pa.table([pa.array(c, pa.string()) for c in columns], schema=schema)))
 
 
@@ -100,11 +102,16 @@ def read_rejects(store: Store, part_name: str) -> list[Reject]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    content = store.read(part_name)
     try:
-        table = pq.read_table(io.BytesIO(store.read(part_name)))
-        return [Reject(*row) for row in zip(*(table[field].to_pylist() for field in Reject._fields), strict=True)]
-    except (pa.ArrowException, KeyError) as error:
-        raise DamagedPartError(f"{store.uri}/{part_name} is damaged: {error}", "Run again with --overwrite.") from None
+        table = pq.read_table(io.BytesIO(content))
+        rejects = [Reject(*row) for row in zip(*(table[field].to_pylist() for field in Reject._fields), strict=True)]
+        intact = (table.schema.metadata or {}).get(CHECKSUM) == _rejects_checksum(rejects)
+    except (pa.ArrowException, KeyError, ValueError, TypeError, OSError):
+        intact = False
+    if not intact:
+        raise DamagedPartError(f"{store.uri}/{part_name} is damaged.", "Run again with --overwrite.")
+    return rejects
 
 
 def encode(table: pa.Table) -> bytes:
@@ -116,6 +123,10 @@ def encode(table: pa.Table) -> bytes:
         table, sink, compression="zstd", compression_level=1, use_dictionary=["label"], write_statistics=["path"]
     )
     return sink.getvalue()
+
+
+def _rejects_checksum(rejects: Sequence[Reject]) -> bytes:
+    return hashlib.sha256(json.dumps(rejects).encode()).hexdigest().encode()
 
 
 def _checksum(part: Part) -> bytes:

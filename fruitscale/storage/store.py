@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import unquote
 
 from fruitscale.config import Storage
 from fruitscale.errors import ChangedObjectError, MissingObjectError, StorageError, UsageError
@@ -57,9 +58,10 @@ def local_path(uri: str) -> Path:
     """Turn a path or file:// URI into an absolute path. Raises UsageError for any other scheme."""
     scheme, separator, rest = uri.partition("://")
     if not separator:
-        return Path(os.path.abspath(Path(uri).expanduser()))  # noqa: PTH100  resolve() would follow links
-    if scheme.lower() == "file":
-        return Path(rest)
+        # resolve() would follow links, and Path.expanduser raises where there is no such user
+        return Path(os.path.abspath(os.path.expanduser(uri)))  # noqa: PTH100, PTH111
+    if scheme.lower() == "file" and rest.startswith("/"):
+        return Path(unquote(rest))  # what Path.as_uri() quoted
     raise UsageError(f"{uri}: {scheme}:// is not supported.", "Give a folder, or s3://bucket/prefix.")
 
 

@@ -1,0 +1,50 @@
+# Everything a newcomer needs: `make help` lists it. Python 3.11 to 3.13 is the only thing that must be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint format lock clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Make .venv with everything in it, at the versions of constraints.txt
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install ## Draw a sample set, and run the whole job on it with Spark
+	@test -d demo/photos || $(BIN)/fruitscale sample demo/photos --classes 12 --per-class 60
+	$(BIN)/fruitscale run --engine spark --config configs/quickstart.yaml --input demo/photos --output demo/run
+
+test: install ## Run the tests (about 15 minutes on 2 cores)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: install ## Run the long tests: many kills, outages, full sizes
+	$(BIN)/python -m pytest -m slow
+
+lint: install ## Check style, types and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## Mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## Write constraints.txt anew, from the newest releases that pyproject.toml allows
+	rm -rf .lock && $(PYTHON) -m venv .lock
+	.lock/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	{ echo "# Made by \`make lock\`: the versions that the tests ran with."; \
+	  .lock/bin/python -m pip freeze --exclude-editable; } > constraints.txt
+	rm -rf .lock
+
+clean: ## Remove .venv and the demo
+	rm -rf $(VENV) demo

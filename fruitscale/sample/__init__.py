@@ -1,0 +1,111 @@
+"""Draws a data set like Fruits-360 where the real one can't be had: fruit on white, turning from photo to photo.
+
+The pixels are drawn, not photographed: good to try every part of fruitscale with, no evidence about real fruit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fruitscale.errors import OutputError, UsageError
+from fruitscale.sample.kinds import MOST, Kind, first_kinds
+
+if TYPE_CHECKING:
+    from fruitscale.sample.painter import Fruit
+
+__all__ = ["Sample", "draw"]
+
+_QUALITY = 90
+_PAGE = b"<!DOCTYPE html><html><head><title>404</title></head><body>The photo was not found.</body></html>\n"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was drawn: `images` good photos and `corrupt` bad files, `bytes` together."""
+
+    path: Path
+    classes: int
+    images: int
+    corrupt: int
+    bytes: int
+
+
+def draw(out: Path, *, classes: int = 12, per_class: int = 60, seed: int = 0, corrupt: int = 0) -> Sample:
+    """Draw photos into `out/<class>/`: JPEGs of 100 x 100 pixels, named as in Fruits-360.
+
+    Two thirds of a class are `<n>_100.jpg`, the fruit turning upright; the others `r_<n>_100.jpg`, lying on its side.
+    A class and a frame have a seed of their own: the same seed gives the same bytes, and more classes the same first
+    ones. `corrupt` adds that many files that are no photos (cut short, an HTML page, empty, noise, a pixel bomb), named
+    like photos. Raises UsageError for numbers out of range, OutputError where `out` is not empty or can't be written.
+    """
+    _check(classes, per_class, seed, corrupt)
+    kinds = first_kinds(classes)
+    try:
+        _claim(out)
+        good = sum(_draw_class(out, kind, (seed, index), per_class) for index, kind in enumerate(kinds))
+        bad = sum(_spoil(out, kinds, number, per_class, seed) for number in range(corrupt))
+    except OSError as error:
+        raise OutputError(
+            f"The sample can't be written to {out}: {error.strerror or error}.", "Choose another folder."
+        ) from None
+    return Sample(out, classes, classes * per_class, corrupt, good + bad)
+
+
+def _check(classes: int, per_class: int, seed: int, corrupt: int) -> None:
+    if not 1 <= classes <= MOST:
+        raise UsageError(f"{classes} classes can't be drawn: 1 to {MOST} can, as many as Fruits-360 has.")
+    if per_class < 1:
+        raise UsageError(f"{per_class} photos a class can't be drawn.", "Ask for 1 or more.")
+    if seed < 0:
+        raise UsageError(f"The seed is {seed}.", "Give a whole number from 0.")
+    if corrupt < 0:
+        raise UsageError(f"{corrupt} corrupt files can't be made.", "Ask for 0 or more.")
+
+
+def _claim(out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()):
+        raise OutputError(f"The folder {out} is not empty.", "Choose another folder, or remove this one.")
+
+
+def _draw_class(out: Path, kind: Kind, seed: tuple[int, int], count: int) -> int:
+    """Draw the photos of one class. Returns how many bytes were written."""
+    from fruitscale.sample.painter import grow
+
+    folder = out / kind.name
+    folder.mkdir()
+    fruit = grow(kind, np.random.default_rng(seed))
+    return sum((folder / name).write_bytes(content) for name, content in _frames(fruit, seed, count))
+
+
+def _frames(fruit: Fruit, seed: tuple[int, int], count: int) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the content of each photo: a full turn upright, then one on the side."""
+    import simplejpeg
+
+    from fruitscale.sample.painter import photograph
+
+    for view, (prefix, frames) in enumerate((("", count - count // 3), ("r_", count // 3))):
+        for frame in range(frames):
+            rng = np.random.default_rng((*seed, view, frame))
+            photo = photograph(fruit, frame / frames, view == 0, rng)
+            yield f"{prefix}{frame}_100.jpg", simplejpeg.encode_jpeg(photo, quality=_QUALITY, colorsubsampling="420")
+
+
+def _spoil(out: Path, kinds: list[Kind], number: int, per_class: int, seed: int) -> int:
+    """Write one bad file into a class, beside its photos. Returns its size in bytes."""
+    folder = out / kinds[number % len(kinds)].name
+    photo = (folder / "0_100.jpg").read_bytes()
+    frame = photo.index(b"\xff\xc0") + 5  # where a JPEG says its height and width
+    contents = (
+        photo[: len(photo) // 2],
+        _PAGE,
+        b"",
+        np.random.default_rng((seed, number)).bytes(2000),
+        photo[:frame] + (30_000).to_bytes(2, "big") * 2 + photo[frame + 4 :],
+    )
+    return (folder / f"{per_class + number}_100.jpg").write_bytes(contents[number % len(contents)])

@@ -1,0 +1,135 @@
+"""What tests share: photos, a model that is exported once, and the CLI as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ENGINES = ("local", "spark", "dask")
+ROOT = Path(__file__).parent.parent
+QUICK = [
+    "--config", str(ROOT / "configs" / "quickstart.yaml"), "--set", "model.input_size=64", "--set", "slots=2",
+]  # fmt: skip
+"""The packaged weights at a small input size: a real model, quick to run."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def record(self) -> dict[str, Any]:
+        assert self.code == 0, self.err
+        record: dict[str, Any] = json.loads(self.out)
+        return record
+
+
+class Cli:
+    """Runs `fruitscale` in a process of its own."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+
+    def __call__(self, *arguments: str | Path, timeout: float = 300, **variables: str) -> Ran:
+        done = subprocess.run(
+            self.command(*arguments),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=self.environment | variables,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        """Start it in a session of its own, so that its processes can be told from others."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    @staticmethod
+    def command(*arguments: str | Path) -> list[str]:
+        return [sys.executable, "-m", "fruitscale", *map(str, arguments)]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of the tests' own: nothing that a user left there makes them pass."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def cli(cache: Path) -> Cli:
+    dropped = ("COLUMNS", "PYTHONWARNINGS", "FRUITSCALE_PATH_KEY")
+    environment = {k: v for k, v in os.environ.items() if k not in dropped}
+    return Cli(environment | {"XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(ROOT), "NO_COLOR": "1"})
+
+
+@pytest.fixture(scope="session")
+def all_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fruit photos: the real ones that FRUITSCALE_REAL_IMAGES names, else drawn ones."""
+    real = os.environ.get("FRUITSCALE_REAL_IMAGES")
+    if real:
+        return Path(real)
+    from fruitscale.sample import draw
+
+    return draw(tmp_path_factory.mktemp("drawn") / "photos", classes=12, per_class=60).path
+
+
+@pytest.fixture(scope="session")
+def photos(all_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """240 photos of 6 labels."""
+    return take(all_photos, tmp_path_factory.mktemp("photos") / "in", labels=6, each=40)
+
+
+def take(source: Path, target: Path, labels: int, each: int) -> Path:
+    """Copy some photos of some labels."""
+    for folder in sorted(f for f in source.iterdir() if f.is_dir())[:labels]:
+        (target / folder.name).mkdir(parents=True)
+        for photo in sorted(folder.glob("*.jpg"))[:each]:
+            shutil.copyfile(photo, target / folder.name / photo.name)
+    return target
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def part_bytes(run: Path) -> dict[str, bytes]:
+    """Every part of a run by its name."""
+    found = [path for folder in ("features", "reduced") for path in (run / folder).glob("*.parquet")]
+    return {path.relative_to(run).as_posix(): path.read_bytes() for path in found}
+
+
+def processes_of(session: int) -> Iterator[int]:
+    """The living processes of a session."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == session and fields[0] != "Z":
+                yield int(entry.name)

@@ -1,0 +1,293 @@
+"""The networks are Keras' own, whatever runs them, and nothing is loaded, sent or made up that should not be.
+
+TensorFlow stays out of pytest's process: each group of questions is one child, which answers in JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fruitscale.config import CHOICES, Model
+from fruitscale.errors import ModelError
+from fruitscale.model import export
+
+PACKAGED = Model(architecture="efficientnet_lite0", weights="packaged", input_size=96)
+SETUP = """
+import json, os, sys
+import numpy as np
+from pathlib import Path
+from fruitscale.config import CHOICES, Model
+from fruitscale.errors import FruitscaleError
+from fruitscale.kernels import backbone
+from fruitscale.model import architectures, check, export, network, weights
+folder = Path(sys.argv[1])
+answers = {}
+def distance(a, b):
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+def answer():
+    (folder / "answers.json").write_text(json.dumps(answers))
+"""
+
+ORACLE = """
+def compare(name, model):
+    keras_model, _ = network.features(model)
+    size = model.input_size
+    smooth = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)  # more like a photo than noise
+    pixels = smooth.repeat(size // 4, 1).repeat(size // 4, 2)
+    oracle = keras_model.predict(pixels, verbose=0)
+    graph = network.frozen(keras_model, size)
+    files = {"tensorflow": {"model.pb": graph}, "openvino": export.to_openvino(graph, folder)}
+    features = architectures.NETWORKS[model.architecture].features
+    answers[name] = {"shape": oracle.shape[1] == features, "spread": float(np.ptp(oracle, 0).max())}
+    for runtime, content in files.items():
+        header = backbone.Header(model.architecture, "random", "", False, runtime, size, features)
+        got = backbone.load(backbone.pack(header, content), "f32").infer(pixels)
+        answers[name][runtime] = distance(got, oracle)
+for name in CHOICES["architecture"]:
+    compare(name, Model(architecture=name, weights="random", input_size=96))
+packaged = Model(architecture="efficientnet_lite0", weights="packaged")
+compare("packaged", packaged)
+import skimage.data
+from sklearn.datasets import load_sample_image
+classifier, _ = network.classifier(packaged)
+answers["seen"] = {
+    name: [guess.name for guess in check.guesses(classifier, photo)]
+    for name, photo in {"coffee": skimage.data.coffee(), "china": load_sample_image("china.jpg")}.items()
+}
+answer()
+"""
+
+FILES = """
+import h5py, keras
+from keras.src.legacy.saving import legacy_h5_format
+def attempt(name, **model):
+    try:
+        asked = Model(**{"architecture": "mobilenet_v3_small", "input_size": 64, "weights": str(folder / name), **model})
+        keras_model, sha256 = network.features(asked)
+        ours = keras_model.predict(pixels, verbose=0)
+        answers[name] = {"distance": distance(ours, oracle), "sha256": sha256 == weights.file_sha256(folder / name)}
+    except FruitscaleError as error:
+        answers[name] = {"error": str(error)}
+pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+build = architectures.NETWORKS["mobilenet_v3_small"].build
+whole = build(64, True, None)
+network._randomize(whole, 7)
+base = build(64, False, None)
+for layer in base.layers:
+    layer.set_weights(whole.get_layer(layer.name).get_weights())
+oracle = base.predict(pixels.astype("float32"), verbose=0)
+base.save_weights(folder / "base.weights.h5")
+whole.save_weights(folder / "whole.weights.h5")
+for name, model in {"base.h5": base, "whole.h5": whole}.items():
+    with h5py.File(folder / name, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+build = architectures.NETWORKS["mobilenet_v2"].build
+build(64, False, None).save_weights(folder / "other.weights.h5")
+flag = folder / "executed"
+inputs = keras.Input((4,))
+evil = keras.Model(inputs, keras.layers.Lambda(lambda x: [x, __import__("pathlib").Path("FLAG").touch()][0])(inputs))
+flag.unlink(missing_ok=True)
+import warnings
+warnings.simplefilter("ignore")
+evil.save(folder / "evil.h5")
+evil.save(folder / "evil.keras")
+(folder / "evil2.weights.h5").write_bytes((folder / "evil.h5").read_bytes())
+(folder / "cut.weights.h5").write_bytes((folder / "base.weights.h5").read_bytes()[:5000])
+flag.unlink(missing_ok=True)
+for name in ("base.weights.h5", "whole.weights.h5", "base.h5", "whole.h5", "other.weights.h5"):
+    attempt(name)
+for name in ("evil.h5", "evil.keras", "evil2.weights.h5", "cut.weights.h5"):
+    attempt(name)
+answers["executed"] = flag.exists()
+try:
+    network.classifier(Model(architecture="mobilenet_v3_small", weights=str(folder / "base.weights.h5")))
+except FruitscaleError as error:
+    answers["headless"] = str(error)
+answers["names"] = {}
+from keras.src.utils import file_utils
+class Asked(Exception):
+    pass
+def get_file(name, *args, **kwargs):
+    raise Asked(name)
+file_utils.get_file = get_file
+for name, known in architectures.NETWORKS.items():
+    for top in (False, True) if known.imagenet_file else ():
+        try:
+            known.build(224, top, "imagenet")
+        except Asked as asked:
+            answers["names"][f"{name} {top}"] = [str(asked), known.imagenet_file(224, top)]
+answer()
+"""
+
+
+def ask(questions: str, folder: Path) -> dict[str, Any]:
+    """Put questions to a child process."""
+    environment = {
+        **os.environ,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "KERAS_BACKEND": "tensorflow",
+    }
+    code = SETUP + questions.replace("FLAG", str(folder / "executed"))
+    child = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert child.returncode == 0, child.stderr[-3000:]
+    answers: dict[str, Any] = json.loads((folder / "answers.json").read_text())
+    return answers
+
+
+@pytest.fixture(scope="module")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return ask(ORACLE, tmp_path_factory.mktemp("oracle"))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return ask(FILES, tmp_path_factory.mktemp("files"))
+
+
+@pytest.mark.parametrize("runtime", CHOICES["runtime"])
+@pytest.mark.parametrize("name", [*CHOICES["architecture"], "packaged"])
+def test_features_are_those_of_keras(oracle: dict[str, Any], name: str, runtime: str) -> None:
+    assert oracle[name][runtime] < 1e-3
+    assert oracle[name]["shape"]
+    assert oracle[name]["spread"] > 1e-3, "photos that can't be told apart prove nothing"
+
+
+def test_the_packaged_weights_see_what_is_there(oracle: dict[str, Any]) -> None:
+    assert oracle["seen"]["coffee"][0] == "espresso"
+    assert "palace" in oracle["seen"]["china"]
+
+
+@pytest.mark.parametrize("name", ["base.weights.h5", "whole.weights.h5", "base.h5", "whole.h5"])
+def test_a_weights_file_is_loaded_with_or_without_a_head(files: dict[str, Any], name: str) -> None:
+    assert files[name].get("distance", files[name]) == pytest.approx(0, abs=1e-5)
+    assert files[name]["sha256"]
+
+
+def test_weights_of_another_architecture_are_named(files: dict[str, Any]) -> None:
+    assert "other.weights.h5 don't fit mobilenet_v3_small" in files["other.weights.h5"]["error"]
+
+
+@pytest.mark.parametrize("name", ["evil.h5", "evil.keras", "evil2.weights.h5"])
+def test_a_model_with_code_in_it_is_refused_and_not_executed(files: dict[str, Any], name: str) -> None:
+    assert "can carry code" in files[name]["error"]
+    assert name in files[name]["error"]
+    assert not files["executed"]
+
+
+def test_a_cut_off_weights_file_is_named(files: dict[str, Any]) -> None:
+    assert "cut.weights.h5 can't be read" in files["cut.weights.h5"]["error"]
+
+
+def test_a_check_of_weights_without_a_head_says_so(files: dict[str, Any]) -> None:
+    assert "no ImageNet head" in files["headless"]
+
+
+def test_imagenet_files_have_the_names_that_keras_gives_them(files: dict[str, Any]) -> None:
+    assert len(files["names"]) == 10
+    for asked, ours in files["names"].values():
+        assert asked == ours
+
+
+GUARD = """
+import socket
+def refuse(*args, **kwargs):
+    with open(LOG, "a") as log:
+        log.write(repr(args) + "\\n")
+    raise OSError("no network here")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], bool]:
+    """Export twice, the cache emptied in between, the second time with every connection refused and noted."""
+    folder = tmp_path_factory.mktemp("twice")
+    (folder / "guard").mkdir()
+    log = folder / "connections"
+    (folder / "guard" / "sitecustomize.py").write_text(GUARD.replace("LOG", repr(str(log))))
+    sums = []
+    with pytest.MonkeyPatch.context() as patch:
+        for turn in ("first", "second"):
+            patch.setenv("XDG_CACHE_HOME", str(folder / turn))
+            if turn == "second":
+                patch.setenv("PYTHONPATH", str(folder / "guard"))
+            made = export.export(PACKAGED)
+            sums.append(made.sha256)
+    export.write(made, folder / "made.model")
+    return folder, sums, log.exists()
+
+
+def test_the_same_model_is_the_same_bytes(exported: tuple[Path, list[str], bool]) -> None:
+    _, sums, _ = exported
+    assert sums[0] == sums[1]
+
+
+def test_an_export_sends_nothing(exported: tuple[Path, list[str], bool]) -> None:
+    assert not exported[2]
+
+
+def test_a_worker_needs_no_tensorflow_and_sends_nothing(exported: tuple[Path, list[str], bool]) -> None:
+    folder = exported[0]
+    code = (
+        "import hashlib, sys; from pathlib import Path; import numpy as np; from fruitscale.kernels import backbone\n"
+        f"payload = Path({str(folder / 'made.model')!r}).read_bytes()\n"
+        "network, loaded = backbone.cached(hashlib.sha256(payload).hexdigest(), 'f32', lambda: payload)\n"
+        "assert loaded and network.infer(np.zeros((2, 96, 96, 3), np.uint8)).shape == (2, 1280)\n"
+        "assert 'socket' in sys.modules and not {'tensorflow', 'keras', 'fruitscale.model'} & set(sys.modules)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(folder / "guard")}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert not (folder / "connections").exists()
+
+
+def test_imagenet_without_a_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    start = time.monotonic()
+    with pytest.raises(ModelError) as caught:
+        export.export(Model(input_size=96))
+    assert time.monotonic() - start < 100
+    for told in ("imagenet", "model.architecture=efficientnet_lite0", "model.weights=packaged", "model.weights=PATH"):
+        assert told in str(caught.value)
+    assert not list(tmp_path.rglob("*.model"))
+
+
+def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    code = (
+        "from fruitscale.config import Model; from fruitscale.model import export\n"
+        "export.export(Model(weights='random', input_size=64))"
+    )
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    parent = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    while not (pids := children.read_text().split()):
+        time.sleep(0.05)
+    time.sleep(1.0)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 30
+    while any(_runs(int(pid)) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(_runs(int(pid)) for pid in pids)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,104 @@
+"""Nonsense gets one clear message with a remedy, exit 1 or 2, and no traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import QUICK, Cli
+
+VALUES = [
+    ("components", "pca.components=0"),
+    ("components", "pca.components=5000"),
+    ("components", "pca.components=1.0"),
+    ("components", "pca.components=1.5"),
+    ("components", "pca.components=many"),
+    ("components", "pca.components=240"),
+    ("nowhere.h5", "model.weights=/nowhere.h5"),
+    ("mobilenet_v2", "model.architecture=mobilenet_v2"),
+    ("alexnet", "model.architecture=alexnet"),
+    ("input_size", "model.input_size=1"),
+    ("nowhere.bin", "model.exported=/nowhere.bin"),
+    ("shards.images", "shards.images=0"),
+    ("slots", "slots=-1"),
+    ("did you mean model?", "modle.weights=random"),
+    ("cluster", "cluster={kind: emr}"),
+    ("s3", "input.uri=s3://fruits/in"),
+    ("gs://", "input.uri=gs://fruits/in"),
+    ("no photos", "input.include=['*.xyz']"),
+    ("nothing.csv", "input.list=nothing.csv"),
+]
+
+
+@pytest.mark.parametrize(("word", "setting"), VALUES, ids=[setting for _, setting in VALUES])
+def test_a_wrong_value_is_named(cli: Cli, photos: Path, tmp_path: Path, word: str, setting: str) -> None:
+    given = ["--input", photos] if not setting.startswith("input.uri") else []
+    ran = cli("run", "-e", "local", *QUICK, *given, "--output", tmp_path / "run", "--set", setting)
+    check(ran.code, ran.err, word)
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_wrong_folders_are_named(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for word, source, target in (
+        ("nowhere", tmp_path / "nowhere", tmp_path / "run"),
+        ("no photos", empty, tmp_path / "run"),
+        ("inside", photos, photos / "out"),
+        ("inside", photos, photos.parent),
+        ("/proc/x", photos, Path("/proc/x")),
+    ):
+        ran = cli("run", "-e", "local", *QUICK, "-i", source, "-o", target)
+        check(ran.code, ran.err, word)
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        pytest.param("line 1", "engine: [spark", id="not-yaml"),
+        pytest.param("input", "inputt: {uri: x}", id="unknown-key"),
+        pytest.param("tag", 'a: !!python/object/apply:os.system ["touch pwned"]', id="tag"),
+        pytest.param("mapping", "- a\n- b\n", id="a-list"),
+    ],
+)
+def test_a_wrong_config_file_is_named(cli: Cli, tmp_path: Path, word: str, text: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    ran = cli("run", "--config", file)
+    check(ran.code, ran.err, word)
+    assert "bad.yaml" in ran.err
+    assert not Path("pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "arguments"),
+    [
+        pytest.param("flink", ["run", "-e", "flink"], id="engine"),
+        pytest.param("none.yaml", ["run", "--config", "none.yaml"], id="config"),
+        pytest.param("nowhere", ["show", "nowhere"], id="show"),
+        pytest.param("no-such-flag", ["run", "--no-such-flag"], id="flag"),
+        pytest.param("nosuchverb", ["nosuchverb"], id="verb"),
+        pytest.param("input.uri", ["run"], id="nothing"),
+        pytest.param("classes", ["sample", "x", "--classes", "500"], id="sample"),
+    ],
+)
+def test_a_wrong_command_is_told(cli: Cli, word: str, arguments: list[str]) -> None:
+    ran = cli(*arguments)
+    check(ran.code, ran.err, word)
+
+
+@pytest.mark.parametrize(
+    ("engine", "setting"), [("spark", "spark.master=spark://127.0.0.1:1"), ("dask", "dask.scheduler=tcp://127.0.0.1:1")]
+)
+def test_a_dead_cluster_is_given_up(cli: Cli, photos: Path, tmp_path: Path, engine: str, setting: str) -> None:
+    ran = cli("run", "-e", engine, *QUICK, "-i", photos, "-o", tmp_path / "run", "--set", setting, timeout=60)
+    check(ran.code, ran.err, "127.0.0.1:1")
+
+
+def check(code: int, said: str, word: str) -> None:
+    assert code in (1, 2), said
+    assert word in said
+    assert "Traceback" not in said
+    assert "should not happen" not in said
+    assert len(said.splitlines()) < 25

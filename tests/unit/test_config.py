@@ -1,0 +1,407 @@
+"""The configuration: what is stronger than what, what is refused and how it is told, and the files in configs/."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fruitscale.config import Config, from_mapping, json_schema, leaves, load, parse_assignment
+from fruitscale.errors import UsageError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+KEYS = [key for key, _ in leaves(Config().model_dump())]
+
+
+def value_of(config: Config, dotted: str) -> Any:
+    value: Any = config
+    for part in dotted.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(*sets: str) -> str:
+    """What is said of wrong assignments, one line a problem, without the sentence above."""
+    with pytest.raises(UsageError) as caught:
+        load(None, sets)
+    assert caught.value.exit_code == 2
+    assert caught.value.hint is not None
+    return "\n".join(line.strip() for line in caught.value.message.splitlines()[1:])
+
+
+@pytest.mark.parametrize(
+    ("file", "sets", "flags", "expected", "source"),
+    [
+        pytest.param("", [], {}, "spark", "default", id="default"),
+        pytest.param("engine: dask", [], {}, "dask", "FILE", id="file-beats-default"),
+        pytest.param("engine: dask", ["engine=local"], {}, "local", "--set engine", id="set-beats-file"),
+        pytest.param("engine: dask", ["engine=local"], {"engine": "spark"}, "spark", "--engine", id="flag-beats-all"),
+        pytest.param("engine: dask", [], {"engine": "local"}, "local", "--engine", id="flag-beats-file"),
+        pytest.param("", ["engine=dask"], {"engine": "local"}, "local", "--engine", id="flag-beats-set"),
+        pytest.param("engine: dask", [], {"engine": None}, "dask", "FILE", id="a-flag-not-given-is-none"),
+        pytest.param("", ["engine=dask", "engine=local"], {}, "local", "--set engine", id="the-last-set-wins"),
+        pytest.param("engine: spark", [], {}, "spark", "FILE", id="said-though-it-is-the-default"),
+        pytest.param("engine: 7", ["engine=dask"], {}, "dask", "--set engine", id="a-wrong-value-that-is-overridden"),
+    ],
+)
+def test_precedence(
+    tmp_path: Path, file: str, sets: list[str], flags: dict[str, object], expected: str, source: str
+) -> None:
+    path = write(tmp_path, file)
+    loaded = load(path, sets, flags)
+    assert loaded.config.engine == expected
+    assert loaded.sources["engine"] == (str(path) if source == "FILE" else source)
+
+
+def test_each_key_has_its_own_source(tmp_path: Path) -> None:
+    path = write(tmp_path, "input: {uri: from-file, limit: 3}\npca: {components: 7}\n")
+    loaded = load(path, ["input.limit=5", "output={paths: hashed}"], {"output.uri": "out", "output.overwrite": True})
+    told = {key: source for key, source in loaded.sources.items() if source != "default"}
+    assert told == {
+        "input.uri": str(path),
+        "pca.components": str(path),
+        "input.limit": "--set input.limit",
+        "output.paths": "--set output",
+        "output.uri": "--output",
+        "output.overwrite": "--overwrite",
+    }
+    assert set(loaded.sources) == set(KEYS)
+    assert (loaded.config.input.uri, loaded.config.input.limit, loaded.config.pca.components) == ("from-file", 5, 7)
+    assert loaded.config.output.model_dump() == {"uri": "out", "overwrite": True, "paths": "hashed"}
+
+
+def test_a_mapping_that_is_set_keeps_its_neighbours(tmp_path: Path) -> None:
+    loaded = load(write(tmp_path, "input: {uri: there}"), ["input={limit: 5}"])
+    assert (loaded.config.input.uri, loaded.config.input.limit) == ("there", 5)
+
+
+@pytest.mark.parametrize(
+    ("file", "sets", "expected"),
+    [
+        pytest.param("", ["spark.conf.spark.ui.enabled=false"], {"spark.ui.enabled": "false"}, id="dots-and-booleans"),
+        pytest.param(
+            "spark: {conf: {spark.a: 1}}", ["spark.conf.spark.b=2g"], {"spark.a": "1", "spark.b": "2g"}, id="added"
+        ),
+        pytest.param("spark: {conf: {spark.a: 1}}", ["spark.conf.spark.a=2"], {"spark.a": "2"}, id="replaced"),
+        pytest.param("spark: {conf: {spark.a: 1}}", ["spark.conf={spark.b: 2}"], {"spark.b": "2"}, id="all-replaced"),
+        pytest.param("spark: {conf: null}", ["spark.conf.spark.a=1"], {"spark.a": "1"}, id="on-null"),
+        pytest.param("spark: {conf: 3}", ["spark.conf.spark.a=1"], {"spark.a": "1"}, id="on-a-wrong-value"),
+    ],
+)
+def test_spark_conf(tmp_path: Path, file: str, sets: list[str], expected: dict[str, str]) -> None:
+    assert load(write(tmp_path, file), sets).config.spark.conf == expected
+
+
+def test_cluster_keys_are_the_clusters_own(tmp_path: Path) -> None:
+    loaded = load(write(tmp_path, "cluster: {kind: emr, workers: {count: 2}}"), ["cluster.workers.count=3"])
+    assert loaded.config.cluster == {"kind": "emr", "workers": {"count": 3}}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("a.b=50", ("a.b", 50), id="int"),
+        pytest.param(" a.b = 0.5", ("a.b", 0.5), id="spaces"),
+        pytest.param("a=[x, y]", ("a", ["x", "y"]), id="list"),
+        pytest.param("a=", ("a", None), id="nothing-is-null"),
+        pytest.param("a=null", ("a", None), id="null"),
+        pytest.param("a=b=c", ("a", "b=c"), id="the-first-equals"),
+        pytest.param("a=[x", ("a", "[x"), id="no-yaml-is-text"),
+        pytest.param("a=2024-13-45", ("a", "2024-13-45"), id="no-date-is-text"),
+    ],
+)
+def test_an_assignment(text: str, expected: tuple[str, object]) -> None:
+    assert parse_assignment(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "engine", "=local", " =x"])
+def test_no_assignment(text: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"--set {text}: a dotted key, `=` and a value are expected.")):
+        load(None, [text])
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        pytest.param("modle", "modle: no such key; did you mean model?", id="section"),
+        pytest.param("enginee", "enginee: no such key; did you mean engine?", id="at-the-top"),
+        pytest.param("pca.componets", "pca.componets: no such key; did you mean pca.components?", id="in-a-section"),
+        pytest.param("input.labels", "input.labels: no such key; did you mean input.label?", id="plural"),
+        pytest.param("gdpr.xyz", "gdpr.xyz: no such key; there are: enforce", id="nothing-near"),
+        pytest.param("engine.x", "engine: input should be 'local', 'spark' or 'dask'; it is {'x': 1}", id="too-deep"),
+    ],
+)
+def test_unknown_keys_name_the_nearest(key: str, told: str) -> None:
+    assert refusal(f"{key}=1") == told
+
+
+POSITIVE = "input should be greater than or equal to 1"
+NO_COUNT = "neither a whole number from 1 nor a fraction between 0 and 1, both excluded"
+NO_INT = "input should be a valid integer"
+NO_NUMBER = "input should be a valid number"
+NO_TEXT = "input should be a valid string"
+NO_BOOL = "input should be a valid boolean"
+NO_AUTO = "input should be 'auto'"
+FINITE = "input should be a finite number"
+ARCHITECTURES = (
+    "'mobilenet_v2', 'mobilenet_v3_small', 'mobilenet_v3_large', 'efficientnet_v2_b0', 'resnet50' or "
+    "'efficientnet_lite0'"
+)
+WRONG: list[tuple[str, str, tuple[str, ...]]] = [
+    ("engine", "coiled", ("input should be 'local', 'spark' or 'dask'",)),
+    ("slots", "0", (NO_AUTO, POSITIVE)),
+    ("slots", "1.5", (NO_AUTO, NO_INT)),
+    ("slots", "true", (NO_AUTO, NO_INT)),
+    ("input.uri", "null", (NO_TEXT,)),
+    ("input.uri", "3", (NO_TEXT,)),
+    ("input.list", "[a]", (NO_TEXT,)),
+    ("input.include", "text", ("input should be a valid tuple",)),
+    ("input.label", "folder", ("input should be 'parent' or 'none'",)),
+    ("input.limit", "0", (POSITIVE,)),
+    ("input.limit", "'3'", (NO_INT,)),
+    ("input.limit", str(2**63), ("input should be less than or equal to 9223372036854775807",)),
+    ("output.uri", "null", (NO_TEXT,)),
+    ("output.overwrite", "1", (NO_BOOL,)),
+    ("output.overwrite", "'yes'", (NO_BOOL,)),
+    ("output.paths", "encrypted", ("input should be 'plain' or 'hashed'",)),
+    ("shards.images", "-1", (NO_AUTO, POSITIVE)),
+    ("shards.images", "many", (NO_AUTO, NO_INT)),
+    ("images.on_error", "ignore", ("input should be 'reject' or 'fail'",)),
+    ("images.max_reject_fraction", "1.01", ("input should be less than or equal to 1",)),
+    ("images.max_reject_fraction", "-0.1", ("input should be greater than or equal to 0",)),
+    ("images.max_reject_fraction", "true", (NO_NUMBER,)),
+    ("images.max_reject_fraction", "'0.5'", (NO_NUMBER,)),
+    ("images.max_pixels", "1e8", (NO_INT,)),
+    ("images.exif_orientation", "true", ("input should be 'apply' or 'ignore'",)),
+    ("model.architecture", "vgg16", (f"input should be {ARCHITECTURES}",)),
+    ("model.weights", "''", ("string should have at least 1 character",)),
+    ("model.seed", "-1", ("input should be greater than or equal to 0",)),
+    ("model.seed", str(2**32), ("input should be less than 4294967296",)),
+    ("model.input_size", "31", ("input should be greater than or equal to 32",)),
+    ("model.input_size", "2049", ("input should be less than or equal to 2048",)),
+    ("model.runtime", "torch", ("input should be 'openvino' or 'tensorflow'",)),
+    ("model.precision", "f16", ("input should be 'f32' or 'bf16'",)),
+    ("model.exported", "5", (NO_TEXT,)),
+    ("pca.components", "0", (NO_COUNT,)),
+    ("pca.components", "-3", (NO_COUNT,)),
+    ("pca.components", "1.0", (NO_COUNT,)),
+    ("pca.components", "0.0", (NO_COUNT,)),
+    ("pca.components", "1.5", (NO_COUNT,)),
+    ("pca.components", "true", (NO_COUNT,)),
+    ("pca.components", ".nan", (NO_COUNT,)),
+    ("pca.components", "null", (NO_COUNT,)),
+    ("pca.components", "'5'", (NO_COUNT,)),
+    ("pca.standardize", "0", (NO_BOOL,)),
+    ("spark.master", "3", (NO_TEXT,)),
+    ("spark.conf", "text", ("input should be a valid dictionary",)),
+    ("dask.scheduler", "8786", (NO_TEXT,)),
+    ("storage.path_style", "maybe", (NO_AUTO, NO_BOOL)),
+    ("storage.allowed_regions", "eu-west-1", ("input should be a valid tuple",)),
+    ("storage.residency", "trusted", ("input should be 'checked' or 'declared'",)),
+    ("storage.encryption", "aes", ("input should be 'sse-s3' or 'sse-kms'",)),
+    ("storage.concurrency", "0", (POSITIVE,)),
+    ("storage.timeout_seconds", "0", ("input should be greater than 0",)),
+    ("storage.timeout_seconds", ".inf", (FINITE,)),
+    ("storage.retry_seconds", "-1", ("input should be greater than or equal to 0",)),
+    ("storage.retry_seconds", ".nan", (FINITE,)),
+    ("gdpr.enforce", "null", (NO_BOOL,)),
+    ("cluster", "emr", ("input should be a valid dictionary",)),
+    ("bench.price_per_core_hour", "-0.01", ("input should be greater than or equal to 0",)),
+    ("report", "1", (NO_BOOL,)),
+]
+
+
+@pytest.mark.parametrize(("key", "text", "told"), WRONG, ids=[f"{key}={text}" for key, text, _ in WRONG])
+def test_a_wrong_value_is_told_by_its_key(key: str, text: str, told: tuple[str, ...]) -> None:
+    value = yaml.safe_load(text)
+    assert refusal(f"{key}={text}").splitlines() == [f"{key}: {message}; it is {value!r}" for message in told]
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("pca.components", "1"),
+        ("pca.components", "0.999"),
+        ("images.max_reject_fraction", "0"),
+        ("images.max_reject_fraction", "1"),
+        ("storage.retry_seconds", "0"),
+        ("storage.path_style", "true"),
+        ("slots", "auto"),
+        ("input.limit", "null"),
+        ("model.input_size", "32"),
+        ("model.seed", str(2**32 - 1)),
+    ],
+)
+def test_a_value_at_the_edge_is_taken(key: str, text: str) -> None:
+    assert value_of(load(None, [f"{key}={text}"]).config, key) == yaml.safe_load(text)
+
+
+def test_every_problem_is_in_one_message() -> None:
+    assert refusal("modle=1", "pca.components=0", "report=3").splitlines() == [
+        f"pca.components: {NO_COUNT}; it is 0",
+        f"report: {NO_BOOL}; it is 3",
+        "modle: no such key; did you mean model?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "told"),
+    [
+        pytest.param(f"images.max_pixels=0x{'f' * 5000}", "it is a very large number", id="5000-hex-digits"),
+        pytest.param(f"images.max_pixels={'9' * 5000}", f"it is '{'9' * 199}…", id="5000-digits"),
+        pytest.param(f"engine={'[' * 3000}", f"it is '{'[' * 199}…", id="3000-brackets"),
+        pytest.param("input.uri=\udcff", "can't encode character '\\udcff'", id="not-utf-8"),
+    ],
+)
+def test_a_monstrous_value_is_refused_shortly(assignment: str, told: str) -> None:
+    message = refusal(assignment)
+    assert told in message
+    assert len(message) < 400
+
+
+def test_python_users_give_mappings() -> None:
+    assert from_mapping({"input": {"uri": "x"}}).input.uri == "x"
+    with pytest.raises(UsageError, match="input: keys should be strings; it is 1"):
+        from_mapping({"input": {1: 2}})
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param("- a\n- b", "is not a mapping of keys to values.", id="list"),
+        pytest.param("3", "is not a mapping of keys to values.", id="number"),
+        pytest.param("1: 2", "is not a mapping of keys to values.", id="a-key-that-is-no-text"),
+        pytest.param("a: b: c", ", line 1: mapping values are not allowed here.", id="no-yaml"),
+        pytest.param("engine: local\ninput: {uri: [}", ", line 2: ", id="the-line-is-told"),
+        pytest.param("a: 2024-13-45", ": month must be in 1..12", id="no-date"),
+        pytest.param("input: &a {x: *a}", "found unconstructable recursive node.", id="holds-itself"),
+        pytest.param("input:", "input: input should be a valid dictionary", id="an-empty-section"),
+        pytest.param("\0", ": not YAML.", id="nul"),
+    ],
+)
+def test_a_wrong_file(tmp_path: Path, content: str, told: str) -> None:
+    path = write(tmp_path, content)
+    with pytest.raises(UsageError) as caught:
+        load(path)
+    assert told in caught.value.message
+    assert str(path) in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        pytest.param("missing.yaml", "No such file or directory", id="missing"),
+        pytest.param(".", "Is a directory", id="folder"),
+        pytest.param("latin.yaml", "it is not UTF-8 text", id="not-utf-8"),
+        pytest.param("a\0b", "embedded null byte", id="nul"),
+    ],
+)
+def test_a_file_that_cannot_be_read(tmp_path: Path, name: str, told: str) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"input: {uri: caf\xe9}")
+    with pytest.raises(UsageError, match=f"can't be read: {told}."):
+        load(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", ["", "~", "# only a comment", "{}"])
+def test_an_empty_file_is_the_defaults(tmp_path: Path, content: str) -> None:
+    assert load(write(tmp_path, content)).config == Config()
+
+
+TAG = "!!python/object/apply:os.mkdir"
+
+
+def test_tags_are_not_executed_in_a_file(tmp_path: Path) -> None:
+    target = tmp_path / "made"
+    with pytest.raises(UsageError, match="could not determine a constructor for the tag"):
+        load(write(tmp_path, f"input: {{uri: {TAG} ['{target}']}}"))
+    assert not target.exists()
+
+
+def test_tags_are_not_executed_in_an_assignment(tmp_path: Path) -> None:
+    target = tmp_path / "made"
+    text = f"{TAG} ['{target}']"
+    assert load(None, [f"input.uri={text}"]).config.input.uri == text
+    assert not target.exists()
+
+
+ODD = st.sampled_from(["!!int", "!!bool x", "&a [*a]", "0b_", "2024-13-45", "<<: ", "{", "]", ": ", "\n", "? ", "'"])
+TEXT = st.lists(st.text(max_size=8) | ODD | st.sampled_from(["1", ".inf", "input", "uri", "."]), max_size=8).map("".join)
+
+
+@given(key=st.sampled_from([*KEYS, "input", "spark.conf.x", "cluster.x"]) | TEXT, value=TEXT)
+def test_any_assignment_gives_a_config_or_a_usage_error(key: str, value: str) -> None:
+    try:
+        loaded = load(None, [f"{key}={value}"])
+    except UsageError:
+        return
+    assert isinstance(loaded.config, Config)
+
+
+@given(content=TEXT.map(str.encode) | st.binary(max_size=40) | st.sampled_from(KEYS).map(lambda k: f"{k}: &a".encode()))
+def test_any_file_gives_a_config_or_a_usage_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_bytes(content)
+    try:
+        loaded = load(path)
+    except UsageError:
+        return
+    assert isinstance(loaded.config, Config)
+
+
+def commented_keys(text: str) -> Iterator[str]:
+    """Yield the dotted keys of a shipped file that have a comment on their line, or on the line above."""
+    section, above = "", ""
+    for line in text.splitlines():
+        match = re.match(r"( *)(\w+):(.*)", line)
+        if match:
+            indent, key, rest = match.groups()
+            section = section if indent else key
+            if "#" in rest or above.lstrip().startswith("#"):
+                yield f"{section}.{key}" if indent else key
+        above = line
+
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_a_shipped_file_holds_every_key_and_loads(path: Path) -> None:
+    loaded = load(path)
+    assert {key for key, source in loaded.sources.items() if source == str(path)} == set(KEYS)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_key_of_a_shipped_file_has_a_comment(path: Path) -> None:
+    assert set(KEYS) - set(commented_keys(path.read_text(encoding="utf-8"))) == set()
+
+
+def test_there_are_shipped_files() -> None:
+    assert {"quickstart.yaml", "local.yaml"} <= {path.name for path in CONFIGS}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_json_schema_covers_and_describes(key: str) -> None:
+    schema = json_schema()
+    node = schema
+    for part in key.split("."):
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]] if "$ref" in node else node
+        assert node["additionalProperties"] is False
+        node = node["properties"][part]
+    assert node["description"]
+    assert "default" in node
+
+
+def test_leaves_are_dotted_and_conf_stays_whole() -> None:
+    tree = {"a": {"b": 1, "c": {"d": 2}}, "e": {}, "spark": {"conf": {"spark.x": 1}}, "cluster": {"kind": "emr"}}
+    expected = [("a.b", 1), ("a.c.d", 2), ("e", {}), ("spark.conf", {"spark.x": 1}), ("cluster", {"kind": "emr"})]
+    assert list(leaves(tree)) == expected

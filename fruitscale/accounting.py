@@ -37,6 +37,8 @@ class Tally:
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
     with_rejects: list[int] = field(default_factory=list)
     shards: int = 0
+    reads_retried: int = 0
+    writes_retried: int = 0
 
     def add(self, report: Report) -> None:
         """Count one shard."""
@@ -45,6 +47,8 @@ class Tally:
         self.rejected += report.rejected
         self.resumed += report.featurized if report.resumed else 0
         self.model_loads += report.loaded
+        self.reads_retried += report.reads_retried
+        self.writes_retried += report.writes_retried
         self.worker_rss_mb = max(self.worker_rss_mb, report.rss_mb)
         for step, seconds in report.seconds.items():
             self.seconds[step] += seconds
@@ -109,7 +113,7 @@ def make_record(outcome: Outcome) -> record.RunRecord:
         images_per_second=per_second,
         images_per_second_per_core=per_second and per_second / outcome.engine.cores,
         model_loads=tally.model_loads,
-        retries=record.Retries(reads=0, writes=0, tasks=outcome.engine.retries),
+        retries=record.Retries(reads=tally.reads_retried, writes=tally.writes_retried, tasks=outcome.engine.retries),
         peak_rss_mb=record.PeakRss(driver=round(peak_rss_mb(), 1), worker=round(tally.worker_rss_mb, 1)),
         cost=None,
         environment=environment(),

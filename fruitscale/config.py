@@ -343,11 +343,27 @@ def _explain(problem: Any, sources: Mapping[str, str]) -> str:  # noqa: ANN401  
         meant = f"did you mean {'.'.join([*location[:-1], near[0]])}?" if near else f"there are: {', '.join(known)}"
         told = f"no such key; {meant}"
     else:
-        key = ".".join(part for part in location if part.isidentifier())
+        key = ".".join(_fields_of(location))
         message = problem["msg"].removeprefix("Value error, ")
-        told = f"{message[:1].lower()}{message[1:]}; it is {problem['input']!r}"
+        told = f"{message[:1].lower()}{message[1:]}; it is {_shown(problem['input'])}"
     source = next((where for k, where in sources.items() if f"{k}.".startswith(f"{key}.") and where != "default"), None)
     return f"{key}: {told}" + (f" (from {source})" if source else "")
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # thousands of digits
+        return "a very large number"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+
+
+def _fields_of(location: Sequence[str]) -> Iterator[str]:
+    """Yield what of an error's place is keys; after them pydantic names the branch of a union, or an index."""
+    for i, part in enumerate(location):
+        if part not in _keys_at(location[:i]):
+            return
+        yield part
 
 
 def _keys_at(location: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
@@ -33,6 +34,9 @@ from fruitscale.storage.run_folder import Plan, RunFolder
 from fruitscale.storage.store import is_s3, local_path, open_store
 from fruitscale.watch import Watch
 
+T = TypeVar("T")
+BATCH = 8
+"""Shards a task of stage 1, at most."""
 GROUPS = 32
 """Groups of parts in stage 2, at most: fixed, so that sums don't depend on the machine."""
 
@@ -107,7 +111,7 @@ def _run(config: Config, watch: Watch, stack: ExitStack) -> RunRecord:
     with watch.stage("start"):
         engine = starting.result()
     watch.engine(engine.describe())
-    job = _job(config, photos, exported)
+    job = _job(config, photos, exported, watch.run_id)
     _check_workers_see(engine, job, config)
 
     tally = _featurize(engine, job, config, photos, exported, watch, folder)
@@ -187,11 +191,12 @@ def _export(config: Config, stack: ExitStack) -> Exported:
     return export.export(config.model, Path(scratch))
 
 
-def _job(config: Config, photos: Manifest, exported: Exported) -> stages.Job:
+def _job(config: Config, photos: Manifest, exported: Exported, run_id: str) -> stages.Job:
     def absolute(uri: str) -> str:
         return uri if is_s3(uri) else str(local_path(uri))
 
     return stages.Job(
+        run_id=run_id,
         input_uri=absolute(config.input.uri),
         output_uri=absolute(config.output.uri),
         storage=config.storage,
@@ -229,16 +234,27 @@ def _featurize(
 ) -> Tally:
     step, tally = shard_images(config, photos.images), Tally()
     starts = range(0, photos.images, step)
-    shards = [stages.Shard(job, i, start, min(start + step, photos.images)) for i, start in enumerate(starts)]
+    shards = [stages.Shard(i, start, min(start + step, photos.images)) for i, start in enumerate(starts)]
+    batches = [stages.Batch(job, tuple(some)) for some in _batches(shards, engine.describe().cores)]
     shared = engine.share(exported.payload)
     with watch.stage("featurize", photos.images):
-        for report in engine.map(stages.featurize_shard, shards, shared):
-            tally.add(report)
+        for reports in engine.map(stages.featurize_shards, batches, shared):
+            for report in reports:
+                tally.add(report)
             watch.advance(tally.featurized + tally.rejected, tally.rejected, tally.resumed)
     tally.check(photos.images)
     rejected = folder.write_rejects(sorted(tally.with_rejects))
     _check_rejects(rejected, photos.images, config, folder)
     return tally
+
+
+def _batches(shards: Sequence[T], cores: int) -> Iterator[Sequence[T]]:
+    """Cut shards into tasks, smaller ones towards the end, so that the cores end together (guided self-scheduling)."""
+    start = 0
+    while start < len(shards):
+        size = min(max((len(shards) - start) // (2 * cores), 1), BATCH)
+        yield shards[start : start + size]
+        start += size
 
 
 def _check_rejects(rejected: int, images: int, config: Config, folder: RunFolder) -> None:

@@ -237,6 +237,8 @@ def _rejection(kind: str, error: Exception) -> Rejection:
     text = str(error).lower()
     if isinstance(error, MemoryError) or "decompression bomb" in text:
         reason = "too many pixels"
+    elif "unknown pixel mode" in text:
+        reason = "unsupported format"
     else:
         reason = "truncated" if "truncated" in text else "damaged"
     return Rejection(reason, _detail(kind, error))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fruitscale.errors import OutputError, StorageError
+from fruitscale.errors import MissingObjectError, OutputError, StorageError
 from fruitscale.storage.store import LocalStore, Store
 
 NAME = "_run/lock"
@@ -52,3 +52,13 @@ def _take(descriptor: int, path: Path, store: LocalStore) -> None:
         raise OutputError(
             f"Another run is writing {store.root}: {who}.", "Wait for it to end, or choose another --output."
         ) from None
+
+
+def check_held(store: Store, run_id: str) -> None:
+    """Raise OutputError when the run folder is no longer this run's: a worker that was thought dead must not write."""
+    try:
+        holder = json.loads(store.read(NAME)).get("run")
+    except (MissingObjectError, ValueError, AttributeError):
+        holder = None
+    if holder != run_id:
+        raise OutputError(f"{store.uri} is no longer written by this run ({run_id}), so this task stops.")

@@ -82,7 +82,7 @@ build = architectures.NETWORKS["mobilenet_v3_small"].build
 whole = build(64, True, None)
 network._randomize(whole, 7)
 base = build(64, False, None)
-for layer in base.layers:
+for layer in filter(lambda layer: layer.weights, base.layers):
     layer.set_weights(whole.get_layer(layer.name).get_weights())
 oracle = base.predict(pixels.astype("float32"), verbose=0)
 base.save_weights(folder / "base.weights.h5")

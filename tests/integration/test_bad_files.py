@@ -157,9 +157,9 @@ for folder in [out, *map(str, __import__("pathlib").Path(out).parents)][:-2]:
     os.chmod(folder, os.stat(folder).st_mode | 0o005)
 if os.geteuid() == 0:
     os.seteuid(65534)
-job = stages.Job(source, out, Storage(), Images(), "x", "y", "f32", 64, 8)
+job = stages.Job("r", source, out, Storage(), Images(), "x", "y", "f32", 64, 8)
 try:
-    stages.featurize_shard(stages.Shard(job, 0, 0, 20), None)
+    stages.featurize_shards(stages.Batch(job, (stages.Shard(0, 0, 20),)), None)
 except InputError as error:
     print(error)
 """
@@ -171,7 +171,7 @@ except InputError as error:
 def test_a_photo_replaced_during_the_run_is_rejected_as_changed(photos: Path, tmp_path: Path) -> None:
     from fruitscale import stages
     from fruitscale.config import Images, Input, Storage
-    from fruitscale.storage import listing, manifest
+    from fruitscale.storage import listing, lock, manifest
     from fruitscale.storage.store import open_store
     from tests.conftest import take
 
@@ -180,8 +180,9 @@ def test_a_photo_replaced_during_the_run_is_rejected_as_changed(photos: Path, tm
     manifest.write(manifest.build(listing.list_photos(Input(uri=str(source)), Storage())), store)
     for photo, content in zip(sorted(source.rglob("*.jpg")), (b"another", None, b"third"), strict=True):
         photo.unlink() if content is None else photo.write_bytes(content)
-    job = stages.Job(str(source), out, Storage(), Images(), "x", "y", "f32", 64, 8)
-    report = stages.featurize_shard(stages.Shard(job, 0, 0, 3), None)
+    job = stages.Job("r", str(source), out, Storage(), Images(), "x", "y", "f32", 64, 8)
+    with lock.locked(store, "r"):
+        (report,) = stages.featurize_shards(stages.Batch(job, (stages.Shard(0, 0, 3),)), None)
     assert (report.featurized, report.rejected) == (0, 3)
     rows = pq.read_table(tmp_path / "out" / "_run" / "rejects" / "part-00000.parquet").to_pylist()
     assert [(row["reason"], row["detail"]) for row in rows] == [

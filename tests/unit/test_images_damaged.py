@@ -71,6 +71,7 @@ def test_a_jpeg_with_a_hole_is_damaged() -> None:
         (b"8BPS\0\x01", "unsupported format"),
         (b"\xff\xd8", "truncated"),
         (b"\x89PNG\r\n\x1a\n", "truncated"),
+        (tiff(np.zeros((9, 9), np.uint32), 1, ">"), "unsupported format"),
         (b"BM", "damaged"),
         (b"GIF89a", "damaged"),
         (b"II*\0\x08\0\0\0\0\0", "damaged"),
@@ -134,7 +135,7 @@ def test_a_bomb_is_rejected_by_its_header(content: bytes) -> None:
 
     found = rejection(content, 224)
 
-    assert time.perf_counter() - start < 0.1
+    assert time.perf_counter() - start < 0.5
     assert found.reason == "too many pixels"
 
 
@@ -213,10 +214,10 @@ def test_mutated_files_never_raise(name: str, capfd: pytest.CaptureFixture[str])
         assert capfd.readouterr() == ("", "")
 
 
-MAGICS = [b"", *{content[:n] for content in SAMPLES.values() for n in (2, 4, 12, 30)}]
+MAGICS = sorted({content[:n] for content in SAMPLES.values() for n in (0, 2, 4, 12, 30)})
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, database=None)
 @given(st.sampled_from(MAGICS), st.binary(max_size=300))
 def test_random_bytes_never_raise(magic: bytes, rest: bytes) -> None:
     result = decode(magic + rest, 16, max_pixels=1_000_000)
@@ -224,7 +225,7 @@ def test_random_bytes_never_raise(magic: bytes, rest: bytes) -> None:
     assert isinstance(result, np.ndarray) or result.reason in REASONS
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, database=None)
 @given(st.sampled_from(sorted(SAMPLES)), st.data())
 def test_overwritten_files_never_raise(name: str, data: st.DataObject) -> None:
     content = bytearray(SAMPLES[name])

@@ -1,0 +1,253 @@
+"""Dask: one future a task. Without a scheduler's address, a cluster on this machine.
+
+Its scheduler is in the driver, and one child starts the workers, so that a script without a `__main__` guard works and
+nothing outlives the driver.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import re
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import distributed
+from distributed.scheduler import KilledWorker
+
+from fruitscale.config import Config
+from fruitscale.engines import child
+from fruitscale.engines.base import EngineInfo, Outcome, Shared, attempt, last_line, probe, task_failed
+from fruitscale.errors import EngineError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+PROBE_SECONDS = 10
+CONNECT_SECONDS = 20
+WORKER_SECONDS = 60
+RETRIES = 2
+MUST_MATCH = ("python", "dask", "distributed", "cloudpickle")
+
+
+class Payload(distributed.WorkerPlugin):  # type: ignore[misc]  # distributed is untyped here
+    """Holds bytes on each worker, also on those that join later."""
+
+    def __init__(self, name: str, payload: bytes) -> None:
+        self.name = name
+        self.payload = payload
+
+
+@dataclass(frozen=True)
+class Plugged:
+    """Bytes that the scheduler hands to each worker once."""
+
+    name: str
+
+    def value(self) -> bytes:
+        """Return the bytes."""
+        payload: bytes = distributed.get_worker().plugins[self.name].payload
+        return payload
+
+
+class DaskEngine:
+    """Runs tasks on Dask workers."""
+
+    def __init__(self, config: Config, slots: int, warm: tuple[str, ...] = ()) -> None:
+        self._plugins: list[str] = []
+        self._client: Any = None
+        self._cluster: Any = None
+        self._workers: subprocess.Popen[bytes] | None = None
+        self._folder: Path | None = None
+        self._slots = slots
+        self._address = config.dask.scheduler
+        self._run_id = uuid.uuid4().hex[:12]
+        self._maps = 0
+        self._info: EngineInfo | None = None
+        self._levels = _quiet()
+        try:
+            if self._address is None:
+                self._start(slots, warm)
+            else:
+                self._connect(self._address)
+        except BaseException:
+            self.close()
+            raise
+
+    def share(self, payload: bytes) -> Shared:
+        """Register a plugin that holds the bytes."""
+        name = f"fruitscale-{self._run_id}-{len(self._plugins)}"
+        self._client.register_plugin(Payload(name, payload), name=name)
+        self._plugins.append(name)
+        return Plugged(name)
+
+    def map(
+        self, function: Callable[[T, Shared | None], R], tasks: Sequence[T], shared: Shared | None = None
+    ) -> Iterator[R]:
+        """Yield the results as they complete. Raises what base.Engine says."""
+        if not tasks:
+            return
+        self._wait_for_workers()
+        self._maps += 1
+        name = f"fruitscale-{self._run_id}-{self._maps}"
+        futures = self._client.map(
+            attempt,
+            [function] * len(tasks),
+            list(tasks),
+            [shared] * len(tasks),
+            key=[f"{name}-{index:06d}" for index in range(len(tasks))],
+            pure=False,
+            retries=RETRIES,
+        )
+        completed = distributed.as_completed(futures, loop=self._client.loop)
+        left = set(futures)
+        del futures
+        try:
+            while left:
+                batch = completed.next_batch()
+                left.difference_update(batch)
+                for outcome in self._gather(batch):
+                    yield outcome.unwrap()
+        finally:
+            if left:
+                with contextlib.suppress(Exception):  # the scheduler may be gone
+                    self._client.cancel(list(left))
+
+    def describe(self) -> EngineInfo:
+        """Tell what runs the tasks; on a cluster, the most that was seen."""
+        if self._client is None:
+            assert self._info is not None
+            return self._info
+        threads = list(self._client.nthreads().values())
+        cores, workers = (self._slots, self._slots) if self._cluster is not None else (sum(threads), len(threads))
+        ui = self._client.dashboard_link if importlib.util.find_spec("bokeh") else None
+        now = EngineInfo("dask", distributed.__version__, self._client.scheduler.address, cores, workers, ui)
+        if self._info is None or now.cores >= self._info.cores:
+            self._info = now
+        return self._info
+
+    def close(self) -> None:
+        """Take back what was shared; end the workers and the scheduler, when they were started here."""
+        if self._client is not None:
+            with contextlib.suppress(Exception):
+                self.describe()
+            for name in self._plugins if self._cluster is None else ():
+                with contextlib.suppress(Exception):
+                    self._client.unregister_worker_plugin(name)
+            self._client.close()
+        if self._workers is not None:
+            child.stop(self._workers)
+        if self._cluster is not None:
+            self._cluster.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._client = self._workers = self._cluster = self._folder = None
+        _restore(self._levels)
+
+    def _start(self, slots: int, warm: Sequence[str]) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="fruitscale-dask-"))
+        dashboard = "127.0.0.1:0" if importlib.util.find_spec("bokeh") else None
+        self._cluster = distributed.LocalCluster(
+            n_workers=0, host="127.0.0.1", dashboard_address=dashboard, silence_logs=logging.CRITICAL
+        )
+        arguments = [self._cluster.scheduler_address, "--nworkers", str(slots), "--nthreads", "1", "--nanny"]
+        arguments += ["--host", "127.0.0.1", "--no-dashboard", "--local-directory", str(self._folder)]
+        for module in warm:
+            if importlib.util.find_spec(module):
+                arguments += ["--preload", module]
+        with (self._folder / "workers.log").open("ab") as log:
+            self._workers = child.start("distributed.cli.dask_worker", arguments, output=log, removes=self._folder)
+        self._client = distributed.Client(self._cluster, set_as_default=False)
+
+    def _connect(self, address: str) -> None:
+        match = re.fullmatch(r"(?:(?:tcp|tls)://)?\[?(.+?)\]?:(\d+)", address)
+        if match is None:
+            raise EngineError(f"dask.scheduler: {address} is not tcp://host:port.", "Its port is 8786 unless it was changed.")
+        probe(match[1], int(match[2]), PROBE_SECONDS, "The Dask scheduler")
+        try:
+            self._client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise EngineError(
+                f"{address} answers, but not as a Dask scheduler: {last_line(error)}",
+                "Check dask.scheduler, and that Dask's version there is the one here.",
+            ) from None
+        self._wait_for_workers()
+        self._check_versions()
+
+    def _check_versions(self) -> None:
+        found = self._client.get_versions()
+        there = {"scheduler": found["scheduler"], **found["workers"]}
+        for place, versions in there.items():
+            for package in MUST_MATCH:
+                ours, theirs = (_version(side, package) for side in (found["client"], versions))
+                if ours != theirs:
+                    raise EngineError(
+                        f"{package} is {ours} here and {theirs} on Dask's {place}.",
+                        "Install the same versions of Python, Dask and fruitscale on every machine.",
+                    )
+
+    def _wait_for_workers(self) -> None:
+        """Wait for the first worker: without one, tasks would wait for ever."""
+        try:
+            self._client.wait_for_workers(1, timeout=WORKER_SECONDS)
+        except TimeoutError:
+            where = self._address or "This machine's Dask cluster"
+            raise EngineError(
+                f"{where} has no worker after {WORKER_SECONDS} s.{self._log_line()}",
+                "Start workers with `dask worker`, or check why they ended.",
+            ) from None
+
+    def _log_line(self) -> str:
+        if self._folder is None:
+            return ""
+        lines = (self._folder / "workers.log").read_text(errors="replace").strip().splitlines()
+        return f" The last it said: {lines[-1]}" if lines else ""
+
+    def _gather(self, batch: list[Any]) -> list[Outcome]:
+        """Fetch what a batch of futures gave, in one go, and let Dask forget it."""
+        for future in batch:
+            if future.status != "finished":
+                raise self._explain(future)
+        outcomes: list[Outcome] = self._client.gather(batch)
+        for future in batch:
+            future.release()
+        return outcomes
+
+    def _explain(self, future: Any) -> EngineError:  # noqa: ANN401
+        error = future.exception() if future.status == "error" else None
+        if error is None:
+            return EngineError("Dask's scheduler lost the tasks: it ended, or was restarted.", "Run it again.")
+        if isinstance(error, KilledWorker):
+            return EngineError(
+                f"{error.allowed_failures + 1} Dask workers died at the same task.",
+                "If memory is short, lower `slots` or model.input_size; finished parts are kept.",
+            )
+        return task_failed(last_line(error))
+
+
+def _version(side: dict[str, Any], package: str) -> str:
+    if package == "python":
+        return ".".join(str(side["host"]["python"]).split(".")[:2])
+    return str(side["packages"].get(package))
+
+
+def _quiet() -> dict[str, int]:
+    """Keep Dask's loggers off the screen; return their levels."""
+    levels = {}
+    for name in ("distributed", "asyncio", "tornado"):
+        logger = logging.getLogger(name)
+        levels[name] = logger.level
+        logger.setLevel(logging.CRITICAL)
+    return levels
+
+
+def _restore(levels: dict[str, int]) -> None:
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)

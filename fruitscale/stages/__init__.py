@@ -1,0 +1,23 @@
+"""What a worker does with one task. Every part's name and content depend on its shard alone."""
+
+from __future__ import annotations
+
+from fruitscale.stages.featurize import featurize_shards
+from fruitscale.stages.memory import peak_rss_mb
+from fruitscale.stages.reduce import group_moments, project_part
+from fruitscale.stages.tasks import Batch, Group, Job, Probe, Projection, Report, Shard, sees_folders
+
+__all__ = [
+    "Batch",
+    "Group",
+    "Job",
+    "Probe",
+    "Projection",
+    "Report",
+    "Shard",
+    "featurize_shards",
+    "group_moments",
+    "peak_rss_mb",
+    "project_part",
+    "sees_folders",
+]

@@ -1,0 +1,173 @@
+"""Stage 1: read, decode, resize and infer the photos of some shards, and write their parts.
+
+Nothing waits for the store where it can be helped: the next photos are read while the current ones are inferred, across
+the shards of a task, and a part is written while the next shard is worked on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fruitscale.errors import ChangedObjectError, InputError, MissingObjectError, StorageError
+from fruitscale.kernels import backbone, images
+from fruitscale.kernels.images import Rejection
+from fruitscale.stages.memory import peak_rss_mb
+from fruitscale.stages.tasks import Batch, Job, Payload, Report, Shard
+from fruitscale.storage import lock, manifest, parts, run_folder
+from fruitscale.storage.listing import UNADDRESSABLE, Photo
+from fruitscale.storage.parts import DamagedPartError, Part, Reject
+from fruitscale.storage.read_ahead import read_ahead
+from fruitscale.storage.s3 import RETRIED
+from fruitscale.storage.store import Store, is_s3, open_store
+
+IMAGES = 8
+"""Images decoded before they are inferred together."""
+
+
+def featurize_shards(batch: Batch, shared: Payload | None) -> list[Report]:
+    """Make the parts of a batch and report each; one that is there already is kept.
+
+    Raises InputError when a photo can't be used and `images.on_error` is fail, or can't be read; StorageError when a
+    part can't be written; OutputError when the run folder is no longer this run's.
+    """
+    before = (RETRIED.reads, RETRIED.writes)
+    job, output = batch.job, open_store(batch.job.output_uri, batch.job.storage)
+    reports = _look(output, batch)
+    todo = [shard for shard in batch.shards if not reports[shard.index].resumed]
+    contents = _contents(job, output, todo)
+    with ThreadPoolExecutor(1, "write") as writer:
+        writes: list[Future[None]] = []
+        for shard in todo:
+            making = _Making(job, reports[shard.index], shared)
+            for _ in range(shard.start, shard.stop):
+                making.take_from(contents)
+            writes.append(writer.submit(_write, output, making.finish()))
+            _raise_failed(writes)
+    for write in writes:
+        write.result()
+    last = reports[batch.shards[-1].index]
+    last.rss_mb = peak_rss_mb()
+    last.reads_retried, last.writes_retried = RETRIED.reads - before[0], RETRIED.writes - before[1]
+    return list(reports.values())
+
+
+class _Making:
+    """A part that is being made, photo by photo."""
+
+    def __init__(self, job: Job, report: Report, shared: Payload | None) -> None:
+        self.job, self.report = job, report
+        self.rejects: list[Reject] = []
+        self._shared = shared
+        self._kept: list[Photo] = []
+        self._pixels: list[NDArray[np.uint8]] = []
+        self._features = [np.empty((0, job.features), np.float32)]
+
+    def take_from(self, contents: Iterator[tuple[Photo, bytes | Rejection]]) -> None:
+        """Take the next photo: decode it, and infer when there are enough."""
+        with self.report.timed("read"):
+            photo, content = next(contents)
+        with self.report.timed("decode"):
+            pixels = content if isinstance(content, Rejection) else self._decode(content)
+        if isinstance(pixels, Rejection):
+            self._reject(photo, pixels)
+            return
+        self._kept.append(photo)
+        self._pixels.append(pixels)
+        if len(self._pixels) == IMAGES:
+            self._infer()
+
+    def finish(self) -> _Making:
+        """Infer what is left, and count."""
+        if self._pixels:
+            self._infer()
+        self.report.featurized, self.report.rejected = len(self._kept), len(self.rejects)
+        return self
+
+    def part(self) -> Part:
+        """Return the part, once it is finished."""
+        paths, labels = [photo.path for photo in self._kept], [photo.label for photo in self._kept]
+        return Part(paths, labels, np.concatenate(self._features), len(self.rejects))
+
+    def _decode(self, content: bytes) -> NDArray[np.uint8] | Rejection:
+        options = self.job.images
+        turn = options.exif_orientation == "apply"
+        return images.decode(content, self.job.input_size, max_pixels=options.max_pixels, exif_orientation=turn)
+
+    def _infer(self) -> None:
+        assert self._shared is not None
+        with self.report.timed("load"):
+            model, loaded = backbone.cached(self.job.model_sha256, self.job.precision, self._shared.value)
+        self.report.loaded |= loaded
+        with self.report.timed("infer"):
+            self._features.append(model.infer(np.stack(self._pixels)))
+        self._pixels.clear()
+
+    def _reject(self, photo: Photo, why: Rejection) -> None:
+        if self.job.images.on_error == "fail":
+            raise InputError(
+                f"{photo.path} can't be used: {why.reason}: {why.detail}.",
+                "Mend or remove it, or set images.on_error to reject.",
+            )
+        self.rejects.append(Reject(photo.path, photo.label, why.reason, why.detail))
+
+
+def _look(output: Store, batch: Batch) -> dict[int, Report]:
+    """Look at which parts are there already, all at once."""
+    with ThreadPoolExecutor(len(batch.shards), "look") as pool:
+        found = pool.map(lambda shard: _kept(output, shard.index), batch.shards)
+        return {report.index: report for report in found}
+
+
+def _kept(output: Store, index: int) -> Report:
+    report, name = Report(index), parts.name(run_folder.FEATURES, index)
+    try:
+        part = parts.read_vectors(output, name, "features")
+    except MissingObjectError:
+        return report
+    except DamagedPartError:
+        output.delete(name)
+        return report
+    report.featurized, report.rejected, report.resumed = len(part.paths), part.rejects, True
+    return report
+
+
+def _contents(job: Job, output: Store, todo: list[Shard]) -> Iterator[tuple[Photo, bytes | Rejection]]:
+    """Yield every photo of the shards in order, with its content or why it has none."""
+    photos = [p for s in todo for p in manifest.read_rows(output, s.start, s.stop, job.manifest_sha256)]
+    source = open_store(job.input_uri, job.storage)
+    if is_s3(job.input_uri):
+        return read_ahead(lambda photo: _read(source, photo), photos, job.storage.concurrency)
+    return ((photo, _read(source, photo)) for photo in photos)  # a disk answers sooner than a thread does
+
+
+def _read(source: Store, photo: Photo) -> bytes | Rejection:
+    if photo.version == UNADDRESSABLE:
+        return Rejection("name", "its name can't be written as text")
+    try:
+        return source.read(photo.path, photo.version)
+    except MissingObjectError:
+        return Rejection("changed", "it is gone since it was listed")
+    except ChangedObjectError:
+        return Rejection("changed", "it changed since it was listed")
+    except StorageError as error:
+        raise InputError(error.message, "Mend that, then run the same command again: it resumes.") from None
+
+
+def _write(output: Store, made: _Making) -> None:
+    index = made.report.index
+    with made.report.timed("write"):
+        lock.check_held(output, made.job.run_id)
+        if made.rejects:  # before the features part, which is the commit
+            parts.write_rejects(output, parts.name(run_folder.PART_REJECTS, index), made.rejects)
+        parts.write_vectors(output, parts.name(run_folder.FEATURES, index), "features", made.part())
+
+
+def _raise_failed(writes: list[Future[None]]) -> None:
+    """Stop at the first part that could not be written, rather than after the whole batch."""
+    for write in writes:
+        if write.done():
+            write.result()

@@ -1,0 +1,251 @@
+"""Objects under an s3:// prefix, through obstore; retries are ours, so that they are bounded and counted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from fruitscale.config import Storage
+from fruitscale.errors import ChangedObjectError, FruitscaleError, MissingObjectError, StorageError, UsageError
+from fruitscale.storage import credentials
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store as ObjectStore
+    from tenacity import RetryCallState
+
+T = TypeVar("T")
+CONNECT_SECONDS = 5.0
+FIRST_WAIT, LONGEST_WAIT = 0.1, 15.0
+TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_STATUS = re.compile(r"status code: (\d{3})")
+
+
+@dataclass
+class Retried:
+    """How many requests of this process had to be made again."""
+
+    reads: int = 0
+    writes: int = 0
+
+
+RETRIED = Retried()
+
+
+class S3Location(NamedTuple):
+    """A bucket, and a prefix without slashes at its ends."""
+
+    bucket: str
+    prefix: str
+
+
+class Entry(NamedTuple):
+    """One object of a listing: its name under the store's prefix, its bytes and its ETag."""
+
+    name: str
+    size: int
+    etag: str
+
+
+def parse(uri: str) -> S3Location:
+    """Split s3://bucket/prefix. Raises UsageError when there is no bucket, or the prefix has empty or dot segments."""
+    bucket, _, prefix = uri[len("s3://") :].partition("/")
+    prefix = prefix.strip("/")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+        raise UsageError(f"{uri}: {bucket!r} is not the name of a bucket.", "Give s3://bucket/prefix.")
+    if any(segment in ("", ".", "..") for segment in prefix.split("/")) and prefix:
+        raise UsageError(f"{uri}: a prefix can't have empty or dot segments.", "Give s3://bucket/prefix.")
+    return S3Location(bucket, prefix)
+
+
+class S3Store:
+    """Objects under one prefix. Safe to use from many threads."""
+
+    def __init__(self, uri: str, storage: Storage) -> None:
+        self.uri = uri.rstrip("/")
+        self.location = parse(uri)
+        self.storage = storage
+        self._objects = _client(self.location.bucket, storage)
+
+    def read(self, name: str, version: str | None = None) -> bytes:
+        """Return an object's content, of this ETag if one is given."""
+        import obstore
+
+        options: Any = {"if_match": version} if version is not None else None
+        return self._ask("read", name, lambda key: bytes(obstore.get(self._objects, key, options=options).bytes()))
+
+    def read_etag(self, name: str) -> tuple[bytes, str]:
+        """Return an object's content and its ETag."""
+        import obstore
+
+        def get(key: str) -> tuple[bytes, str]:
+            result = obstore.get(self._objects, key)
+            return bytes(result.bytes()), result.meta["e_tag"] or ""
+
+        return self._ask("read", name, get)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put an object, in one request."""
+        self._put(name, content, "overwrite")
+
+    def create(self, name: str, content: bytes) -> str:
+        """Put an object that is not there yet; return its ETag. Raises ChangedObjectError when it is there."""
+        return self._put(name, content, "create")
+
+    def replace(self, name: str, content: bytes, etag: str) -> str:
+        """Put an object in place of one with this ETag; return the new one. Raises ChangedObjectError."""
+        return self._put(name, content, {"e_tag": etag})
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is such an object."""
+        import obstore
+
+        try:
+            self._ask("read", name, lambda key: obstore.head(self._objects, key))
+        except MissingObjectError:
+            return False
+        return True
+
+    def delete(self, name: str) -> None:
+        """Remove an object."""
+        import obstore
+
+        def remove(key: str) -> None:
+            obstore.delete(self._objects, key)
+
+        try:
+            self._ask("write", name, remove)
+        except MissingObjectError:
+            return
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Yield the names under a prefix."""
+        for entry in self.entries(prefix):
+            yield entry.name
+
+    def entries(self, prefix: str = "", after: str | None = None) -> Iterator[Entry]:
+        """Yield the objects under a prefix in order of key, after a name if one is given; a page at a time."""
+        import obstore
+
+        base = f"{self.location.prefix}/" if self.location.prefix else ""
+        while True:
+            offset = None if after is None else base + after
+            pages = iter(obstore.list(self._objects, prefix=(base + prefix).rstrip("/") or None, offset=offset))
+            # A failed page ends obstore's listing: it goes on after the last name that was seen.
+            page = self._ask("list", prefix, lambda _, pages=pages: next(pages, None))  # type: ignore[misc]
+            while page:
+                for meta in page:
+                    after = meta["path"].removeprefix(base)
+                    yield Entry(after, meta["size"], meta["e_tag"] or "")
+                try:
+                    page = next(pages, None)
+                except Exception as error:  # noqa: BLE001  told apart by _is_transient
+                    if not _is_transient(error):
+                        raise _refused(self.uri, "listed", error) from None
+                    break
+            else:
+                return
+
+    def key(self, name: str) -> str:
+        """Return the whole key of a name."""
+        return f"{self.location.prefix}/{name}" if self.location.prefix else name
+
+    def _put(self, name: str, content: bytes, mode: Any) -> str:  # noqa: ANN401  obstore's PutMode
+        import obstore
+
+        def put(key: str) -> str:
+            return obstore.put(self._objects, key, content, mode=mode, use_multipart=False)["e_tag"] or ""
+
+        return self._ask("write", name, put)
+
+    def _ask(self, verb: str, name: str, request: Callable[[str], T]) -> T:
+        """Make a request, again and again while its failure may pass; what is final is raised as our own error."""
+        from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+
+        def count(_: RetryCallState) -> None:
+            if verb == "write":
+                RETRIED.writes += 1
+            else:
+                RETRIED.reads += 1
+
+        again = Retrying(
+            stop=stop_after_delay(self.storage.retry_seconds),
+            wait=wait_exponential_jitter(FIRST_WAIT, LONGEST_WAIT, jitter=FIRST_WAIT),
+            retry=retry_if_exception(_is_transient),
+            before_sleep=count,
+            reraise=True,
+        )
+        try:
+            return again(request, self.key(name))
+        except FruitscaleError:
+            raise
+        except Exception as error:  # noqa: BLE001  obstore raises its own and Python's; each is told
+            raise _refused(f"{self.uri}/{name}", "written" if verb == "write" else verb, error) from None
+
+
+@lru_cache(maxsize=8)
+def _client(bucket: str, storage: Storage) -> ObjectStore:
+    """Return this process's client of a bucket. Everything is said, so that no environment says otherwise."""
+    from obstore.store import S3Store as ObjectStore
+
+    assert storage.region is not None
+    endpoint = storage.endpoint or f"https://s3.{storage.region}.amazonaws.com"
+    as_path = storage.path_style if storage.path_style != "auto" else storage.endpoint is not None
+    if not as_path:
+        scheme, _, host = endpoint.partition("://")
+        endpoint = f"{scheme}://{bucket}.{host}"
+    config: dict[str, Any] = {
+        "region": storage.region,
+        "endpoint": endpoint,
+        "aws_endpoint_url_s3": endpoint,
+        "virtual_hosted_style_request": not as_path,
+    }
+    if storage.encryption is not None:
+        config["server_side_encryption"] = "AES256" if storage.encryption == "sse-s3" else "aws:kms"
+    if storage.kms_key is not None:
+        config["sse_kms_key_id"] = storage.kms_key
+    seconds = timedelta(seconds=storage.timeout_seconds)
+    return ObjectStore(
+        bucket,
+        config=config,  # type: ignore[arg-type]
+        client_options={
+            "allow_http": endpoint.startswith("http://"),
+            "timeout": seconds,
+            "connect_timeout": min(seconds, timedelta(seconds=CONNECT_SECONDS)),
+        },
+        retry_config={"max_retries": 0},
+        credential_provider=credentials.provide,
+    )
+
+
+def _is_transient(error: BaseException) -> bool:
+    """Tell a failure that may pass: no connection, a broken one, a time-out, a busy server."""
+    from obstore.exceptions import GenericError
+
+    if not isinstance(error, GenericError):
+        return False
+    status = _STATUS.search(str(error))
+    return status is None or int(status[1]) in TRANSIENT_STATUS
+
+
+def _refused(what: str, done: str, error: Exception) -> StorageError:
+    """Turn what obstore raised into our own error; its text has the request, never a credential."""
+    from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, PreconditionError, UnauthenticatedError
+
+    text = str(error)
+    if "NoSuchBucket" in text:
+        return StorageError(f"{what} can't be {done}: there is no such bucket.", "Check the URI.")
+    if isinstance(error, FileNotFoundError):
+        return MissingObjectError(f"{what} does not exist.")
+    if isinstance(error, (PreconditionError, AlreadyExistsError)):
+        return ChangedObjectError(f"{what} changed since it was listed.")
+    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
+        return StorageError(f"{what} can't be {done}: access is denied.", "Check the credentials and their policy.")
+    first = text.split("\n\nDebug source", 1)[0].splitlines()
+    return StorageError(
+        f"{what} can't be {done}: {first[0] if first else type(error).__name__}",
+        "Check the network and storage.endpoint; then run the same command again: it resumes.",
+    )

@@ -1,0 +1,87 @@
+"""What the contract tests run in workers; a module, because workers import what they run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from fruitscale.engines.base import Shared
+from fruitscale.errors import InputError
+
+
+def echo(task: int, shared: Shared | None) -> int:
+    return task
+
+
+def wait(seconds: float, shared: Shared | None) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def large(task: int, shared: Shared | None) -> NDArray[np.float64]:
+    return np.full(812_500, task, dtype=np.float64)  # 6.5 MB
+
+
+def refuse(task: int, shared: Shared | None) -> int:
+    if task == 3:
+        raise InputError(f"photo {task} is no photo", "take another")
+    return task
+
+
+def fail(task: int, shared: Shared | None) -> int:
+    raise ValueError(f"nobody expected {task}")
+
+
+def unpicklable(task: int, shared: Shared | None) -> object:
+    return lambda: task
+
+
+def see(seconds: float, shared: Shared | None) -> tuple[int, int, int]:
+    """Return the process, the identity of the payload in it, and its length."""
+    assert shared is not None
+    first, again = shared.value(), shared.value()
+    assert first is again
+    time.sleep(seconds)
+    return os.getpid(), id(first), len(first)
+
+
+def die_once(task: tuple[int, str, int], shared: Shared | None) -> tuple[int, int]:
+    """Kill this process, or an ancestor so many steps up, the first time that anyone asks."""
+    index, marker, ancestor = task
+    if index == 2 and claim(Path(marker)):
+        os.kill([os.getpid(), *(parent.pid for parent in psutil.Process().parents())][ancestor], signal.SIGKILL)
+        time.sleep(60)
+    time.sleep(0.05)
+    return index, len(shared.value()) if shared else 0
+
+
+def die(task: int, shared: Shared | None) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def touch(task: tuple[str, float], shared: Shared | None) -> None:
+    """Leave a file, after a while."""
+    path, seconds = task
+    time.sleep(seconds)
+    Path(path).touch()
+
+
+def threads(task: int, shared: Shared | None) -> int:
+    from threadpoolctl import threadpool_info
+
+    return max((int(pool["num_threads"]) for pool in threadpool_info()), default=1)
+
+
+def claim(path: Path) -> bool:
+    """Create a file; False when it was there."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True

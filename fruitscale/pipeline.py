@@ -94,7 +94,6 @@ def _run(config: Config, watch: Watch, stack: ExitStack) -> RunRecord:
     photos = list_input(config, watch)
     folder = RunFolder(open_store(config.output.uri, config.storage))
     stack.enter_context(lock.locked(folder.store, watch.run_id))
-    watch.folder = folder
     complete = folder.read_record() is not None
     starting = None if complete else stack.enter_context(_starting(config))
 
@@ -105,6 +104,7 @@ def _run(config: Config, watch: Watch, stack: ExitStack) -> RunRecord:
     kept = _settle(folder, plan, photos, overwrite=config.output.overwrite)
     if kept is not None:
         return kept
+    watch.folder = folder  # from here on it is ours to write
     manifest.write(photos, folder.store)
 
     starting = starting or stack.enter_context(_starting(config))

@@ -45,6 +45,25 @@ class Payload(distributed.WorkerPlugin):  # type: ignore[misc]  # distributed is
         self.payload = payload
 
 
+class Reruns(distributed.SchedulerPlugin):  # type: ignore[misc]
+    """Counts, in the scheduler, the tasks of a run that it took back from a worker to give to another."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.count = 0
+
+    def transition(self, key: Any, start: str, finish: str, *_args: Any, **_kwargs: Any) -> None:  # noqa: ANN401
+        """Look at a change of a task's state."""
+        if start == "processing" and finish in ("waiting", "released") and str(key).startswith(self.name):
+            self.count += 1
+
+
+def count_reruns(name: str, dask_scheduler: Any) -> int:  # noqa: ANN401
+    """Return the count, in the scheduler, which passes itself under that name."""
+    count: int = dask_scheduler.plugins[name].count
+    return count
+
+
 @dataclass(frozen=True)
 class Plugged:
     """Bytes that the scheduler hands to each worker once."""
@@ -68,7 +87,7 @@ class DaskEngine:
         self._folder: Path | None = None
         self._slots = slots
         self._address = config.dask.scheduler
-        self._run_id = uuid.uuid4().hex[:12]
+        self._run_name = f"fruitscale-{uuid.uuid4().hex[:12]}"
         self._maps = 0
         self._info: EngineInfo | None = None
         self._levels = _quiet()
@@ -77,13 +96,15 @@ class DaskEngine:
                 self._start(slots, warm)
             else:
                 self._connect(self._address)
+            with contextlib.suppress(Exception):  # a scheduler without fruitscale can still run the tasks
+                self._client.register_plugin(Reruns(self._run_name), name=self._run_name)
         except BaseException:
             self.close()
             raise
 
     def share(self, payload: bytes) -> Shared:
         """Register a plugin that holds the bytes."""
-        name = f"fruitscale-{self._run_id}-{len(self._plugins)}"
+        name = f"{self._run_name}-payload-{len(self._plugins)}"
         self._client.register_plugin(Payload(name, payload), name=name)
         self._plugins.append(name)
         return Plugged(name)
@@ -96,7 +117,7 @@ class DaskEngine:
             return
         self._wait_for_workers()
         self._maps += 1
-        name = f"fruitscale-{self._run_id}-{self._maps}"
+        name = f"{self._run_name}-{self._maps}"
         futures = self._client.map(
             attempt,
             [function] * len(tasks),
@@ -128,10 +149,18 @@ class DaskEngine:
         threads = list(self._client.nthreads().values())
         cores, workers = (self._slots, self._slots) if self._cluster is not None else (sum(threads), len(threads))
         ui = self._client.dashboard_link if importlib.util.find_spec("bokeh") else None
-        now = EngineInfo("dask", distributed.__version__, self._client.scheduler.address, cores, workers, ui)
+        now = EngineInfo(
+            "dask", distributed.__version__, self._client.scheduler.address, cores, workers, ui, self._reruns()
+        )
         if self._info is None or now.cores >= self._info.cores:
             self._info = now
         return self._info
+
+    def _reruns(self) -> int:
+        with contextlib.suppress(Exception):
+            count: int = self._client.run_on_scheduler(count_reruns, self._run_name)
+            return count
+        return 0
 
     def close(self) -> None:
         """Take back what was shared; end the workers and the scheduler, when they were started here."""
@@ -141,6 +170,8 @@ class DaskEngine:
             for name in self._plugins if self._cluster is None else ():
                 with contextlib.suppress(Exception):
                     self._client.unregister_worker_plugin(name)
+            with contextlib.suppress(Exception):
+                self._client.unregister_scheduler_plugin(self._run_name)
             self._client.close()
         if self._workers is not None:
             child.stop(self._workers)
@@ -169,7 +200,9 @@ class DaskEngine:
     def _connect(self, address: str) -> None:
         match = re.fullmatch(r"(?:(?:tcp|tls)://)?\[?(.+?)\]?:(\d+)", address)
         if match is None:
-            raise EngineError(f"dask.scheduler: {address} is not tcp://host:port.", "Its port is 8786 unless it was changed.")
+            raise EngineError(
+                f"dask.scheduler: {address} is not tcp://host:port.", "Its port is 8786 unless it was changed."
+            )
         probe(match[1], int(match[2]), PROBE_SECONDS, "The Dask scheduler")
         try:
             self._client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)

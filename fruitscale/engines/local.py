@@ -78,6 +78,7 @@ class LocalEngine:
         self._log: IO[bytes] = (self._folder / "workers.log").open("ab")
         self._workers: list[Worker] = [self._start_worker() for _ in range(slots)]
         self._shares = 0
+        self._retries = 0
 
     def share(self, payload: bytes) -> Shared:
         """Write the bytes to a file that the workers read."""
@@ -113,7 +114,7 @@ class LocalEngine:
 
     def describe(self) -> EngineInfo:
         """Tell what runs the tasks."""
-        return EngineInfo("local", platform.python_version(), None, self._slots, self._slots, None)
+        return EngineInfo("local", platform.python_version(), None, self._slots, self._slots, None, self._retries)
 
     def close(self) -> None:
         """End the workers and remove the files."""
@@ -165,6 +166,7 @@ class LocalEngine:
         todo.extendleft(reversed(worker.in_hand))
         if not worker.in_hand:
             return
+        self._retries += 1
         deaths[worker.in_hand[0]] += 1
         if deaths[worker.in_hand[0]] > DEATHS_ALLOWED:
             raise EngineError(

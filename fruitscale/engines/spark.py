@@ -21,7 +21,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,6 +84,7 @@ class SparkEngine:
 
     def __init__(self, config: Config, slots: int, warm: tuple[str, ...] = ()) -> None:
         self._broadcasts: list[Any] = []
+        self._groups: list[str] = []
         self._gateway: Any = None
         self._log_path: Path | None = None
         self._given_master = config.spark.master
@@ -112,8 +113,11 @@ class SparkEngine:
         """Yield the results as their Spark tasks end. Raises what base.Engine says."""
         updates: queue.SimpleQueue[Any] = queue.SimpleQueue()
         group = f"fruitscale-{uuid.uuid4()}"
+        self._groups.append(group)
         left = len(tasks)
-        job = pyspark.InheritableThread(target=self._run_job, args=(group, function, tasks, shared, updates), daemon=True)
+        job = pyspark.InheritableThread(
+            target=self._run_job, args=(group, function, tasks, shared, updates), daemon=True
+        )
         if left:
             job.start()
         try:
@@ -134,7 +138,8 @@ class SparkEngine:
         """Tell what runs the tasks: the most that was seen, for executors come and go."""
         if self._context is not None:
             with contextlib.suppress(Exception):  # a dead JVM is no reason not to tell what ran
-                self._info = max(self._info, self._look(), key=lambda info: info.cores)
+                now = self._look()
+                self._info = replace(max(self._info, now, key=lambda info: info.cores), retries=now.retries)
         return self._info
 
     def close(self) -> None:
@@ -254,7 +259,10 @@ class SparkEngine:
 
     def _wait_for_executors(self) -> None:
         """Wait for the first executor of a standalone master, which otherwise keeps jobs waiting for ever."""
-        if not addresses(self._context.master) or self._context.getConf().get("spark.dynamicAllocation.enabled") == "true":
+        if (
+            not addresses(self._context.master)
+            or self._context.getConf().get("spark.dynamicAllocation.enabled") == "true"
+        ):
             return
         deadline = time.monotonic() + EXECUTOR_SECONDS
         while self._context._jsc.sc().getExecutorMemoryStatus().size() < 2:
@@ -274,7 +282,14 @@ class SparkEngine:
             executors = [summaries.apply(i) for i in range(summaries.size())]
             counts = [executor.totalCores() for executor in executors if executor.id() != "driver"]
             cores, workers = sum(counts) or cores, len(counts)
-        return EngineInfo("spark", context.version, master, cores, workers, context.uiWebUrl)
+        return EngineInfo("spark", context.version, master, cores, workers, context.uiWebUrl, self._failed_tasks())
+
+    def _failed_tasks(self) -> int:
+        """Count the Spark tasks that failed and were run again, over all maps."""
+        tracker = self._context.statusTracker()
+        jobs = [tracker.getJobInfo(job) for group in self._groups for job in tracker.getJobIdsForGroup(group)]
+        stages = [tracker.getStageInfo(stage) for job in jobs if job for stage in job.stageIds]
+        return sum(stage.numFailedTasks for stage in stages if stage)
 
 
 def cut(tasks: Sequence[T], cores: int) -> list[list[T]]:
@@ -296,7 +311,12 @@ def choose_master(config: Config, slots: int, variables: Mapping[str, str]) -> s
         return config.spark.conf["spark.master"]
     arguments = shlex.split(variables.get("PYSPARK_SUBMIT_ARGS", ""))
     named = any(a in ("--master", "-m") or a.startswith(("--master=", "spark.master=")) for a in arguments)
-    if named or "PYSPARK_GATEWAY_PORT" in variables or variables.get("MASTER") or _defaults_file_names_master(variables):
+    if (
+        named
+        or "PYSPARK_GATEWAY_PORT" in variables
+        or variables.get("MASTER")
+        or _defaults_file_names_master(variables)
+    ):
         return None
     return f"local[{slots},{LOCAL_FAILURES}]"
 
@@ -307,7 +327,9 @@ def addresses(master: str) -> list[tuple[str, int]]:
         return []
     found = [re.fullmatch(r"\[?(.+?)\]?:(\d+)", part) for part in master.removeprefix("spark://").split(",")]
     if not all(found):
-        raise EngineError(f"spark.master: {master} is not spark://host:port.", "Its port is 7077 unless it was changed.")
+        raise EngineError(
+            f"spark.master: {master} is not spark://host:port.", "Its port is 7077 unless it was changed."
+        )
     return [(match[1], int(match[2])) for match in found if match][:1]
 
 

@@ -90,6 +90,8 @@ def _imagenet(model: Model, size: int, *, top: bool) -> Any:  # noqa: ANN401
 
 def _from_file(model: Model, found: weights.Weights, size: int) -> Any:  # noqa: ANN401
     """Load a file saved from the network without its head, or else from the whole one, and then leave the head off."""
+    assert found.path is not None
+    _count_arrays(found.path)  # refuses what is no weights file, before seconds go into building
     base = _network(model, size, top=False)
     problem = _load(base, found)
     if problem is None:

@@ -30,8 +30,18 @@ def spark_cluster(folder: Path) -> Iterator[str]:
     variables = _variables(JAVA_HOME=str(find_java(pyspark.__version__).home), SPARK_LOCAL_IP="127.0.0.1")
     variables |= {"SPARK_HOME": str(home), "SPARK_DAEMON_MEMORY": "256m"}
     start = [str(home / "bin" / "spark-class")]
-    master = "org.apache.spark.deploy.master.Master --host 127.0.0.1 --port 0 --webui-port 0".split()
-    worker = "org.apache.spark.deploy.worker.Worker --host 127.0.0.1 --webui-port 0 --cores 1 --memory 1g".split()
+    master = ["org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0"]
+    worker = [
+        "org.apache.spark.deploy.worker.Worker",
+        "--host",
+        "127.0.0.1",
+        "--webui-port",
+        "0",
+        "--cores",
+        "1",
+        "--memory",
+        "1g",
+    ]
     with _ended() as processes:
         processes.append(_spawn([*start, *master], variables, folder / "master.log"))
         uri = _await(lambda: _find(r"Starting Spark master at (\S+)", folder / "master.log"))

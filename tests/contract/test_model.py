@@ -71,17 +71,17 @@ import h5py, keras
 from keras.src.legacy.saving import legacy_h5_format
 def attempt(name, **model):
     try:
-        asked = Model(**{"architecture": "mobilenet_v3_small", "input_size": 64, "weights": str(folder / name), **model})
+        asked = Model(**{"architecture": "mobilenet_v3_small", "input_size": 32, "weights": str(folder / name), **model})
         keras_model, sha256 = network.features(asked)
         ours = keras_model.predict(pixels, verbose=0)
         answers[name] = {"distance": distance(ours, oracle), "sha256": sha256 == weights.file_sha256(folder / name)}
     except FruitscaleError as error:
         answers[name] = {"error": str(error)}
-pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
 build = architectures.NETWORKS["mobilenet_v3_small"].build
-whole = build(64, True, None)
+whole = build(32, True, None)
 network._randomize(whole, 7)
-base = build(64, False, None)
+base = build(32, False, None)
 for layer in filter(lambda layer: layer.weights, base.layers):
     layer.set_weights(whole.get_layer(layer.name).get_weights())
 oracle = base.predict(pixels.astype("float32"), verbose=0)
@@ -91,7 +91,7 @@ for name, model in {"base.h5": base, "whole.h5": whole}.items():
     with h5py.File(folder / name, "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
 build = architectures.NETWORKS["mobilenet_v2"].build
-build(64, False, None).save_weights(folder / "other.weights.h5")
+build(32, False, None).save_weights(folder / "other.weights.h5")
 flag = folder / "executed"
 inputs = keras.Input((4,))
 evil = keras.Model(inputs, keras.layers.Lambda(lambda x: [x, __import__("pathlib").Path("FLAG").touch()][0])(inputs))
@@ -103,9 +103,8 @@ evil.save(folder / "evil.keras")
 (folder / "evil2.weights.h5").write_bytes((folder / "evil.h5").read_bytes())
 (folder / "cut.weights.h5").write_bytes((folder / "base.weights.h5").read_bytes()[:5000])
 flag.unlink(missing_ok=True)
-for name in ("base.weights.h5", "whole.weights.h5", "base.h5", "whole.h5", "other.weights.h5"):
-    attempt(name)
-for name in ("evil.h5", "evil.keras", "evil2.weights.h5", "cut.weights.h5"):
+loadable = ("base.weights.h5", "whole.weights.h5", "base.h5", "whole.h5", "other.weights.h5")
+for name in (*loadable, "evil.h5", "evil.keras", "evil2.weights.h5", "cut.weights.h5"):
     attempt(name)
 answers["executed"] = flag.exists()
 try:
@@ -120,11 +119,11 @@ def get_file(name, *args, **kwargs):
     raise Asked(name)
 file_utils.get_file = get_file
 for name, known in architectures.NETWORKS.items():
-    for top in (False, True) if known.imagenet_file else ():
-        try:
-            known.build(224, top, "imagenet")
-        except Asked as asked:
-            answers["names"][f"{name} {top}"] = [str(asked), known.imagenet_file(224, top)]
+    try:
+        if known.imagenet_file:
+            known.build(224, False, "imagenet")
+    except Asked as asked:
+        answers["names"][name] = [str(asked), known.imagenet_file(224, False)]
 answer()
 """
 
@@ -195,7 +194,7 @@ def test_a_check_of_weights_without_a_head_says_so(files: dict[str, Any]) -> Non
 
 
 def test_imagenet_files_have_the_names_that_keras_gives_them(files: dict[str, Any]) -> None:
-    assert len(files["names"]) == 10
+    assert len(files["names"]) == 5
     for asked, ours in files["names"].values():
         assert asked == ours
 

@@ -117,7 +117,7 @@ def test_a_constant_feature_is_scaled_by_1(value: float) -> None:
     for total in (moments(rows), halves):
         fitted = fit(total, 5, standardize=True)
         assert fitted.scale[2] == 1
-        np.testing.assert_allclose(fitted.components[:, 2], 0, atol=1e-12)
+        np.testing.assert_allclose(fitted.components[:, 2], 0, atol=1e-9)
         assert_is_oracle(fitted, rows, 5, standardize=True)
 
 
@@ -287,8 +287,8 @@ def test_flipped_bytes_are_told_or_change_nothing() -> None:
 
 
 def test_a_shape_that_says_less_is_told() -> None:
-    fitted = fit(moments(features(40, 2000)), 2)
-    content = fitted.to_bytes()
+    row = np.ones(2000)
+    content = Components(row, row, np.ones((2, 2000)), row, row, 40).to_bytes()
     assert content.count(b"(2000,)") == 4
     with pytest.raises(OutputError, match=r"pca\.npz is damaged"):
         Components.from_bytes(content.replace(b"(2000,)", b"(1000,)"))
@@ -306,7 +306,7 @@ def npy(array: object) -> bytes:
     return sink.getvalue()
 
 
-RIGHT: dict[str, object] = {**dict.fromkeys(ARRAYS, [1.0]), "n": 3}
+RIGHT: dict[str, object] = {**{name: [1.0] for name in ARRAYS}, "n": 3}
 DAMAGED: list[tuple[str, Callable[[], bytes]]] = [
     ("empty", lambda: b""),
     ("text", lambda: b"not an npz"),
@@ -331,7 +331,7 @@ class Trap:
     opened = False
 
     def __reduce__(self) -> tuple[Callable[[str, str, bool], None], tuple[type[Trap], str, bool]]:
-        return setattr, (Trap, "opened", True)  # type: ignore[return-value]
+        return setattr, (Trap, "opened", True)
 
 
 @pytest.mark.parametrize("make", [lambda trap: npz(**{**RIGHT, "mean": [trap]}), lambda trap: npy([trap])])

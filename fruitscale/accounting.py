@@ -15,6 +15,7 @@ from fruitscale.kernels.moments import Components
 from fruitscale.model.export import Exported
 from fruitscale.stages import Report, peak_rss_mb
 from fruitscale.storage.manifest import Manifest
+from fruitscale.storage.residency import Residency
 from fruitscale.storage.run_folder import Plan
 
 STEPS = ("load", "read", "decode", "infer", "write")
@@ -70,6 +71,7 @@ class Outcome:
 
     run_id: str
     config: Config
+    place: Residency | None
     plan: Plan
     photos: Manifest
     exported: Exported
@@ -117,7 +119,7 @@ def make_record(outcome: Outcome) -> record.RunRecord:
         peak_rss_mb=record.PeakRss(driver=round(peak_rss_mb(), 1), worker=round(tally.worker_rss_mb, 1)),
         cost=None,
         environment=environment(),
-        residency=None,
+        residency=outcome.place and record.Residency(**asdict(outcome.place)),
     )
 
 

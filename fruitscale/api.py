@@ -8,10 +8,11 @@ from typing import Any
 
 from fruitscale import config as configuration
 from fruitscale import pipeline
-from fruitscale.config import Config
+from fruitscale.config import Config, Storage
 from fruitscale.errors import InputError, OutputError, UsageError
 from fruitscale.events import Observer
 from fruitscale.record import RunRecord
+from fruitscale.storage import residency
 from fruitscale.storage.run_folder import RECORD, RunFolder
 from fruitscale.storage.store import is_s3, local_path, open_store
 
@@ -34,11 +35,18 @@ def run(config: str | Path | Mapping[str, Any] | Config, observer: Observer = la
     return pipeline.run(config, observer)
 
 
-def record(uri: str) -> RunRecord:
-    """Return the record of a complete run. Raises InputError when there is none, OutputError when it is damaged."""
+def record(uri: str, storage: Storage | None = None) -> RunRecord:
+    """Return the record of a complete run; `storage` says how to reach one on S3.
+
+    Raises InputError or OutputError when there is none, ResidencyError when its bucket is not where it should be.
+    """
+    storage = storage or Storage()
+    if is_s3(uri):
+        storage = residency.settle(storage)
+        residency.check(storage, [uri])
     if not is_s3(uri) and not local_path(uri).is_dir():
         raise InputError(f"{uri} is not a run folder: there is no such folder.", "Give the --output of a run.")
-    folder = RunFolder(open_store(uri, configuration.Storage()))
+    folder = RunFolder(open_store(uri, storage))
     found = folder.read_record()
     if found is None:
         unfinished = folder.read_plan() is not None

@@ -14,6 +14,7 @@ from fruitscale.config import Config
 from fruitscale.engines import java, registry
 from fruitscale.errors import FruitscaleError
 from fruitscale.model import export, weights
+from fruitscale.storage import residency
 from fruitscale.storage.store import is_s3, local_path
 
 WORKER_MB = 500
@@ -117,10 +118,23 @@ def _folders(config: Config) -> Iterator[Finding]:
     for key, uri in (("input", config.input.uri), ("output", config.output.uri)):
         if not uri:
             yield Finding(key, False, False, "not set", f"Give --{key} to run, or {key}.uri in the config.")
-        elif not is_s3(uri):
+        elif is_s3(uri):
+            yield _bucket(key, uri, config)
+        else:
             path = local_path(uri)
             ok = path.is_dir() if key == "input" else _is_writable(path)
             yield Finding(key, ok, True, str(path), "" if ok else "Check the path and its permissions.")
+
+
+def _bucket(key: str, uri: str, config: Config) -> Finding:
+    try:
+        storage = residency.settle(config.storage)
+        place = residency.check(storage, [uri])
+    except FruitscaleError as error:
+        return Finding(key, False, True, error.message, error.hint or "")
+    if place.rule == "declared":
+        return Finding(key, True, True, f"{uri}: declared, not checked: {place.place}")
+    return Finding(key, True, True, f"{uri}: the bucket is in {place.region}, as it should be")
 
 
 def _is_writable(path: Path) -> bool:

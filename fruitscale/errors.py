@@ -8,6 +8,7 @@ FruitscaleError              exit 1   caught once, in the CLI; its message says 
 ├── StorageError             exit 1   the store said no, or nothing, for longer than it was asked to try
 │   ├── MissingObjectError   exit 1   there is no such file or object
 │   └── ChangedObjectError   exit 1   it is not the version that was listed
+├── ResidencyError           exit 1   a store is not where it should be, or doesn't say where it is
 ├── ModelError               exit 1   the weights can't be had, or don't fit
 ├── EngineError              exit 1   Spark or Dask could not be started, or gave up
 └── InterruptedRunError      exit 130 Ctrl-C
@@ -65,6 +66,10 @@ class MissingObjectError(StorageError):
 
 class ChangedObjectError(StorageError):
     """A file or object is not the version that was listed."""
+
+
+class ResidencyError(FruitscaleError):
+    """A store is not where it should be, or doesn't say where it is."""
 
 
 class ModelError(FruitscaleError):

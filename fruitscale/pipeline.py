@@ -27,9 +27,10 @@ from fruitscale.kernels.moments import Components, Moments, PackedMoments, check
 from fruitscale.model import export
 from fruitscale.model.export import Exported
 from fruitscale.record import RunRecord
-from fruitscale.storage import listing, lock, manifest, parts, run_folder
+from fruitscale.storage import listing, lock, manifest, parts, residency, run_folder
 from fruitscale.storage.manifest import Manifest
 from fruitscale.storage.parts import DamagedPartError
+from fruitscale.storage.residency import Residency
 from fruitscale.storage.run_folder import Plan, RunFolder
 from fruitscale.storage.store import is_s3, local_path, open_store
 from fruitscale.watch import Watch
@@ -47,10 +48,11 @@ def run(config: Config, observer: Observer = lambda event: None) -> RunRecord:
     Raises a FruitscaleError whatever goes wrong; what was finished by then is kept, and the same call resumes.
     """
     check_uris(config)
+    config, place = where_it_is(config)
     watch = Watch(_new_id(), observer)
     with ExitStack() as stack:  # holds the lock and the engine
         try:
-            return _run(config, watch, stack)
+            return _run(config, place, watch, stack)
         except FruitscaleError as error:
             watch.end("failed", error.message)
             raise
@@ -75,6 +77,15 @@ def check_uris(config: Config) -> None:
         )
 
 
+def where_it_is(config: Config) -> tuple[Config, Residency | None]:
+    """Settle and check where the buckets are, before anything else is asked of them. Raises ResidencyError."""
+    uris = [uri for uri in (config.input.uri, config.output.uri, config.input.list or "") if is_s3(uri)]
+    if not uris:
+        return config, None
+    storage = residency.settle(config.storage)
+    return config.model_copy(update={"storage": storage}), residency.check(storage, uris)
+
+
 def list_input(config: Config, watch: Watch) -> Manifest:
     """List the photos. Raises InputError when there are none."""
     with watch.stage("list"):
@@ -90,10 +101,10 @@ def list_input(config: Config, watch: Watch) -> Manifest:
     return listed
 
 
-def _run(config: Config, watch: Watch, stack: ExitStack) -> RunRecord:
+def _run(config: Config, place: Residency | None, watch: Watch, stack: ExitStack) -> RunRecord:
     photos = list_input(config, watch)
     folder = RunFolder(open_store(config.output.uri, config.storage))
-    stack.enter_context(lock.locked(folder.store, watch.run_id))
+    stack.enter_context(lock.locked(folder.store, watch.run_id, watch.tell))
     complete = folder.read_record() is not None
     starting = None if complete else stack.enter_context(_starting(config))
 
@@ -119,8 +130,9 @@ def _run(config: Config, watch: Watch, stack: ExitStack) -> RunRecord:
     fitted = _fit(engine, job, config, n_parts, watch)
     _project(engine, job, fitted, n_parts, watch, folder)
     seconds = {**watch.seconds, "total": watch.total_seconds}
-    outcome = Outcome(watch.run_id, config, plan, photos, exported, engine.describe(), tally, fitted, seconds)
+    outcome = Outcome(watch.run_id, config, place, plan, photos, exported, engine.describe(), tally, fitted, seconds)
     made = make_record(outcome)
+    lock.check_held(folder.store, watch.run_id)
     watch.end("complete")
     folder.write_record(made)
     return made

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fruitscale.config import Config
 from fruitscale.engines import registry
 from fruitscale.fingerprints import shard_images
-from fruitscale.pipeline import check_uris, list_input
+from fruitscale.pipeline import check_uris, list_input, where_it_is
 from fruitscale.storage.run_folder import FEATURES, RunFolder
 from fruitscale.storage.store import open_store
 from fruitscale.watch import Watch
@@ -35,6 +35,7 @@ class Preview:
 def preview(config: Config) -> Preview:
     """List the photos and look at the output. Raises what a run would raise for them."""
     check_uris(config)
+    config, _ = where_it_is(config)
     photos = list_input(config, Watch("preview", lambda event: None))
     step = shard_images(config, photos.images)
     folder = RunFolder(open_store(config.output.uri, config.storage))

@@ -57,6 +57,11 @@ class Watch:
         self._event = replace(event, done=done, rejected=rejected, resumed=resumed)
         self._tell()
 
+    def tell(self, message: str) -> None:
+        """Tell something in words."""
+        self._event = replace(self._event, message=message)
+        self._tell()
+
     def engine(self, info: EngineInfo) -> None:
         """Tell what runs the tasks."""
         where = f" on {info.master}" if info.master else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fruitscale.cli.options import Json, Verbose
+from fruitscale.cli.options import ConfigFile, Json, Sets, Verbose, loaded
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 def show(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The run folder: what was the --output.")],
+    config: ConfigFile = None,
+    sets: Sets = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -23,7 +25,7 @@ def show(
     from fruitscale import api
     from fruitscale.cli.screen import out, pairs
 
-    record = api.record(run)
+    record = api.record(run, loaded(config, sets).config.storage)
     if json:
         typer.echo(record.to_json(), nl=False)
         return

@@ -146,7 +146,7 @@ def _contents(job: Job, output: Store, todo: list[Shard]) -> Iterator[tuple[Phot
 
 def _read(source: Store, photo: Photo) -> bytes | Rejection:
     if photo.version == UNADDRESSABLE:
-        return Rejection("name", "its name can't be written as text")
+        return Rejection("name", "it can't be read by its name")
     try:
         return source.read(photo.path, photo.version)
     except MissingObjectError:

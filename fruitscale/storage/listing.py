@@ -14,11 +14,16 @@ from typing import NamedTuple
 from wcmatch import glob
 
 from fruitscale.config import Input, Storage
-from fruitscale.errors import InputError, StorageError, UsageError
+from fruitscale.errors import InputError, MissingObjectError, StorageError, UsageError
+from fruitscale.storage.residency import client
+from fruitscale.storage.s3 import S3Store, UnlistableKeyError
 from fruitscale.storage.store import LocalStore, Store, file_version, open_store
 
 UNADDRESSABLE = ""
-"""The version of a photo whose name can't be written as text; it can't be read by that name, and is a reject."""
+"""The version of a photo that can't be read by its name: it is not text, or no object store takes it. It is a reject."""
+
+
+_DOTS = re.compile(r"(?<![^/])\.{1,2}(?![^/])")
 
 
 class Photo(NamedTuple):
@@ -57,6 +62,7 @@ def name_filter(include: tuple[str, ...], exclude: tuple[str, ...]) -> Callable[
     yes, no = compiled(include), compiled(exclude)
 
     def test(path: str) -> bool:
+        path = _DOTS.sub("_", path)  # globs never match these segments, and a key that has one must not go unseen
         return any(p.fullmatch(path) for p in yes) and not any(p.fullmatch(path) for p in no)
 
     return test
@@ -71,12 +77,47 @@ def labeller(source: Input, root_uri: str) -> Callable[[str], str | None]:
 
 
 def _walk(store: Store) -> Iterator[tuple[str, int, str]]:
-    if not isinstance(store, LocalStore):
-        raise TypeError(type(store).__name__)
+    if isinstance(store, S3Store):
+        yield from _objects(store)
+        return
+    assert isinstance(store, LocalStore)
     if not store.root.is_dir():
         problem = "is not a folder" if store.root.exists() else "does not exist"
         raise InputError(f"The input {store.root} {problem}.", "Check --input (or input.uri).")
     yield from _scan(str(store.root), "", ())
+
+
+def _objects(store: S3Store) -> Iterator[tuple[str, int, str]]:
+    """List through obstore, and on from the first key that it refuses through boto3, which takes any."""
+    last = None
+    try:
+        for entry in store.entries():
+            yield entry.name, entry.size, entry.etag
+            last = entry.name
+    except UnlistableKeyError:
+        for name, size, etag in _objects_after(store, last):
+            yield name, size, etag if is_addressable(name) else UNADDRESSABLE
+
+
+def _objects_after(store: S3Store, last: str | None) -> Iterator[tuple[str, int, str]]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    base = store.key("")
+    start = {} if last is None else {"StartAfter": base + last}
+    paginator = client(store.storage).get_paginator("list_objects_v2")
+    try:
+        for page in paginator.paginate(Bucket=store.location.bucket, Prefix=base, **start):
+            for found in page.get("Contents", ()):
+                yield found["Key"].removeprefix(base), found["Size"], found["ETag"]
+    except (BotoCoreError, ClientError) as error:
+        raise StorageError(f"{store.uri} can't be listed: {error}", "Check the network and the credentials.") from None
+
+
+def is_addressable(name: str) -> bool:
+    """Tell whether obstore can address a name: no empty or dot segment, no control character."""
+    return not any(s in ("", ".", "..") for s in name.split("/")) and not any(
+        ord(c) < 32 or ord(c) == 127 for c in name
+    )
 
 
 def _scan(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, int, str]]:
@@ -158,14 +199,16 @@ def _list_rows(uri: str, storage: Storage) -> Iterator[tuple[str, str | None]]:
 
 
 def _stat(store: Store, path: str, where: str) -> tuple[int, str]:
-    assert isinstance(store, LocalStore)
     if path.startswith("/") or ".." in Path(path).parts:
         raise InputError(f"{where} names {path}, which is not below input.uri.", "Paths are relative to input.uri.")
     try:
+        if isinstance(store, S3Store):
+            return store.stat(path)
+        assert isinstance(store, LocalStore)
         status = (store.root / path).stat()
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a file")
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+    except (OSError, ValueError, MissingObjectError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{where} names {path}: {reason}.", f"Paths are relative to {store.uri}.") from None
     return status.st_size, file_version(status)

@@ -6,24 +6,36 @@ import fcntl
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fruitscale.errors import MissingObjectError, OutputError, StorageError
+from fruitscale.storage.lease import leased
+from fruitscale.storage.s3 import S3Store
 from fruitscale.storage.store import LocalStore, Store
 
 NAME = "_run/lock"
 
 
 @contextmanager
-def locked(store: Store, run_id: str) -> Iterator[None]:
+def locked(store: Store, run_id: str, on_wait: Callable[[str], None] = lambda message: None) -> Iterator[None]:
     """Hold a run folder's lock. Raises OutputError when another run holds it, StorageError when it can't be written.
 
-    On disk it is a `flock`, which the system gives back when its holder dies, so there is no stale lock.
+    `on_wait` is told in words when this run waits to see whether the holder still lives.
     """
-    if not isinstance(store, LocalStore):
-        raise TypeError(type(store).__name__)
+    if isinstance(store, S3Store):
+        with leased(store, NAME, run_id, on_wait):
+            yield
+    else:
+        assert isinstance(store, LocalStore)
+        with _flocked(store, run_id):
+            yield
+
+
+@contextmanager
+def _flocked(store: LocalStore, run_id: str) -> Iterator[None]:
+    """On disk it is a `flock`, which the system gives back when its holder dies, so there is no stale lock."""
     path = store.root / NAME
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ T = TypeVar("T")
 CONNECT_SECONDS = 5.0
 FIRST_WAIT, LONGEST_WAIT = 0.1, 15.0
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_DONE = {"read": "read", "write": "written", "list": "listed"}
 _STATUS = re.compile(r"status code: (\d{3})")
 
 
@@ -33,6 +34,10 @@ class Retried:
 
 
 RETRIED = Retried()
+
+
+class UnlistableKeyError(StorageError):
+    """A listing met a key that obstore can't address: with empty or dot segments, or control characters."""
 
 
 class S3Location(NamedTuple):
@@ -87,6 +92,13 @@ class S3Store:
 
         return self._ask("read", name, get)
 
+    def stat(self, name: str) -> tuple[int, str]:
+        """Return an object's bytes and its ETag."""
+        import obstore
+
+        meta = self._ask("read", name, lambda key: obstore.head(self._objects, key))
+        return meta["size"], meta["e_tag"] or ""
+
     def write(self, name: str, content: bytes) -> None:
         """Put an object, in one request."""
         self._put(name, content, "overwrite")
@@ -127,27 +139,23 @@ class S3Store:
             yield entry.name
 
     def entries(self, prefix: str = "", after: str | None = None) -> Iterator[Entry]:
-        """Yield the objects under a prefix in order of key, after a name if one is given; a page at a time."""
+        """Yield the objects under a prefix in order of key, after a name if one is given; a page at a time.
+
+        Raises UnlistableKeyError at a key that obstore can't address, StorageError when the store gives no answer.
+        """
+        while page := self._ask("list", prefix, lambda _, after=after: self._page(prefix, after)):  # type: ignore[misc]
+            yield from page
+            after = page[-1].name
+
+    def _page(self, prefix: str, after: str | None) -> list[Entry]:
+        """List one page. Each is a listing of its own, so that a page that fails is asked for again, and no other."""
         import obstore
 
         base = f"{self.location.prefix}/" if self.location.prefix else ""
-        while True:
-            offset = None if after is None else base + after
-            pages = iter(obstore.list(self._objects, prefix=(base + prefix).rstrip("/") or None, offset=offset))
-            # A failed page ends obstore's listing: it goes on after the last name that was seen.
-            page = self._ask("list", prefix, lambda _, pages=pages: next(pages, None))  # type: ignore[misc]
-            while page:
-                for meta in page:
-                    after = meta["path"].removeprefix(base)
-                    yield Entry(after, meta["size"], meta["e_tag"] or "")
-                try:
-                    page = next(pages, None)
-                except Exception as error:  # noqa: BLE001  told apart by _is_transient
-                    if not _is_transient(error):
-                        raise _refused(self.uri, "listed", error) from None
-                    break
-            else:
-                return
+        offset = None if after is None else base + after
+        pages = obstore.list(self._objects, prefix=(base + prefix).rstrip("/") or None, offset=offset)
+        metas = next(iter(pages), [])
+        return [Entry(meta["path"].removeprefix(base), meta["size"], meta["e_tag"] or "") for meta in metas]
 
     def key(self, name: str) -> str:
         """Return the whole key of a name."""
@@ -183,7 +191,7 @@ class S3Store:
         except FruitscaleError:
             raise
         except Exception as error:  # noqa: BLE001  obstore raises its own and Python's; each is told
-            raise _refused(f"{self.uri}/{name}", "written" if verb == "write" else verb, error) from None
+            raise _refused(f"{self.uri}/{name}", _DONE[verb], error) from None
 
 
 @lru_cache(maxsize=8)
@@ -238,6 +246,8 @@ def _refused(what: str, done: str, error: Exception) -> StorageError:
     text = str(error)
     if "NoSuchBucket" in text:
         return StorageError(f"{what} can't be {done}: there is no such bucket.", "Check the URI.")
+    if "invalid path" in text:
+        return UnlistableKeyError(f"{what} has keys that obstore can't list.")
     if isinstance(error, FileNotFoundError):
         return MissingObjectError(f"{what} does not exist.")
     if isinstance(error, (PreconditionError, AlreadyExistsError)):

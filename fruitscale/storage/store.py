@@ -45,7 +45,9 @@ class Store(Protocol):
 def open_store(uri: str, storage: Storage) -> Store:
     """Open what a URI names. Raises UsageError for a scheme that is not known."""
     if is_s3(uri):
-        raise UsageError(f"{uri}: s3:// is not supported in this version.", "Give a folder on this machine.")
+        from fruitscale.storage.s3 import S3Store
+
+        return S3Store(uri, storage)
     return LocalStore(local_path(uri))
 
 

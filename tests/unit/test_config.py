@@ -88,6 +88,14 @@ def test_a_mapping_that_is_set_keeps_its_neighbours(tmp_path: Path) -> None:
     assert (loaded.config.input.uri, loaded.config.input.limit) == ("there", 5)
 
 
+def test_a_section_that_is_set_to_nothing_is_the_defaults(tmp_path: Path) -> None:
+    loaded = load(write(tmp_path, "input: {uri: there, limit: 3}"), ["input={}"])
+    assert loaded.config == Config()
+    assert {key: source for key, source in loaded.sources.items() if key.startswith("input")} == {
+        "input": "--set input"
+    }
+
+
 @pytest.mark.parametrize(
     ("file", "sets", "expected"),
     [

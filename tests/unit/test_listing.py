@@ -216,6 +216,13 @@ def test_a_list_brings_its_labels(root: Path, kind: str) -> None:
     assert labels(root, list=uri, label="none") == expected
 
 
+def test_a_csv_lists_labels_are_text_also_where_they_look_like_numbers(root: Path) -> None:
+    fill(root, "1", "2")
+    uri = root.parent / "list.csv"
+    uri.write_text("path,label\n1,01\n2,2.50\n")
+    assert labels(root, list=str(uri)) == {"1": "01", "2": "2.50"}
+
+
 def test_a_parquet_lists_labels_may_be_null_or_numbers(root: Path) -> None:
     fill(root, "a/1.jpg", "a/2.jpg")
     uri = write_list(root.parent, "parquet", {"path": ["a/1.jpg", "a/2.jpg"], "label": [None, 4]})

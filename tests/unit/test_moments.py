@@ -121,6 +121,14 @@ def test_a_constant_feature_is_scaled_by_1(value: float) -> None:
         assert_is_oracle(fitted, rows, 5, standardize=True)
 
 
+def test_a_feature_that_is_constant_but_for_rounding_is_scaled_by_1() -> None:
+    rows = features(49, 3).astype(np.float64)
+    rows[:, 1] = 0.1
+    total = moments(rows)
+    assert total.scatter[1, 1] > 0  # the mean of 49 times 0.1 is not 0.1
+    assert fit(total, 2, standardize=True).scale[1] == 1
+
+
 def test_every_direction_has_its_variance() -> None:
     rows = features(10, 30)
     fitted = fit(moments(rows), 3)

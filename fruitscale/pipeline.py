@@ -27,7 +27,7 @@ from fruitscale.kernels.moments import Components, Moments, PackedMoments, check
 from fruitscale.model import export
 from fruitscale.model.export import Exported
 from fruitscale.record import RunRecord
-from fruitscale.storage import listing, lock, manifest, parts, residency, run_folder
+from fruitscale.storage import listing, lock, manifest, parts, path_hash, residency, run_folder
 from fruitscale.storage.manifest import Manifest
 from fruitscale.storage.parts import DamagedPartError
 from fruitscale.storage.residency import Residency
@@ -54,7 +54,7 @@ def run(config: Config, observer: Observer = lambda event: None) -> RunRecord:
         try:
             return _run(config, place, watch, stack)
         except FruitscaleError as error:
-            watch.end("failed", error.message)
+            watch.end("failed", error.message if config.output.paths == "plain" else type(error).__name__)
             raise
         except KeyboardInterrupt:
             watch.end("interrupted")
@@ -88,9 +88,10 @@ def where_it_is(config: Config) -> tuple[Config, Residency | None]:
 
 def list_input(config: Config, watch: Watch) -> Manifest:
     """List the photos. Raises InputError when there are none."""
+    hashed = path_hash.from_environment()[0] if config.output.paths == "hashed" else None
     with watch.stage("list"):
         photos = listing.list_photos(config.input, config.storage)
-        listed = manifest.build(photos, config.input.limit, watch.advance)
+        listed = manifest.build(photos, config.input.limit, watch.advance, hashed)
     if not listed.images:
         raise InputError(
             f"There are no photos in {config.input.uri}.",
@@ -133,6 +134,7 @@ def _run(config: Config, place: Residency | None, watch: Watch, stack: ExitStack
     outcome = Outcome(watch.run_id, config, place, plan, photos, exported, engine.describe(), tally, fitted, seconds)
     made = make_record(outcome)
     lock.check_held(folder.store, watch.run_id)
+    folder.store.delete(manifest.PRIVATE)
     watch.end("complete")
     folder.write_record(made)
     return made
@@ -213,6 +215,7 @@ def _job(config: Config, photos: Manifest, exported: Exported, run_id: str) -> s
         output_uri=absolute(config.output.uri),
         storage=config.storage,
         images=config.images,
+        manifest=photos.read_from,
         manifest_sha256=photos.sha256 + photos.versions_sha256,
         model_sha256=exported.sha256,
         precision=config.model.precision,

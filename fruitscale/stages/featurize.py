@@ -89,7 +89,7 @@ class _Making:
 
     def part(self) -> Part:
         """Return the part, once it is finished."""
-        paths, labels = [photo.path for photo in self._kept], [photo.label for photo in self._kept]
+        paths, labels = [photo.shown for photo in self._kept], [photo.label for photo in self._kept]
         return Part(paths, labels, np.concatenate(self._features), len(self.rejects))
 
     def _decode(self, content: bytes) -> NDArray[np.uint8] | Rejection:
@@ -112,7 +112,7 @@ class _Making:
                 f"{photo.path} can't be used: {why.reason}: {why.detail}.",
                 "Mend or remove it, or set images.on_error to reject.",
             )
-        self.rejects.append(Reject(photo.path, photo.label, why.reason, why.detail))
+        self.rejects.append(Reject(photo.shown, photo.label, why.reason, why.detail))
 
 
 def _look(output: Store, batch: Batch) -> dict[int, Report]:
@@ -137,7 +137,8 @@ def _kept(output: Store, index: int) -> Report:
 
 def _contents(job: Job, output: Store, todo: list[Shard]) -> Iterator[tuple[Photo, bytes | Rejection]]:
     """Yield every photo of the shards in order, with its content or why it has none."""
-    photos = [p for s in todo for p in manifest.read_rows(output, s.start, s.stop, job.manifest_sha256)]
+    rows = (manifest.read_rows(output, job.manifest, s.start, s.stop, job.manifest_sha256) for s in todo)
+    photos = [photo for shard in rows for photo in shard]
     source = open_store(job.input_uri, job.storage)
     if is_s3(job.input_uri):
         return read_ahead(lambda photo: _read(source, photo), photos, job.storage.concurrency)

@@ -31,6 +31,7 @@ class Job:
     output_uri: str
     storage: Storage
     images: Images
+    manifest: str
     manifest_sha256: str
     model_sha256: str
     precision: str

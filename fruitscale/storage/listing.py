@@ -33,6 +33,13 @@ class Photo(NamedTuple):
     label: str | None
     size: int
     version: str
+    name: str | None = None
+    """What stands for the path in every output; None: the path itself."""
+
+    @property
+    def shown(self) -> str:
+        """What names the photo in an output."""
+        return self.path if self.name is None else self.name
 
 
 def list_photos(source: Input, storage: Storage) -> Iterator[Photo]:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,6 +24,8 @@ ROW_GROUP = 16_384
 """Rows a row group: what a worker reads at once, and keeps for its next tasks."""
 
 NAME = "manifest.parquet"
+PRIVATE = "_run/photos.parquet"
+"""Where the real paths are while a run with hashed ones lasts: the manifest with a column more."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,24 @@ class Manifest:
     labels: int
     sha256: str
     versions_sha256: str
+    private: pa.Table | None = None
+    """With hashed paths: the same rows with the real path and version, and the hash in a column `name`."""
+
+    @property
+    def read_from(self) -> str:
+        """The file that tasks read their photos from."""
+        return NAME if self.private is None else PRIVATE
 
 
 def build(
-    photos: Iterable[Photo], limit: int | None = None, on_count: Callable[[int], None] = lambda n: None
+    photos: Iterable[Photo],
+    limit: int | None = None,
+    on_count: Callable[[int], None] = lambda n: None,
+    path_hash: Callable[[str], str] | None = None,
 ) -> Manifest:
     """Sort photos by path, in bounded memory, and take the first `limit`. `on_count` is told how many were seen.
+
+    With `path_hash` the manifest has hashes in place of paths and versions, and is sorted by them.
 
     Raises InputError when two photos have one path.
     """
@@ -49,12 +63,31 @@ def build(
 
     batches, seen, rest = [], 0, iter(photos)
     while rows := list(itertools.islice(rest, 4 * ROW_GROUP)):
-        columns = zip(*rows, strict=True)
-        batches.append(pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, schema(), strict=True)], schema()))
+        columns = list(zip(*rows, strict=True))[: len(schema())]
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, schema(), strict=True)]
+        batches.append(pa.record_batch(arrays, schema()))
         seen += len(rows)
         on_count(seen)
     table = pa.Table.from_batches(batches, schema()).sort_by("path")
-    return describe(table if limit is None else table.slice(0, limit))
+    table = table if limit is None else table.slice(0, limit)
+    if path_hash is None:
+        return describe(table)
+    private = _hashed(table, path_hash)
+    columns = [private["name"], private["label"], private["size"], private["name_of_version"]]
+    public = describe(pa.Table.from_arrays(columns, schema=schema()))
+    return replace(public, private=private.drop_columns("name_of_version"))
+
+
+def _hashed(table: pa.Table, path_hash: Callable[[str], str]) -> pa.Table:
+    """Add the hashes of path and version, and sort by the first, so that the order tells nothing either."""
+    import pyarrow as pa
+
+    for column, source in (("name", "path"), ("name_of_version", "version")):
+        table = table.append_column(
+            pa.field(column, pa.string(), nullable=False),
+            pa.array(map(path_hash, table[source].to_pylist()), pa.string()),
+        )
+    return table.sort_by("name")
 
 
 def describe(table: pa.Table) -> Manifest:
@@ -80,25 +113,31 @@ def describe(table: pa.Table) -> Manifest:
 
 
 def write(manifest: Manifest, store: Store) -> None:
-    """Write the manifest into a run folder."""
+    """Write the manifest into a run folder; with hashed paths also what the tasks need, for as long as they do."""
+    store.write(NAME, _encoded(manifest.table))
+    if manifest.private is not None:
+        store.write(PRIVATE, _encoded(manifest.private))
+
+
+def _encoded(table: pa.Table) -> bytes:
     import pyarrow.parquet as pq
 
     sink = io.BytesIO()
-    pq.write_table(manifest.table, sink, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=["label"])
-    store.write(NAME, sink.getvalue())
+    pq.write_table(table, sink, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=["label"])
+    return sink.getvalue()
 
 
 def read(store: Store) -> pa.Table:
     """Read a run folder's manifest whole. Raises OutputError when it is damaged."""
-    return _load(store, lambda file: file.read())
+    return _load(store, NAME, store.read(NAME), lambda file: file.read())
 
 
-def read_rows(store: Store, start: int, stop: int, sha256: str) -> list[Photo]:
-    """Read the photos of a row range; `sha256` is the manifest's, so that another run's is never taken for it."""
+def read_rows(store: Store, name: str, start: int, stop: int, sha256: str) -> list[Photo]:
+    """Read the photos of a row range from a file; `sha256` is the manifest's: another run's is never taken for it."""
     photos: list[Photo] = []
     for group in range(start // ROW_GROUP, (stop - 1) // ROW_GROUP + 1):
         first = group * ROW_GROUP
-        rows = _row_group(_Kept(store, sha256), group)
+        rows = _row_group(_Kept(store, name, sha256), group)
         photos += rows[max(start - first, 0) : stop - first]
     return photos
 
@@ -115,8 +154,8 @@ def schema() -> pa.Schema:
 class _Kept:
     """A run's manifest as a cache key: equal when it is the same one."""
 
-    def __init__(self, store: Store, sha256: str) -> None:
-        self.store, self.key = store, (store.uri, sha256)
+    def __init__(self, store: Store, name: str, sha256: str) -> None:
+        self.store, self.name, self.key = store, name, (store.uri, name, sha256)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -125,22 +164,26 @@ class _Kept:
         return isinstance(other, _Kept) and other.key == self.key
 
 
+@lru_cache(maxsize=1)
+def _content(kept: _Kept) -> bytes:
+    return kept.store.read(kept.name)
+
+
 @lru_cache(maxsize=2)
 def _row_group(kept: _Kept, group: int) -> list[Photo]:
     def take(file: pq.ParquetFile) -> list[Photo]:
         columns = file.read_row_group(group).to_pydict().values()
         return [Photo(*row) for row in zip(*columns, strict=True)]
 
-    return _load(kept.store, take)
+    return _load(kept.store, kept.name, _content(kept), take)
 
 
-def _load(store: Store, take: Callable[[pq.ParquetFile], T]) -> T:
+def _load(store: Store, name: str, content: bytes, take: Callable[[pq.ParquetFile], T]) -> T:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    content = store.read(NAME)
     try:
         return take(pq.ParquetFile(io.BytesIO(content)))
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise OutputError(f"{store.uri}/{NAME} is damaged: {reason}", "Run again with --overwrite.") from None
+        raise OutputError(f"{store.uri}/{name} is damaged: {reason}", "Run again with --overwrite.") from None

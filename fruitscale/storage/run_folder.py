@@ -89,7 +89,7 @@ class RunFolder:
     def clear(self) -> None:
         """Remove every file of a run, and nothing else. The lock stays: it is ours."""
         self.uncommit()
-        named = [REJECTS, manifest.NAME, PCA_ARRAYS, PCA_RECORD, PROGRESS]
+        named = [REJECTS, manifest.NAME, manifest.PRIVATE, PCA_ARRAYS, PCA_RECORD, PROGRESS]
         found = [name for folder in (FEATURES, REDUCED, PART_REJECTS) for name in self.store.names(f"{folder}/")]
         for name in [*found, *named, PLAN]:
             self.store.delete(name)

@@ -121,7 +121,7 @@ def test_a_row_range_is_that_of_the_table(large: tuple[LocalStore, Manifest], st
     store, built = large
     expected = [Photo(**row) for row in built.table.slice(start, stop - start).to_pylist()]
     assert len(expected) == stop - start
-    assert manifest.read_rows(store, start, stop, built.sha256) == expected
+    assert manifest.read_rows(store, manifest.NAME, start, stop, built.sha256) == expected
 
 
 def test_another_manifest_in_the_same_place_is_read_anew(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_another_manifest_in_the_same_place_is_read_anew(tmp_path: Path) -> None
     for photos in ([A, B], [B, C]):
         built = manifest.build(photos)
         manifest.write(built, store)
-        assert manifest.read_rows(store, 0, 2, built.sha256) == photos
+        assert manifest.read_rows(store, manifest.NAME, 0, 2, built.sha256) == photos
 
 
 class Counted(Photo):
@@ -175,7 +175,7 @@ def test_any_photos_come_back(tmp_path_factory: pytest.TempPathFactory, photos: 
     expected = sorted(photos, key=lambda photo: photo.path.encode())
     assert [Photo(**row) for row in manifest.read(store).to_pylist()] == expected
     key = built.sha256 + built.versions_sha256
-    assert manifest.read_rows(store, 0, len(photos), key) == expected
+    assert manifest.read_rows(store, manifest.NAME, 0, len(photos), key) == expected
     assert manifest.describe(manifest.read(store)).sha256 == built.sha256
 
 
@@ -191,7 +191,7 @@ def test_a_damaged_one_is_told_or_still_one(tmp_path: Path) -> None:
     refused = 0
     for i in range(0, len(intact), 23):
         path.write_bytes(intact[:i] + bytes([intact[i] ^ 0xFF]) + intact[i + 1 :])
-        for read in (manifest.read, lambda store, key=f"flip {i}": manifest.read_rows(store, 0, 50, key)):
+        for read in (manifest.read, lambda store, key=f"flip {i}": manifest.read_rows(store, manifest.NAME, 0, 50, key)):
             try:
                 read(store)
             except OutputError as error:

@@ -13,7 +13,7 @@ from fruitscale import __version__
 from fruitscale.config import Config
 from fruitscale.errors import MissingObjectError
 from fruitscale.model.export import Exported
-from fruitscale.storage import manifest, path_hash
+from fruitscale.storage import manifest
 from fruitscale.storage.manifest import Manifest
 from fruitscale.storage.run_folder import Plan, RunFolder
 
@@ -36,7 +36,7 @@ def make_plan(config: Config, photos: Manifest, exported: Exported) -> Plan:
         "versions": photos.versions_sha256,
         "shards.images": shard_images(config, photos.images),
         "output.paths": config.output.paths,
-        "the key of output.paths": path_hash.from_environment()[1] if config.output.paths == "hashed" else None,
+        "the key of output.paths": photos.path_key,
         "images.max_pixels": config.images.max_pixels,
         "images.exif_orientation": config.images.exif_orientation,
         "model.architecture": exported.architecture,

@@ -88,7 +88,7 @@ def where_it_is(config: Config) -> tuple[Config, Residency | None]:
 
 def list_input(config: Config, watch: Watch) -> Manifest:
     """List the photos. Raises InputError when there are none."""
-    hashed = path_hash.from_environment()[0] if config.output.paths == "hashed" else None
+    hashed = path_hash.from_environment() if config.output.paths == "hashed" else None
     with watch.stage("list"):
         photos = listing.list_photos(config.input, config.storage)
         listed = manifest.build(photos, config.input.limit, watch.advance, hashed)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fruitscale.errors import InputError, OutputError
 from fruitscale.storage.listing import Photo
+from fruitscale.storage.path_hash import PathHash
 from fruitscale.storage.store import Store
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Manifest:
     versions_sha256: str
     private: pa.Table | None = None
     """With hashed paths: the same rows with the real path and version, and the hash in a column `name`."""
+    path_key: str | None = None
+    """With hashed paths: the id of the hash's key."""
 
     @property
     def read_from(self) -> str:
@@ -51,7 +54,7 @@ def build(
     photos: Iterable[Photo],
     limit: int | None = None,
     on_count: Callable[[int], None] = lambda n: None,
-    path_hash: Callable[[str], str] | None = None,
+    path_hash: PathHash | None = None,
 ) -> Manifest:
     """Sort photos by path, in bounded memory, and take the first `limit`. `on_count` is told how many were seen.
 
@@ -75,10 +78,10 @@ def build(
     private = _hashed(table, path_hash)
     columns = [private["name"], private["label"], private["size"], private["name_of_version"]]
     public = describe(pa.Table.from_arrays(columns, schema=schema()))
-    return replace(public, private=private.drop_columns("name_of_version"))
+    return replace(public, private=private.drop_columns("name_of_version"), path_key=path_hash.key_id)
 
 
-def _hashed(table: pa.Table, path_hash: Callable[[str], str]) -> pa.Table:
+def _hashed(table: pa.Table, path_hash: PathHash) -> pa.Table:
     """Add the hashes of path and version, and sort by the first, so that the order tells nothing either."""
     import pyarrow as pa
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from fruitscale.errors import UsageError
 
@@ -13,11 +13,24 @@ VARIABLE = "FRUITSCALE_PATH_KEY"
 LEAST_CHARACTERS = 16
 
 
-def from_environment() -> tuple[Callable[[str], str], str]:
-    """Return the hash of a path (HMAC-SHA256, RFC 2104, its first 128 bits in hex), and an id of its key.
+@dataclass(frozen=True)
+class PathHash:
+    """A keyed hash: HMAC-SHA256 (RFC 2104), its first 128 bits in hex."""
 
-    Raises UsageError when the environment has no key, or one that is too short to be one.
-    """
+    key: bytes = field(repr=False)
+
+    @property
+    def key_id(self) -> str:
+        """What tells keys apart, and tells nothing of the key."""
+        return hmac.digest(self.key, b"fruitscale path key", hashlib.sha256).hex()[:16]
+
+    def __call__(self, text: str) -> str:
+        """Return the hash of a text."""
+        return hmac.digest(self.key, text.encode(), hashlib.sha256).hex()[:32]
+
+
+def from_environment() -> PathHash:
+    """Return the hash whose key the environment has. Raises UsageError when there is none, or it is too short."""
     key = os.environ.get(VARIABLE, "").encode()
     if len(key) < LEAST_CHARACTERS:
         problem = "is not set" if not key else f"has fewer than {LEAST_CHARACTERS} characters"
@@ -25,5 +38,4 @@ def from_environment() -> tuple[Callable[[str], str], str]:
             f"output.paths is hashed, and {VARIABLE} {problem}.",
             "Keep a random key with your secrets: python -c 'import secrets; print(secrets.token_hex(16))'",
         )
-    key_id = hmac.digest(key, b"fruitscale path key", hashlib.sha256).hex()[:16]
-    return lambda text: hmac.digest(key, text.encode(), hashlib.sha256).hex()[:32], key_id
+    return PathHash(key)

@@ -43,7 +43,7 @@ class Cli:
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment
 
-    def __call__(self, *arguments: str | Path, timeout: float = 300, **variables: str) -> Ran:
+    def __call__(self, *arguments: object, timeout: float = 300, **variables: str) -> Ran:
         done = subprocess.run(
             self.command(*arguments),
             capture_output=True,
@@ -55,7 +55,7 @@ class Cli:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
         """Start it in a session of its own, so that its processes can be told from others."""
         return subprocess.Popen(
             self.command(*arguments),
@@ -68,7 +68,7 @@ class Cli:
         )
 
     @staticmethod
-    def command(*arguments: str | Path) -> list[str]:
+    def command(*arguments: object) -> list[str]:
         return [sys.executable, "-m", "fruitscale", *map(str, arguments)]
 
 

@@ -16,6 +16,8 @@ from fruitscale.errors import EngineError, FruitscaleError
 T = TypeVar("T")
 R = TypeVar("R")
 
+LARGEST_CHUNK = 8
+
 
 class Shared(Protocol):
     """A picklable handle of bytes that were shared with every worker."""
@@ -90,6 +92,27 @@ def attempt(function: Callable[[T, Shared | None], R], task: T, shared: Shared |
         return Outcome(value=function(task, shared))
     except FruitscaleError as error:
         return Outcome(error=error)
+
+
+def attempt_all(function: Callable[[T, Shared | None], R], chunk: Sequence[T], shared: Shared | None) -> list[Outcome]:
+    """Attempt each task of a chunk in turn, up to one that raises on purpose: that ends the map."""
+    outcomes: list[Outcome] = []
+    for task in chunk:
+        outcomes.append(attempt(function, task, shared))
+        if outcomes[-1].error is not None:
+            break
+    return outcomes
+
+
+def cut(tasks: Sequence[T], cores: int) -> list[list[T]]:
+    """Cut tasks into chunks that shrink towards the end, so that the cores finish together (guided self-scheduling)."""
+    chunks: list[list[T]] = []
+    start = 0
+    while start < len(tasks):
+        size = min(max((len(tasks) - start) // (2 * cores), 1), LARGEST_CHUNK)
+        chunks.append(list(tasks[start : start + size]))
+        start += size
+    return chunks
 
 
 def limit_threads() -> None:

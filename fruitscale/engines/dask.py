@@ -1,4 +1,4 @@
-"""Dask: one future a task. Without a scheduler's address, a cluster on this machine.
+"""Dask: several of our tasks a future. Without a scheduler's address, a cluster on this machine.
 
 Its scheduler is in the driver, and one child starts the workers, so that a script without a `__main__` guard works and
 nothing outlives the driver.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import logging
 import re
 import shutil
@@ -15,7 +16,8 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +26,7 @@ from distributed.scheduler import KilledWorker
 
 from fruitscale.config import Config
 from fruitscale.engines import child
-from fruitscale.engines.base import EngineInfo, Outcome, Shared, attempt, last_line, probe, task_failed
+from fruitscale.engines.base import EngineInfo, Outcome, Shared, attempt_all, cut, last_line, probe, task_failed
 from fruitscale.errors import EngineError
 
 T = TypeVar("T")
@@ -96,8 +98,7 @@ class DaskEngine:
                 self._start(slots, warm)
             else:
                 self._connect(self._address)
-            with contextlib.suppress(Exception):  # a scheduler without fruitscale can still run the tasks
-                self._client.register_plugin(Reruns(self._run_name), name=self._run_name)
+            self._register_count()
         except BaseException:
             self.close()
             raise
@@ -118,12 +119,11 @@ class DaskEngine:
         self._wait_for_workers()
         self._maps += 1
         name = f"{self._run_name}-{self._maps}"
+        chunks = cut(tasks, self.describe().cores)
         futures = self._client.map(
-            attempt,
-            [function] * len(tasks),
-            list(tasks),
-            [shared] * len(tasks),
-            key=[f"{name}-{index:06d}" for index in range(len(tasks))],
+            partial(attempt_all, function, shared=shared),
+            chunks,
+            key=[f"{name}-{index:06d}" for index in range(len(chunks))],
             pure=False,
             retries=RETRIES,
         )
@@ -143,18 +143,26 @@ class DaskEngine:
 
     def describe(self) -> EngineInfo:
         """Tell what runs the tasks; on a cluster, the most that was seen."""
-        if self._client is None:
-            assert self._info is not None
-            return self._info
-        threads = list(self._client.nthreads().values())
-        cores, workers = (self._slots, self._slots) if self._cluster is not None else (sum(threads), len(threads))
-        ui = self._client.dashboard_link if importlib.util.find_spec("bokeh") else None
-        now = EngineInfo(
-            "dask", distributed.__version__, self._client.scheduler.address, cores, workers, ui, self._reruns()
-        )
-        if self._info is None or now.cores >= self._info.cores:
-            self._info = now
+        if self._client is not None:
+            now = self._look()
+            most = now if self._info is None else max(self._info, now, key=lambda info: info.cores)
+            self._info = replace(most, retries=now.retries)
+        assert self._info is not None
         return self._info
+
+    def _look(self) -> EngineInfo:
+        address = self._client.scheduler.address
+        ui = self._client.dashboard_link if importlib.util.find_spec("bokeh") else None
+        if self._cluster is not None:  # all the workers that were asked for, also while they start
+            cores = workers = self._slots
+        else:
+            threads = self._client.nthreads()
+            cores, workers = sum(threads.values()), len(threads)
+        return EngineInfo("dask", distributed.__version__, address, cores, workers, ui, self._reruns())
+
+    def _register_count(self) -> None:
+        with contextlib.suppress(Exception):  # a scheduler without fruitscale can still run the tasks
+            self._client.register_plugin(Reruns(self._run_name), name=self._run_name)
 
     def _reruns(self) -> int:
         with contextlib.suppress(Exception):
@@ -248,10 +256,10 @@ class DaskEngine:
         for future in batch:
             if future.status != "finished":
                 raise self._explain(future)
-        outcomes: list[Outcome] = self._client.gather(batch)
+        chunks: list[list[Outcome]] = self._client.gather(batch)
         for future in batch:
             future.release()
-        return outcomes
+        return list(itertools.chain.from_iterable(chunks))
 
     def _explain(self, future: Any) -> EngineError:  # noqa: ANN401
         error = future.exception() if future.status == "error" else None

@@ -136,7 +136,7 @@ class LocalEngine:
             removes=self._folder,
         )
         theirs.close()
-        return Worker(process, cast("Connection", ours))
+        return Worker(process, ours)
 
     def _hand_out(self, todo: deque[int], function: Any, tasks: Sequence[Any], shared: Shared | None) -> None:  # noqa: ANN401
         for worker in [worker for worker in self._workers if worker.process.poll() is not None and not worker.in_hand]:

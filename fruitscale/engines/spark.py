@@ -31,14 +31,13 @@ from pyspark.find_spark_home import _find_spark_home
 from pyspark.java_gateway import launch_gateway
 
 from fruitscale.config import Config
-from fruitscale.engines.base import EngineInfo, Outcome, Shared, attempt, probe, task_failed
+from fruitscale.engines.base import EngineInfo, Shared, attempt_all, cut, probe, task_failed
 from fruitscale.engines.java import find_java
 from fruitscale.errors import EngineError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-LARGEST_CHUNK = 8
 PROBE_SECONDS = 8
 START_SECONDS = 120
 EXECUTOR_SECONDS = 30
@@ -87,12 +86,16 @@ class SparkEngine:
         self._groups: list[str] = []
         self._gateway: Any = None
         self._log_path: Path | None = None
-        self._given_master = config.spark.master
         self._context: Any = pyspark.SparkContext._active_spark_context
         self._owned = self._context is None
         try:
             if self._owned:
                 self._start(config, slots)
+            elif config.spark.master not in (None, self._context.master):
+                raise EngineError(
+                    f"spark.master is {config.spark.master}, and a session on {self._context.master} is already active.",
+                    "Stop that session, or leave spark.master out to use it.",
+                )
             self._wait_for_executors()
             self._info = self._look()
         except BaseException:
@@ -292,17 +295,6 @@ class SparkEngine:
         return sum(stage.numFailedTasks for stage in stages if stage)
 
 
-def cut(tasks: Sequence[T], cores: int) -> list[list[T]]:
-    """Cut tasks into chunks that shrink towards the end, so that the cores finish together (guided self-scheduling)."""
-    chunks: list[list[T]] = []
-    start = 0
-    while start < len(tasks):
-        size = min(max((len(tasks) - start) // (2 * cores), 1), LARGEST_CHUNK)
-        chunks.append(list(tasks[start : start + size]))
-        start += size
-    return chunks
-
-
 def choose_master(config: Config, slots: int, variables: Mapping[str, str]) -> str | None:
     """Return the master to ask for: the config's; None where spark-submit or Spark's own files name one; else local."""
     if config.spark.master is not None:
@@ -350,7 +342,7 @@ def defaults(master: str) -> dict[str, str]:
 def python_failure(text: str) -> str | None:
     """Return the last line of the Python traceback inside a Java one."""
     _, found, traceback = text.rpartition("Traceback (most recent call last):")
-    lines = [line for line in re.split(r"\n\s*at |\n\nDriver stacktrace", traceback)[0].splitlines() if line.strip()]
+    lines = re.split(r"\n\s*(?:at |SQLSTATE: |Driver stacktrace)", traceback)[0].strip().splitlines()
     return lines[-1].strip() if found and lines else None
 
 
@@ -370,11 +362,7 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def _run_chunk(chunk: Sequence[Any], function: Any, shared: Shared | None, inbox: Any) -> None:  # noqa: ANN401
-    outcomes: list[Outcome] = []
-    for task in chunk:
-        outcomes.append(attempt(function, task, shared))
-        if outcomes[-1].error is not None:  # it ends the map
-            break
+    outcomes = attempt_all(function, chunk, shared)
     inbox.add([pickle.dumps(outcomes, protocol=pickle.HIGHEST_PROTOCOL)])
     _spare_collector()
 

@@ -31,9 +31,7 @@ def test_config_schema_is_json(cli: Cli) -> None:
 def test_sample_is_repeatable(cli: Cli, tmp_path: Path) -> None:
     for name in ("a", "b"):
         assert cli("sample", tmp_path / name, "--classes", "2", "--per-class", "3", "--corrupt", "2").code == 0
-    contents = [
-        {p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*.*")} for n in ("a", "b")
-    ]
+    contents = [{p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*.*")} for n in ("a", "b")]
     assert len(contents[0]) == 8
     assert contents[0] == contents[1]
 
@@ -45,7 +43,18 @@ def test_model_export_is_used_without_tensorflow(cli: Cli, photos: Path, tmp_pat
     (blocked / "tensorflow").mkdir(parents=True)
     (blocked / "tensorflow" / "__init__.py").write_text("raise ImportError('no TensorFlow here')")
     path = f"{blocked}:{cli.environment['PYTHONPATH']}"
-    arguments = ["-e", "local", *QUICK, "-i", photos, "-o", tmp_path / "run", "--set", f"model.exported={file}", "--json"]
+    arguments = [
+        "-e",
+        "local",
+        *QUICK,
+        "-i",
+        photos,
+        "-o",
+        tmp_path / "run",
+        "--set",
+        f"model.exported={file}",
+        "--json",
+    ]
     record = cli("run", *arguments, PYTHONPATH=path, XDG_CACHE_HOME=str(tmp_path / "no-cache")).record
     shown = json.loads(cli("model", "show", *QUICK, "--json").out)
     assert record["model"]["sha256"] == shown["sha256"]

@@ -39,9 +39,7 @@ def whole(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     return part_bytes(run)
 
 
-@pytest.mark.parametrize(
-    "how", [pytest.param(signal.SIGKILL, id="kill"), pytest.param(signal.SIGINT, id="ctrl-c")]
-)
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, id="kill"), pytest.param(signal.SIGINT, id="ctrl-c")])
 def test_it_resumes(
     cli: Cli, engine: str, photos: Path, tmp_path: Path, whole: dict[str, bytes], how: signal.Signals
 ) -> None:

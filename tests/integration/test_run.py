@@ -57,9 +57,7 @@ def test_every_image_is_accounted_for(runs: dict[str, tuple[Path, dict[str, Any]
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_the_model_is_loaded_once_a_worker_process(
-    runs: dict[str, tuple[Path, dict[str, Any]]], name: str
-) -> None:
+def test_the_model_is_loaded_once_a_worker_process(runs: dict[str, tuple[Path, dict[str, Any]]], name: str) -> None:
     record = runs[name][1]
     assert record["engine"]["name"] == name
     assert 1 <= record["model_loads"] <= record["engine"]["cores"] == 2
@@ -77,7 +75,17 @@ def test_the_record_has_every_name(runs: dict[str, tuple[Path, dict[str, Any]]])
         "input": ["bytes", "images", "labels", "manifest_sha256", "uri"],
         "output": ["uri"],
         "model": sorted(
-            "architecture weights weights_sha256 sha256 pretrained runtime precision input_size features".split()
+            [
+                "architecture",
+                "weights",
+                "weights_sha256",
+                "sha256",
+                "pretrained",
+                "runtime",
+                "precision",
+                "input_size",
+                "features",
+            ]
         ),
         "images": ["featurized", "rejected", "resumed"],
         "pca": ["components", "requested", "retained_variance", "standardize"],

@@ -14,7 +14,19 @@ import sys, fruitscale
 record = fruitscale.run({{**{config}, "engine": sys.argv[1], "output": {{"uri": sys.argv[2]}}}})
 print(record.to_json())
 """
-HEAVY = {"pyspark", "dask", "distributed", "tensorflow", "openvino", "cv2", "boto3", "pandas", "sklearn", "bokeh", "pyarrow"}
+HEAVY = {
+    "pyspark",
+    "dask",
+    "distributed",
+    "tensorflow",
+    "openvino",
+    "cv2",
+    "boto3",
+    "pandas",
+    "sklearn",
+    "bokeh",
+    "pyarrow",
+}
 
 
 def script(photos: Path, folder: Path) -> Path:

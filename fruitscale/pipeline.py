@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
@@ -19,7 +18,7 @@ from fruitscale import stages
 from fruitscale.accounting import Outcome, Tally, make_record
 from fruitscale.config import Config
 from fruitscale.engines import registry
-from fruitscale.engines.base import Engine, EngineInfo
+from fruitscale.engines.base import Engine, EngineInfo, cut
 from fruitscale.errors import EngineError, FruitscaleError, InputError, InterruptedRunError, OutputError, UsageError
 from fruitscale.events import Observer
 from fruitscale.fingerprints import differences, make_plan, shard_images
@@ -35,9 +34,9 @@ from fruitscale.storage.run_folder import Plan, RunFolder
 from fruitscale.storage.store import is_s3, local_path, open_store
 from fruitscale.watch import Watch
 
-T = TypeVar("T")
-BATCH = 8
-"""Shards a task of stage 1, at most."""
+SHARE = 2
+"""A task of stage 1 takes half of the shards that a core has left: large ones first, small ones at the end."""
+WARM = ("fruitscale.stages.warm",)
 GROUPS = 32
 """Groups of parts in stage 2, at most: fixed, so that sums don't depend on the machine."""
 
@@ -190,7 +189,7 @@ def _is_intact(folder: RunFolder, photos: Manifest, plan: Plan) -> bool:
 def _starting(config: Config) -> Iterator[Future[Engine]]:
     """Start the engine while the driver does other things; close it at the end, whatever happens."""
     with ThreadPoolExecutor(1, "engine") as executor:
-        future = executor.submit(registry.open_engine, config, registry.slots(config))
+        future = executor.submit(registry.open_engine, config, registry.slots(config), WARM)
         try:
             yield future
         finally:
@@ -250,7 +249,7 @@ def _featurize(
     step, tally = shard_images(config, photos.images), Tally()
     starts = range(0, photos.images, step)
     shards = [stages.Shard(i, start, min(start + step, photos.images)) for i, start in enumerate(starts)]
-    batches = [stages.Batch(job, tuple(some)) for some in _batches(shards, engine.describe().cores)]
+    batches = [stages.Batch(job, tuple(some)) for some in cut(shards, engine.describe().cores, SHARE)]
     shared = engine.share(exported.payload)
     with watch.stage("featurize", photos.images):
         for reports in engine.map(stages.featurize_shards, batches, shared):
@@ -261,15 +260,6 @@ def _featurize(
     rejected = folder.write_rejects(sorted(tally.with_rejects))
     _check_rejects(rejected, photos.images, config, folder)
     return tally
-
-
-def _batches(shards: Sequence[T], cores: int) -> Iterator[Sequence[T]]:
-    """Cut shards into tasks, smaller ones towards the end, so that the cores end together (guided self-scheduling)."""
-    start = 0
-    while start < len(shards):
-        size = min(max((len(shards) - start) // (2 * cores), 1), BATCH)
-        yield shards[start : start + size]
-        start += size
 
 
 def _check_rejects(rejected: int, images: int, config: Config, folder: RunFolder) -> None:

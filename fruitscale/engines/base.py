@@ -104,12 +104,15 @@ def attempt_all(function: Callable[[T, Shared | None], R], chunk: Sequence[T], s
     return outcomes
 
 
-def cut(tasks: Sequence[T], cores: int) -> list[list[T]]:
-    """Cut tasks into chunks that shrink towards the end, so that the cores finish together (guided self-scheduling)."""
+def cut(tasks: Sequence[T], cores: int, share: int = 8) -> list[list[T]]:
+    """Cut tasks into chunks that shrink towards the end, so that the cores finish together (guided self-scheduling).
+
+    Each chunk is one part in `share` of what a core has left to do, and at most LARGEST_CHUNK tasks.
+    """
     chunks: list[list[T]] = []
     start = 0
     while start < len(tasks):
-        size = min(max((len(tasks) - start) // (2 * cores), 1), LARGEST_CHUNK)
+        size = min(max((len(tasks) - start) // (share * cores), 1), LARGEST_CHUNK)
         chunks.append(list(tasks[start : start + size]))
         start += size
     return chunks

@@ -250,6 +250,12 @@ def _detail(kind: str, error: Exception) -> str:
     return f"{kind}: {text}"[:200]
 
 
+def import_libraries() -> None:
+    """Import what decodes and resizes, before the first photo needs it."""
+    _simplejpeg()
+    _cv2()
+
+
 @cache
 def _simplejpeg() -> Any:  # noqa: ANN401  an untyped module
     import simplejpeg

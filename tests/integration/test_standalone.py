@@ -1,0 +1,71 @@
+"""Running clusters: a Spark master with two workers and a Dask scheduler with two, as real processes on loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import QUICK, Cli, part_bytes
+from tests.contract.clusters import dask_scheduler, spark_master
+from tests.integration.test_interruptions import SHARD, started, wait_for
+
+__all__ = ["dask_scheduler", "spark_master"]  # fixtures
+
+
+@pytest.fixture(params=["spark", "dask"])
+def cluster(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """An engine, and the setting that names its running cluster."""
+    if request.param == "spark":
+        return "spark", f"spark.master={request.getfixturevalue('spark_master')}"
+    return "dask", f"dask.scheduler={request.getfixturevalue('dask_scheduler')}"
+
+
+def workers(engine: str) -> list[psutil.Process]:
+    """The cluster's processes that hold its Python workers: Spark's executors, Dask's worker processes."""
+    family = psutil.Process().children(recursive=True)
+    if engine == "spark":
+        return [process for process in family if "CoarseGrainedExecutorBackend" in _command(process)]
+    nannies = [process for process in family if "distributed.cli.dask_worker" in _command(process)]
+    return [child for nanny in nannies for child in nanny.children() if "spawn_main" in _command(child)]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+@pytest.fixture(scope="module")
+def whole(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    run = tmp_path_factory.mktemp("whole") / "run"
+    assert cli("run", "-e", "local", *QUICK, *SHARD, "-i", photos, "-o", run).code == 0
+    return part_bytes(run)
+
+
+def test_a_killed_worker_costs_nothing_but_time(
+    cli: Cli, cluster: tuple[str, str], photos: Path, tmp_path: Path, whole: dict[str, bytes]
+) -> None:
+    engine, setting = cluster
+    run = tmp_path / "run"
+    process = cli.start("run", "-e", engine, *QUICK, *SHARD, "--set", setting, "-i", photos, "-o", run, "--json")
+    assert started(process, run, parts=1)
+    assert wait_for(lambda: bool(workers(engine)))
+    os.kill(workers(engine)[0].pid, signal.SIGKILL)
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    assert part_bytes(run) == whole
+
+
+def test_folders_that_the_workers_do_not_see_are_refused(cli: Cli, tmp_path: Path) -> None:
+    """The workers' own view is asked: a stage function that looks from another root stands for another machine."""
+    from fruitscale.stages import Probe, sees_folders
+
+    there = tmp_path / "in"
+    there.mkdir()
+    assert sees_folders(Probe(str(there), str(tmp_path / "out" / "_run" / "lock")), None) == (True, False)
+    assert sees_folders(Probe(str(tmp_path / "nowhere"), str(there)), None) == (False, False)

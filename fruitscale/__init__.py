@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["Config", "FruitscaleError", "RunRecord", "__version__", "run"]
+__all__ = ["Config", "Erased", "FruitscaleError", "RunRecord", "__version__", "erase", "run"]
 
 if TYPE_CHECKING:
-    from fruitscale.api import run
+    from fruitscale.api import Erased, erase, run
     from fruitscale.config import Config
     from fruitscale.errors import FruitscaleError
     from fruitscale.record import RunRecord
 
 _HOMES = {
     "Config": "fruitscale.config",
+    "Erased": "fruitscale.api",
     "FruitscaleError": "fruitscale.errors",
     "RunRecord": "fruitscale.record",
+    "erase": "fruitscale.api",
     "run": "fruitscale.api",
 }
 

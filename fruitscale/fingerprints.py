@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -54,6 +55,14 @@ def make_plan(config: Config, photos: Manifest, exported: Exported) -> Plan:
     return Plan(prints, features, pca, config.model_dump(mode="json"))
 
 
+def plan_after_erasing(plan: Plan, photos: Manifest, n_erased: int) -> Plan:
+    """Return the plan of a run of which `photos` are left: no run that is made has its fingerprints."""
+    facts = {"photos": photos.sha256, "versions": photos.versions_sha256, "erased": n_erased}
+    features = {**plan.features, **facts}
+    prints = {"features": _digest(features), "pca": _digest(features | dict(plan.pca))}
+    return replace(plan, fingerprints=prints, features=features)
+
+
 def differences(folder: RunFolder, old: Plan, new: Plan, photos: Manifest) -> str:
     """Say in words what makes the features of two runs differ."""
     changed = [key for key in new.features if old.features.get(key) != new.features[key]]
@@ -66,6 +75,9 @@ def differences(folder: RunFolder, old: Plan, new: Plan, photos: Manifest) -> st
         told.insert(0, _photo_differences(folder, photos))
     if not told and {"model.sha256", "model.weights"} & set(changed):
         told.append("the model's weights")
+    erased = old.features.get("erased")
+    if erased:
+        told.insert(0, f"{erased} photo{'s were' if erased != 1 else ' was'} erased from it")
     return "; ".join(told)
 
 

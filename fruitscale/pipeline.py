@@ -27,6 +27,7 @@ from fruitscale.model import export
 from fruitscale.model.export import Exported
 from fruitscale.record import RunRecord
 from fruitscale.storage import listing, lock, manifest, parts, path_hash, residency, run_folder
+from fruitscale.storage.journal import check_finished
 from fruitscale.storage.manifest import Manifest
 from fruitscale.storage.parts import DamagedPartError
 from fruitscale.storage.residency import Residency
@@ -141,6 +142,7 @@ def _run(config: Config, place: Residency | None, watch: Watch, stack: ExitStack
 
 def _settle(folder: RunFolder, plan: Plan, photos: Manifest, *, overwrite: bool) -> RunRecord | None:
     """Decide what becomes of the run that is there; return its record when it is complete and this very run."""
+    check_finished(folder.store)  # also with --overwrite: old versions of what is erased would be forgotten
     old = folder.read_plan()
     if old is None or old.fingerprints["features"] != plan.fingerprints["features"]:
         _make_room(folder, old, plan, photos, overwrite=overwrite)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fruitscale import __version__
-from fruitscale.cli import config, doctor, model, run, sample, show
+from fruitscale.cli import config, doctor, erase, model, run, sample, show
 from fruitscale.errors import FruitscaleError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("show")(show.show)
+app.command("erase")(erase.erase)
 app.command("sample")(sample.sample)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import socket
 import sys
 import time
@@ -94,13 +95,22 @@ def attempt(function: Callable[[T, Shared | None], R], task: T, shared: Shared |
         return Outcome(error=error)
 
 
-def attempt_all(function: Callable[[T, Shared | None], R], chunk: Sequence[T], shared: Shared | None) -> list[Outcome]:
-    """Attempt each task of a chunk in turn, up to one that raises on purpose: that ends the map."""
+def attempt_all(function: Callable[[T, Shared | None], R], chunk: Sequence[T], shared: Shared | None) -> bytes:
+    """Attempt each task of a chunk in turn, up to one that raises on purpose: that ends the map.
+
+    Returns the pickled outcomes. Pickled here, so that a result that can't be is a task that fails, on every engine.
+    """
     outcomes: list[Outcome] = []
     for task in chunk:
         outcomes.append(attempt(function, task, shared))
         if outcomes[-1].error is not None:
             break
+    return pickle.dumps(outcomes, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def outcomes_of(reply: bytes) -> list[Outcome]:
+    """Return the outcomes that `attempt_all` pickled, in our own worker."""
+    outcomes: list[Outcome] = pickle.loads(reply)  # noqa: S301
     return outcomes
 
 

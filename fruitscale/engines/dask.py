@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import itertools
 import logging
 import re
 import shutil
@@ -26,13 +25,23 @@ from distributed.scheduler import KilledWorker
 
 from fruitscale.config import Config
 from fruitscale.engines import child
-from fruitscale.engines.base import EngineInfo, Outcome, Shared, attempt_all, cut, last_line, probe, task_failed
+from fruitscale.engines.base import (
+    EngineInfo,
+    Outcome,
+    Shared,
+    attempt_all,
+    cut,
+    last_line,
+    outcomes_of,
+    probe,
+    task_failed,
+)
 from fruitscale.errors import EngineError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-PROBE_SECONDS = 10
+PROBE_SECONDS = 5
 CONNECT_SECONDS = 20
 WORKER_SECONDS = 60
 RETRIES = 2
@@ -256,10 +265,15 @@ class DaskEngine:
         for future in batch:
             if future.status != "finished":
                 raise self._explain(future)
-        chunks: list[list[Outcome]] = self._client.gather(batch)
+        try:
+            replies: list[bytes] = self._client.gather(batch)
+        except Exception as error:
+            raise EngineError(
+                f"Dask lost a result: {last_line(error)}", "Run it again: finished parts are kept."
+            ) from error
         for future in batch:
             future.release()
-        return list(itertools.chain.from_iterable(chunks))
+        return [outcome for reply in replies for outcome in outcomes_of(reply)]
 
     def _explain(self, future: Any) -> EngineError:  # noqa: ANN401
         error = future.exception() if future.status == "error" else None

@@ -10,10 +10,8 @@ import contextlib
 import gc
 import importlib
 import os
-import pickle
 import queue
 import re
-import shlex
 import shutil
 import sys
 import tempfile
@@ -31,17 +29,25 @@ from pyspark.find_spark_home import _find_spark_home
 from pyspark.java_gateway import launch_gateway
 
 from fruitscale.config import Config
-from fruitscale.engines.base import EngineInfo, Shared, attempt_all, cut, probe, task_failed
+from fruitscale.engines.base import EngineInfo, Shared, attempt_all, cut, outcomes_of, probe, task_failed
 from fruitscale.engines.java import find_java
+from fruitscale.engines.spark_settings import (
+    LOCAL_FAILURES,
+    addresses,
+    choose_master,
+    defaults,
+    environment,
+    java_variables,
+    python_failure,
+)
 from fruitscale.errors import EngineError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-PROBE_SECONDS = 8
+PROBE_SECONDS = 5
 START_SECONDS = 120
 EXECUTOR_SECONDS = 30
-LOCAL_FAILURES = 4  # what a cluster allows a task; a bare local[n] allows one
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,8 @@ class SparkEngine:
     def __init__(self, config: Config, slots: int, warm: tuple[str, ...] = ()) -> None:
         self._broadcasts: list[Any] = []
         self._groups: list[str] = []
+        self._their_python: str | None = None
+        self._log_is_named = False
         self._gateway: Any = None
         self._log_path: Path | None = None
         self._context: Any = pyspark.SparkContext._active_spark_context
@@ -91,11 +99,8 @@ class SparkEngine:
         try:
             if self._owned:
                 self._start(config, slots)
-            elif config.spark.master not in (None, self._context.master):
-                raise EngineError(
-                    f"spark.master is {config.spark.master}, and a session on {self._context.master} is already active.",
-                    "Stop that session, or leave spark.master out to use it.",
-                )
+            else:
+                self._adopt(config.spark.master)
             self._wait_for_executors()
             self._info = self._look()
         except BaseException:
@@ -128,7 +133,7 @@ class SparkEngine:
                 update = updates.get()
                 if isinstance(update, BaseException):
                     raise self._explain(update) from None
-                for outcome in pickle.loads(update):  # noqa: S301  from our own workers, through Spark
+                for outcome in outcomes_of(update):
                     left -= 1
                     yield outcome.unwrap()
         finally:
@@ -148,7 +153,7 @@ class SparkEngine:
     def close(self) -> None:
         """End the session and its Java, when they were started here."""
         self._stop()
-        if self._log_path is not None:
+        if self._log_path is not None and not self._log_is_named:
             shutil.rmtree(self._log_path.parent, ignore_errors=True)
 
     # -- one job
@@ -171,6 +176,7 @@ class SparkEngine:
 
     def _explain(self, error: BaseException) -> EngineError:
         text = str(error)
+        self._log_is_named = True
         if python := python_failure(text):
             return task_failed(python, self._log_path)
         hint = f"Spark's log: {self._log_path}" if self._log_path else None
@@ -178,6 +184,8 @@ class SparkEngine:
             return EngineError(
                 "Worker processes of Spark kept being killed; the system does that when memory runs out.", hint
             )
+        if self._gateway is not None and self._gateway.proc is not None and self._gateway.proc.poll() is not None:
+            return EngineError("Spark's Java process ended; the system does that when memory runs out.", hint)
         reason = re.search(r"(?:stage failure|SparkException): (.+)", text)
         return EngineError(f"Spark gave up: {(reason[1] if reason else text.strip()[:300])}", hint)
 
@@ -188,12 +196,24 @@ class SparkEngine:
 
     # -- the session
 
+    def _adopt(self, master: str | None) -> None:
+        """Use the session that is active."""
+        if master not in (None, self._context.master):
+            raise EngineError(
+                f"spark.master is {master}, and a session on {self._context.master} is already active.",
+                "Stop that session, or leave spark.master out to use it.",
+            )
+        said = "PYSPARK_PYTHON" in os.environ or self._context.getConf().contains("spark.pyspark.python")
+        if self._is_local() and not said:
+            self._their_python = self._context.pythonExec
+            self._context.pythonExec = sys.executable
+
     def _start(self, config: Config, slots: int) -> None:
         if os.environ.get("SPARK_REMOTE") or os.environ.get("SPARK_CONNECT_MODE_ENABLED"):
             raise EngineError(
                 "fruitscale needs Spark itself, and the environment asks for Spark Connect.", "Unset SPARK_REMOTE."
             )
-        master = choose_master(config, slots, os.environ)
+        master = choose_master(config, slots, os.environ, _find_spark_home())
         for host, port in addresses(master or ""):
             probe(host, port, PROBE_SECONDS, "The Spark master")
         self._log_path = Path(tempfile.mkdtemp(prefix="fruitscale-spark-")) / "spark.log"
@@ -219,10 +239,12 @@ class SparkEngine:
                 conf.set(key, value)
             if master is not None:
                 conf.setMaster(master)
-            for key, value in defaults(conf.get("spark.master", "")).items():
+            for key, value in defaults(conf.get("spark.master", ""), pyspark.__version__).items():
                 conf.setIfMissing(key, value)
             self._context = pyspark.SparkContext(conf=conf)
             self._context.pythonExec = os.environ.get("PYSPARK_PYTHON", conf.get("spark.pyspark.python", "python3"))
+            # It would print a traceback of its own when Java dies; the job's error is the one to tell.
+            self._context._accumulatorServer.handle_error = lambda *_: None
             failures.put(None)
         except BaseException as error:  # noqa: BLE001  raised again in the thread that waits
             failures.put(error)
@@ -233,9 +255,8 @@ class SparkEngine:
         conf = pyspark.SparkConf(loadDefaults=False)
         for key, value in {**settings, **({"spark.master": master} if master else {})}.items():
             conf.set(key, value)
-        variables = {"JAVA_HOME": str(find_java(pyspark.__version__).home), "SPARK_HOME": _find_spark_home()}
-        if (master or "local").startswith("local"):
-            variables["SPARK_LOCAL_IP"] = os.environ.get("SPARK_LOCAL_IP", "127.0.0.1")
+        variables = java_variables(find_java(pyspark.__version__).home, master, os.environ)
+        variables["SPARK_HOME"] = _find_spark_home()
         with self._log_path.open("ab") as log, environment(variables):
             self._gateway = launch_gateway(conf, {"stdout": log, "stderr": log})
         pyspark.SparkContext._ensure_initialized(gateway=self._gateway)
@@ -244,6 +265,8 @@ class SparkEngine:
         context, self._context = self._context, None
         gateway, self._gateway = self._gateway, None
         if context is not None and not self._owned:
+            if self._their_python is not None:
+                context.pythonExec = self._their_python
             for broadcast in self._broadcasts:
                 with contextlib.suppress(Exception):
                     broadcast.destroy()
@@ -255,6 +278,7 @@ class SparkEngine:
             _end_java(gateway)
 
     def _not_started(self, why: str) -> EngineError:
+        self._log_is_named = True
         return EngineError(f"Spark could not be started: {why}", f"Spark's log: {self._log_path}")
 
     def _is_local(self) -> bool:
@@ -295,75 +319,8 @@ class SparkEngine:
         return sum(stage.numFailedTasks for stage in stages if stage)
 
 
-def choose_master(config: Config, slots: int, variables: Mapping[str, str]) -> str | None:
-    """Return the master to ask for: the config's; None where spark-submit or Spark's own files name one; else local."""
-    if config.spark.master is not None:
-        return config.spark.master
-    if "spark.master" in config.spark.conf:
-        return config.spark.conf["spark.master"]
-    arguments = shlex.split(variables.get("PYSPARK_SUBMIT_ARGS", ""))
-    named = any(a in ("--master", "-m") or a.startswith(("--master=", "spark.master=")) for a in arguments)
-    if (
-        named
-        or "PYSPARK_GATEWAY_PORT" in variables
-        or variables.get("MASTER")
-        or _defaults_file_names_master(variables)
-    ):
-        return None
-    return f"local[{slots},{LOCAL_FAILURES}]"
-
-
-def addresses(master: str) -> list[tuple[str, int]]:
-    """Return the host and port of a standalone master. Raises EngineError for one that can't be read."""
-    if not master.startswith("spark://"):
-        return []
-    found = [re.fullmatch(r"\[?(.+?)\]?:(\d+)", part) for part in master.removeprefix("spark://").split(",")]
-    if not all(found):
-        raise EngineError(
-            f"spark.master: {master} is not spark://host:port.", "Its port is 7077 unless it was changed."
-        )
-    return [(match[1], int(match[2])) for match in found if match][:1]
-
-
-def defaults(master: str) -> dict[str, str]:
-    """Return the settings that fruitscale adds where nobody said otherwise."""
-    settings = {"spark.ui.showConsoleProgress": "false"}
-    if master.startswith("local"):
-        settings |= {
-            "spark.driver.host": "127.0.0.1",
-            "spark.driver.bindAddress": "127.0.0.1",
-            "spark.pyspark.python": sys.executable,
-        }
-        if tuple(int(part) for part in pyspark.__version__.split(".")[:2]) >= (4, 1):
-            settings["spark.python.unix.domain.socket.enabled"] = "true"
-    return settings
-
-
-def python_failure(text: str) -> str | None:
-    """Return the last line of the Python traceback inside a Java one."""
-    _, found, traceback = text.rpartition("Traceback (most recent call last):")
-    lines = re.split(r"\n\s*(?:at |SQLSTATE: |Driver stacktrace)", traceback)[0].strip().splitlines()
-    return lines[-1].strip() if found and lines else None
-
-
-@contextlib.contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a while: the launch of Java takes them from nowhere else."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
 def _run_chunk(chunk: Sequence[Any], function: Any, shared: Shared | None, inbox: Any) -> None:  # noqa: ANN401
-    outcomes = attempt_all(function, chunk, shared)
-    inbox.add([pickle.dumps(outcomes, protocol=pickle.HIGHEST_PROTOCOL)])
+    inbox.add([attempt_all(function, chunk, shared)])
     _spare_collector()
 
 
@@ -400,19 +357,11 @@ def _import(modules: Sequence[str]) -> None:
             importlib.import_module(module)
 
 
-def _defaults_file_names_master(variables: Mapping[str, str]) -> bool:
-    folder = variables.get("SPARK_CONF_DIR") or str(Path(variables.get("SPARK_HOME") or _find_spark_home()) / "conf")
-    try:
-        text = (Path(folder) / "spark-defaults.conf").read_text()
-    except OSError:
-        return False
-    return re.search(r"^\s*spark\.master[\s=:]", text, re.MULTILINE) is not None
-
-
 def _end_java(gateway: Any) -> None:  # noqa: ANN401
     with contextlib.suppress(Exception):
         gateway.shutdown()
-    pyspark.SparkContext._gateway = pyspark.SparkContext._jvm = None
+    # A context whose Java died can't stop itself; the next one must not find it.
+    pyspark.SparkContext._gateway = pyspark.SparkContext._jvm = pyspark.SparkContext._active_spark_context = None
     if gateway.proc is None:
         return
     gateway.proc.stdin.close()  # what tells it to end

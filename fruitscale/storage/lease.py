@@ -8,7 +8,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from fruitscale.errors import ChangedObjectError, FruitscaleError, MissingObjectError, OutputError
 from fruitscale.storage.s3 import S3Store
@@ -39,6 +39,9 @@ def leased(store: S3Store, name: str, run_id: str, on_wait: Callable[[str], None
 class _Lease:
     def __init__(self, store: S3Store, name: str, run_id: str) -> None:
         self.store, self.name, self.run_id = store, name, run_id
+        # What is asked now and then, or at the end of a run that failed, must not wait as long as the run's own work.
+        patience = {"retry_seconds": min(store.storage.retry_seconds, RENEW_SECONDS)}
+        self._brief = S3Store(store.uri, store.storage.model_copy(update=patience))
         self.ended = threading.Event()
         self._etag: str | None = None
 
@@ -54,20 +57,14 @@ class _Lease:
         while not self.ended.wait(RENEW_SECONDS):
             if self._etag is None:
                 return  # it is another run's by now: the tasks see that before they write
-            try:
-                self._etag = self.store.replace(self.name, self._content(), self._etag)
-            except ChangedObjectError:
-                self._etag = self._own_etag()
-            except FruitscaleError:
-                continue  # the store is away: the tasks say so, or it comes back
+            with suppress(FruitscaleError):  # the store is away: the tasks say so, or it comes back
+                self._write_anew(self._brief, self._etag)
 
     def give_back(self) -> None:
         """Remove the object, if it is still this run's."""
-        try:
-            if self._own_etag() is not None:
-                self.store.delete(self.name)
-        except FruitscaleError:
-            return  # it will look silent to the next run
+        with suppress(FruitscaleError):  # else it will look silent to the next run
+            if self._own_etag(self._brief) is not None:
+                self._brief.delete(self.name)
 
     def _take_over(self, on_wait: Callable[[str], None]) -> None:
         seen = self._look()
@@ -86,18 +83,22 @@ class _Lease:
                 return self.take(on_wait)
             if now[1] != etag:
                 raise self._refused(now[0])
-        try:
-            self._etag = self.store.replace(self.name, self._content(), etag)
-        except ChangedObjectError:
-            self._etag = self._own_etag()
-            if self._etag is None:
-                raise self._refused("a third run") from None
+        self._write_anew(self.store, etag)
+        if self._etag is None:
+            raise self._refused("a third run")
         return None
 
-    def _look(self) -> tuple[str, str, str] | None:
+    def _write_anew(self, store: S3Store, etag: str) -> None:
+        """Replace the object of this ETag; what is not ours afterwards is another run's."""
+        try:
+            self._etag = store.replace(self.name, self._content(), etag)
+        except ChangedObjectError:  # also when it was our own request, whose answer was lost
+            self._etag = self._own_etag(store)
+
+    def _look(self, store: S3Store | None = None) -> tuple[str, str, str] | None:
         """Return who holds the lock, the object's ETag and the holder's run, or None when it is free."""
         try:
-            content, etag = self.store.read_etag(self.name)
+            content, etag = (store or self.store).read_etag(self.name)
         except MissingObjectError:
             return None
         try:
@@ -106,8 +107,8 @@ class _Lease:
         except (ValueError, KeyError, TypeError):
             return "another process", etag, ""
 
-    def _own_etag(self) -> str | None:
-        seen = self._look()
+    def _own_etag(self, store: S3Store) -> str | None:
+        seen = self._look(store)
         return seen[1] if seen is not None and seen[2] == self.run_id else None
 
     def _content(self) -> bytes:

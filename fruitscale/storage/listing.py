@@ -96,13 +96,11 @@ def _walk(store: Store) -> Iterator[tuple[str, int, str]]:
 
 def _objects(store: S3Store) -> Iterator[tuple[str, int, str]]:
     """List through obstore, and on from the first key that it refuses through boto3, which takes any."""
-    last = None
     try:
         for entry in store.entries():
             yield entry.name, entry.size, entry.etag
-            last = entry.name
-    except UnlistableKeyError:
-        for name, size, etag in _objects_after(store, last):
+    except UnlistableKeyError as error:
+        for name, size, etag in _objects_after(store, error.after):
             yield name, size, etag if is_addressable(name) else UNADDRESSABLE
 
 

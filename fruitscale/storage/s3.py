@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CONNECT_SECONDS = 5.0
 FIRST_WAIT, LONGEST_WAIT = 0.1, 15.0
+PAGE = 1000
+"""Keys a request for a listing: what S3 answers at most."""
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _DONE = {"read": "read", "write": "written", "list": "listed"}
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -37,7 +39,12 @@ RETRIED = Retried()
 
 
 class UnlistableKeyError(StorageError):
-    """A listing met a key that obstore can't address: with empty or dot segments, or control characters."""
+    """A listing met a key that obstore can't address: with empty or dot segments, or control characters.
+
+    `after` is the last key below the store's prefix that it did list, or None.
+    """
+
+    after: str | None = None
 
 
 class S3Location(NamedTuple):
@@ -143,9 +150,24 @@ class S3Store:
 
         Raises UnlistableKeyError at a key that obstore can't address, StorageError when the store gives no answer.
         """
-        while page := self._ask("list", prefix, lambda _, after=after: self._page(prefix, after)):  # type: ignore[misc]
-            yield from page
+        while True:
+            page = self._list(prefix, after)
+            ends = len(page) < PAGE  # obstore fills a page as long as there are keys
+            # A console's folder is an empty object `x/`, which obstore names `x`; after `x` it would come again. So
+            # the next page begins after an object that is surely none.
+            page = page if ends else page[: _last_with_bytes(page) + 1]
+            if not ends and (not page or page[-1].name == after):
+                raise _unlistable(self.uri, after)
+            yield from (entry for entry in page if entry.name != prefix.rstrip("/"))
+            if ends:
+                return
             after = page[-1].name
+
+    def _list(self, prefix: str, after: str | None) -> list[Entry]:
+        try:
+            return self._ask("list", prefix, lambda _: self._page(prefix, after))
+        except UnlistableKeyError:
+            raise _unlistable(self.uri, after) from None
 
     def _page(self, prefix: str, after: str | None) -> list[Entry]:
         """List one page. Each is a listing of its own, so that a page that fails is asked for again, and no other."""
@@ -153,9 +175,9 @@ class S3Store:
 
         base = f"{self.location.prefix}/" if self.location.prefix else ""
         offset = None if after is None else base + after
-        pages = obstore.list(self._objects, prefix=(base + prefix).rstrip("/") or None, offset=offset)
+        pages = obstore.list(self._objects, (base + prefix).rstrip("/") or None, offset=offset, chunk_size=PAGE)
         metas = next(iter(pages), [])
-        return [Entry(meta["path"].removeprefix(base), meta["size"], meta["e_tag"] or "") for meta in metas]
+        return [Entry(meta["path"][len(base) :], meta["size"], meta["e_tag"] or "") for meta in metas]
 
     def key(self, name: str) -> str:
         """Return the whole key of a name."""
@@ -171,7 +193,7 @@ class S3Store:
 
     def _ask(self, verb: str, name: str, request: Callable[[str], T]) -> T:
         """Make a request, again and again while its failure may pass; what is final is raised as our own error."""
-        from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+        from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential, wait_random
 
         def count(_: RetryCallState) -> None:
             if verb == "write":
@@ -181,7 +203,7 @@ class S3Store:
 
         again = Retrying(
             stop=stop_after_delay(self.storage.retry_seconds),
-            wait=wait_exponential_jitter(FIRST_WAIT, LONGEST_WAIT, jitter=FIRST_WAIT),
+            wait=wait_exponential(FIRST_WAIT, LONGEST_WAIT) + wait_random(0, FIRST_WAIT),
             retry=retry_if_exception(_is_transient),
             before_sleep=count,
             reraise=True,
@@ -192,6 +214,17 @@ class S3Store:
             raise
         except Exception as error:  # noqa: BLE001  obstore raises its own and Python's; each is told
             raise _refused(f"{self.uri}/{name}", _DONE[verb], error) from None
+
+
+def _last_with_bytes(page: list[Entry]) -> int:
+    """Return the index of the last object that is not empty, or -1."""
+    return next((i for i in reversed(range(len(page))) if page[i].size), -1)
+
+
+def _unlistable(uri: str, after: str | None) -> UnlistableKeyError:
+    error = UnlistableKeyError(f"{uri} has keys that obstore can't list.")
+    error.after = after
+    return error
 
 
 @lru_cache(maxsize=8)
@@ -252,7 +285,10 @@ def _refused(what: str, done: str, error: Exception) -> StorageError:
         return MissingObjectError(f"{what} does not exist.")
     if isinstance(error, (PreconditionError, AlreadyExistsError)):
         return ChangedObjectError(f"{what} changed since it was listed.")
-    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
+    status = _STATUS.search(text)  # a listing that is denied has no class of its own
+    denied = status is not None and status[1] in ("401", "403")
+    if denied or isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
+        credentials.provide()  # raises what is wrong where there are none: obstore says "unauthenticated" then
         return StorageError(f"{what} can't be {done}: access is denied.", "Check the credentials and their policy.")
     first = text.split("\n\nDebug source", 1)[0].splitlines()
     return StorageError(

@@ -19,6 +19,7 @@ from fruitscale.engines.java import find_java
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90
+LIGHT_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # starts in half the time
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def spark_cluster(folder: Path) -> Iterator[str]:
 
     home = Path(pyspark.__file__).parent
     variables = _variables(JAVA_HOME=str(find_java(pyspark.__version__).home), SPARK_LOCAL_IP="127.0.0.1")
-    variables |= {"SPARK_HOME": str(home), "SPARK_DAEMON_MEMORY": "256m"}
+    variables |= {"SPARK_HOME": str(home), "SPARK_DAEMON_MEMORY": "256m", "JDK_JAVA_OPTIONS": LIGHT_JAVA}
     start = [str(home / "bin" / "spark-class")]
     master = ["org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0"]
     worker = [

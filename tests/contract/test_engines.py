@@ -31,6 +31,7 @@ SCRIPT = """
 import sys, time
 from fruitscale.config import from_mapping
 from fruitscale.engines.registry import open_engine
+from fruitscale.errors import EngineError
 from tests.contract import tasks
 config = from_mapping({{"engine": {engine!r}}})
 {body}
@@ -88,6 +89,23 @@ def engine(name: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
     finally:
         engine.close()
         engine.close()
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"engine": "spark", "spark": {"master": "spark://127.0.0.1:1"}}, "127.0.0.1:1"),
+        ({"engine": "dask", "dask": {"scheduler": "tcp://127.0.0.1:1"}}, "127.0.0.1:1"),
+        ({"engine": "spark", "spark": {"master": "spark://nowhere"}}, "spark://nowhere"),
+        ({"engine": "dask", "dask": {"scheduler": "nowhere"}}, "nowhere"),
+    ],
+)
+def test_an_address_where_nothing_answers_is_named_soon(values: dict[str, Any], named: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(EngineError, match=named) as caught:
+        open_engine(from_mapping(values), 2)
+    assert caught.value.hint
+    assert time.monotonic() - began < 15
 
 
 class TestContract:
@@ -220,12 +238,66 @@ engine = open_engine(config, 2)
 assert list(engine.map(tasks.echo, [5], engine.share(b"x"))) == [5]
 assert engine.describe().cores == 1
 engine.close()
+try:
+    open_engine(from_mapping({{"engine": "spark", "spark": {{"master": "local[7]"}}}}), 2)
+except EngineError as error:
+    print(error.message)
 print(session.range(3).count())
 session.stop()
 """
     script = _script(tmp_path, "spark", body)
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
+    assert done.returncode == 0, done.stderr
+    refusal, rows = done.stdout.splitlines()
+    assert "local[7]" in refusal
+    assert "local[1]" in refusal
+    assert rows == "3"
+
+
+def test_a_java_that_is_killed_is_told_and_the_next_engine_starts(tmp_path: Path) -> None:
+    body = """
+import os, signal
+for _ in range(2):
+    engine = open_engine(config, 2)
+    try:
+        for _ in engine.map(tasks.wait, [0.1] * 60):
+            os.kill(engine._gateway.proc.pid, signal.SIGKILL)
+    except EngineError as error:
+        print(error.message)
+    engine.close()
+"""
+    script = _script(tmp_path, "spark", body)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("Java process ended") == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "variables", "master"),
+    [
+        pytest.param({}, {}, "local[3,4]", id="nobody"),
+        pytest.param({"spark": {"master": "yarn"}}, {"MASTER": "local"}, "yarn", id="config-wins"),
+        pytest.param({"spark": {"conf": {"spark.master": "yarn"}}}, {}, "yarn", id="conf"),
+        pytest.param({}, {"PYSPARK_SUBMIT_ARGS": "--master yarn pyspark-shell"}, None, id="submit-args"),
+        pytest.param({}, {"PYSPARK_SUBMIT_ARGS": "--name x pyspark-shell"}, "local[3,4]", id="other-submit-args"),
+        pytest.param({}, {"PYSPARK_GATEWAY_PORT": "1"}, None, id="spark-submit"),
+        pytest.param({}, {"MASTER": "yarn"}, None, id="environment"),
+        pytest.param({}, {"SPARK_CONF_DIR": "conf"}, None, id="defaults-file"),
+    ],
+)
+def test_who_names_sparks_master(
+    values: dict[str, Any],
+    variables: dict[str, str],
+    master: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from fruitscale.engines.spark_settings import choose_master
+
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "spark-defaults.conf").write_text("# ours\nspark.master  yarn\n")
+    monkeypatch.chdir(tmp_path)
+    assert choose_master(from_mapping(values), 3, variables, home=str(tmp_path / "home")) == master
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -255,23 +327,6 @@ def test_nothing_outlives_the_driver(name: str, how: str, tmp_path: Path) -> Non
         driver.wait()
 
 
-@pytest.mark.parametrize(
-    ("values", "named"),
-    [
-        ({"engine": "spark", "spark": {"master": "spark://127.0.0.1:1"}}, "127.0.0.1:1"),
-        ({"engine": "dask", "dask": {"scheduler": "tcp://127.0.0.1:1"}}, "127.0.0.1:1"),
-        ({"engine": "spark", "spark": {"master": "spark://nowhere"}}, "spark://nowhere"),
-        ({"engine": "dask", "dask": {"scheduler": "nowhere"}}, "nowhere"),
-    ],
-)
-def test_an_address_where_nothing_answers_is_named_soon(values: dict[str, Any], named: str) -> None:
-    began = time.monotonic()
-    with pytest.raises(EngineError, match=named) as caught:
-        open_engine(from_mapping(values), 2)
-    assert caught.value.hint
-    assert time.monotonic() - began < 15
-
-
 def test_slots() -> None:
     assert slots(from_mapping({"slots": 3})) == 3
     assert slots(from_mapping({})) == len(os.sched_getaffinity(0))
@@ -279,7 +334,7 @@ def test_slots() -> None:
 
 def _script(folder: Path, engine: str, body: str) -> str:
     path = folder / "script.py"
-    path.write_text(SCRIPT.format(engine=engine, body=body))
+    path.write_text(SCRIPT.format(engine=engine, body=body.replace("{{", "{").replace("}}", "}")))
     return str(path)
 
 

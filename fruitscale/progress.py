@@ -105,6 +105,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self._stage: Stage | None = None
+        self._message: str | None = None
         self._engine_told = False
         self._last = 0.0
 
@@ -116,9 +117,12 @@ class _Lines:
             self._stage = event.stage
             total = f": {event.total:,} {UNITS[event.stage]}" if event.total else ""
             self._print(f"{LABELS[event.stage]}{total}")
+        elif event.message and event.message != self._message:  # that it waits, say: then no other event comes
+            self._print(f"{LABELS[event.stage]}: {event.message}")
         elif time.monotonic() - self._last > LINE_SECONDS:
             of = f" of {event.total:,}" if event.total else ""
             self._print(f"{LABELS[event.stage]}: {event.done:,}{of} {UNITS[event.stage]} {_note(event)}".rstrip())
+        self._message = event.message
 
     def _print(self, line: str) -> None:
         self._last = time.monotonic()

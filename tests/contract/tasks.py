@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -77,6 +78,10 @@ def threads(task: int, shared: Shared | None) -> int:
     from threadpoolctl import threadpool_info
 
     return max((int(pool["num_threads"]) for pool in threadpool_info()), default=1)
+
+
+def has_imported(module: str, shared: Shared | None) -> bool:
+    return module in sys.modules
 
 
 def claim(path: Path) -> bool:

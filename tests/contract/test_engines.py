@@ -19,7 +19,7 @@ from fruitscale.engines.base import Engine
 from fruitscale.engines.registry import open_engine, slots
 from fruitscale.errors import EngineError, InputError
 from tests.contract import tasks
-from tests.contract.clusters import ROOT, dask_scheduler, spark_master
+from tests.contract.clusters import LIGHT_JAVA, ROOT, dask_scheduler, spark_master
 
 __all__ = ["dask_scheduler", "spark_master"]  # fixtures
 
@@ -62,6 +62,7 @@ finally:
 def workers_find_tests() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("JDK_JAVA_OPTIONS", LIGHT_JAVA)
         yield
 
 
@@ -194,6 +195,15 @@ def test_a_task_that_kills_each_worker_is_given_up(name: str) -> None:
     try:
         with pytest.raises(EngineError, match="4 "):
             list(engine.map(tasks.die, [1]))
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("name", ["local", "dask"])
+def test_workers_import_ahead_what_is_there(name: str) -> None:
+    engine = open_engine(from_mapping({"engine": name}), 1, warm=("wave", "nowhere"))
+    try:
+        assert list(engine.map(tasks.has_imported, ["wave", "nowhere"])) in ([True, False], [False, True])
     finally:
         engine.close()
 

@@ -11,13 +11,19 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeAlias
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, ValidationInfo, field_validator
 
 from fruitscale.errors import UsageError
 
 EngineName: TypeAlias = Literal["local", "spark", "dask"]
 Architecture: TypeAlias = Literal[
-    "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_v2_b0", "resnet50", "efficientnet_lite0"
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "efficientnet_v2_b0",
+    "resnet50",
+    "efficientnet_lite0",
+    "patch_mean",
 ]
 Runtime: TypeAlias = Literal["openvino", "tensorflow"]
 Precision: TypeAlias = Literal["f32", "bf16"]
@@ -27,6 +33,8 @@ Count: TypeAlias = Annotated[int, Field(ge=1, le=MOST, strict=True)]
 
 EU_REGIONS = ("eu-central-1", "eu-west-1", "eu-west-3", "eu-north-1", "eu-south-1", "eu-south-2")
 PHOTO_GLOB = "**/*.{jpg,jpeg,png,webp,bmp,tif,tiff,gif}"
+PATCH_GRID = 8
+"""patch_mean has as many patches a side."""
 MOST_SHOWN = 200
 """Characters of a wrong value that a message repeats."""
 
@@ -89,19 +97,26 @@ class Model(Section):
     """Which network, which weights, and what runs it."""
 
     architecture: Architecture = "mobilenet_v2"
-    """The network, without its classification layer."""
+    """The network, without its classification layer; patch_mean is none: the means of 8 × 8 patches, for `bench`."""
     weights: str = Field("imagenet", min_length=1)
-    """imagenet (from Keras), packaged (with efficientnet_lite0), random, or the path of a weights file (.h5)."""
+    """imagenet (from Keras), packaged (with efficientnet_lite0), random, or a weights file (.h5); not with patch_mean."""
     seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
     """The seed of random weights."""
     input_size: Annotated[int, Field(ge=32, le=2048, strict=True)] = 224
     """Photos are resized to a square of this many pixels a side."""
     runtime: Runtime = "openvino"
-    """openvino is the fast one; tensorflow the reference."""
+    """openvino is the fast one; tensorflow the reference; patch_mean needs neither."""
     precision: Precision = "f32"
     """bf16 is faster on CPUs that have it (AMX); its drift against f32 is recorded."""
     exported: str | None = None
     """A model file made by `fruitscale model export`; then no TensorFlow is needed."""
+
+    @field_validator("input_size")
+    @classmethod
+    def _whole_patches(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("architecture") == "patch_mean" and value % PATCH_GRID:
+            raise ValueError(f"patch_mean needs a multiple of {PATCH_GRID}")
+        return value
 
 
 class Pca(Section):
@@ -184,8 +199,26 @@ class Gdpr(Section):
 class Bench(Section):
     """The benchmark."""
 
+    engines: tuple[EngineName, ...] = Field(("local", "spark", "dask"), min_length=1)
+    """Engines to measure; the first one is what the others are compared with."""
+    slots: tuple[Literal["auto"] | Count, ...] = Field(("auto",), min_length=1)
+    """Numbers of tasks at once to measure with; the first one is what the others are compared with."""
+    images: tuple[Count, ...] = Field((1000,), min_length=1)
+    """Numbers of photos to measure with; with two or more, a straight line is fitted to the times."""
+    precisions: tuple[Precision, ...] = Field(("f32",), min_length=1)
+    """Precisions to measure with; the first one is what the others are compared with."""
+    reference: EngineName = "local"
+    """The engine whose features the others' must be."""
+    compare: Literal["process", "featurize"] = "process"
+    """What is compared: the whole command, or its featurize stage."""
+    repeats: Count = 20
+    """Pairs at most; with 5 or more, they end once the interval of the ratio is narrower than 3 % either way."""
+    seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
+    """The seed of the order of the runs, and of the bootstrap."""
+    timeout_seconds: float = Field(3600, gt=0, strict=True, allow_inf_nan=False)
+    """A run that takes longer is stopped, and is a failure."""
     price_per_core_hour: float | None = Field(None, ge=0, strict=True, allow_inf_nan=False)
-    """What a core costs an hour, for the cost of a run; null: no cost is shown."""
+    """What a core costs an hour, for the cost of a million images; null: no cost is shown."""
 
 
 class Config(Section):

@@ -76,6 +76,9 @@ def _model(config: Config) -> Iterator[Finding]:
         there = Path(model.exported).is_file()
         yield Finding("exported model", there, True, model.exported, "" if there else "fruitscale model export FILE")
         return
+    if model.architecture == "patch_mean":
+        yield Finding("weights", True, True, "patch_mean: none are needed, and no TensorFlow")
+        return
     try:
         found = weights.resolve(model)
     except FruitscaleError as error:

@@ -37,7 +37,7 @@ from fruitscale.watch import Watch
 
 SHARE = 2
 """A task of stage 1 takes half of the shards that a core has left: large ones first, small ones at the end."""
-WARM = ("fruitscale.stages.warm",)
+WARM = ("fruitscale.stages.warm", "fruitscale.stages.warm_network")
 GROUPS = 32
 """Groups of parts in stage 2, at most: fixed, so that sums don't depend on the machine."""
 
@@ -190,8 +190,9 @@ def _is_intact(folder: RunFolder, photos: Manifest, plan: Plan) -> bool:
 @contextmanager
 def _starting(config: Config) -> Iterator[Future[Engine]]:
     """Start the engine while the driver does other things; close it at the end, whatever happens."""
+    warm = WARM[:1] if config.model.architecture == "patch_mean" else WARM
     with ThreadPoolExecutor(1, "engine") as executor:
-        future = executor.submit(registry.open_engine, config, registry.slots(config), WARM)
+        future = executor.submit(registry.open_engine, config, registry.slots(config), warm)
         try:
             yield future
         finally:

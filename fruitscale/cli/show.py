@@ -55,7 +55,7 @@ def _what(record: RunRecord) -> list[tuple[str, str]]:
     images, model, engine = record.images, record.model, record.engine
     resumed = f", {number(images.resumed)} of them kept from before" if images.resumed else ""
     rejected = f"{number(images.rejected)}: see rejects.parquet" if images.rejected else "0"
-    trained = "" if model.pretrained else " (random weights: not trained)"
+    trained = "" if model.pretrained else f" ({'no' if model.weights == 'none' else 'random'} weights: not trained)"
     where = f" on {engine.master}" if engine.master else ""
     return [
         ("images", f"{number(images.featurized)} with {record.input.labels} labels{resumed}"),

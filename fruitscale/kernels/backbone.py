@@ -1,7 +1,7 @@
 """A network without its head, from the bytes that a worker gets: pixels in, features out.
 
 The bytes are a ZIP file, the same byte for byte for the same content: `model.json` (the header), and `model.xml` with
-`model.bin` for OpenVINO, or `model.pb`, a frozen graph, for TensorFlow.
+`model.bin` for OpenVINO, or `model.pb`, a frozen graph, for TensorFlow. For NumPy the header is all there is.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 import os
 import sys
 import threading
@@ -22,8 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fruitscale.errors import MissingExtraError, ModelError
+from fruitscale.kernels.patches import patch_means
 
-FILES: Mapping[str, tuple[str, ...]] = {"openvino": ("model.xml", "model.bin"), "tensorflow": ("model.pb",)}
+FILES: Mapping[str, tuple[str, ...]] = {
+    "openvino": ("model.xml", "model.bin"),
+    "tensorflow": ("model.pb",),
+    "numpy": (),
+}
 _HEADER = "model.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _REMEDY = "Make it again: fruitscale model export"
@@ -48,7 +54,7 @@ class Header:
     weights: str
     weights_sha256: str
     pretrained: bool
-    runtime: Literal["openvino", "tensorflow"]
+    runtime: Literal["openvino", "tensorflow", "numpy"]
     input_size: int
     features: int
 
@@ -101,6 +107,8 @@ def load(payload: bytes, precision: str) -> Backbone:
     header, files = unpack(payload)
     if header.runtime == "openvino":
         return _OpenVino(header, files, precision)
+    if header.runtime == "numpy":
+        return _PatchMean(header, precision)
     return _TensorFlow(header, files, precision)
 
 
@@ -213,3 +221,16 @@ class _TensorFlow(_Single):
     def _call(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         features: NDArray[np.float32] = self._run(pixels)
         return features
+
+
+class _PatchMean(_Single):
+    def __init__(self, header: Header, precision: str) -> None:
+        super().__init__(header)
+        if precision != "f32":
+            raise ModelError(f"{header.architecture} has no {precision}.", "Use f32: --set model.precision=f32")
+        self._grid = math.isqrt(header.features // 3)
+        if self._grid**2 * 3 != header.features or self.input_size % self._grid:
+            raise ModelError("The header of the exported model makes no sense: no such grid of patches.", _REMEDY)
+
+    def _call(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return patch_means(pixels, self._grid)

@@ -60,6 +60,11 @@ def check(model: Model) -> CheckResult:
             "An exported model has no ImageNet head to check.",
             "Check the weights it was made of: --set model.exported=null",
         )
+    if model.architecture == "patch_mean":
+        raise ModelError(
+            "patch_mean recognises nothing: it is no network, and has no ImageNet head to check.",
+            "Check a network: --set model.architecture=mobilenet_v2",
+        )
     if weights.resolve(model).kind == "random":
         raise ModelError(
             "Random weights recognise nothing: they have no ImageNet head to check.",

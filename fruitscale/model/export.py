@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import fruitscale
-from fruitscale.config import Model
+from fruitscale.config import PATCH_GRID, Model
 from fruitscale.errors import ModelError
 from fruitscale.kernels import backbone
 from fruitscale.model import architectures, child, weights
@@ -42,7 +42,7 @@ class Exported:
 
 def is_cached(model: Model) -> bool:
     """Tell whether `export` will be quick. Raises ModelError where the weights can't be had."""
-    if model.exported is not None:
+    if model.exported is not None or model.architecture == "patch_mean":
         return True
     key = _key(model, weights.resolve(model))
     return key is not None and any(_read_cached(folder / key, model) is not None for folder in _folders(None))
@@ -56,6 +56,8 @@ def export(model: Model, scratch: Path | None = None) -> Exported:
     """
     if model.exported is not None:
         return read(model.exported, model)
+    if model.architecture == "patch_mean":
+        return _exported(patch_mean(model))
     key = _key(model, weights.resolve(model))
     folders = list(_folders(scratch))
     if key is not None:
@@ -92,7 +94,7 @@ def read(path: str | Path, model: Model | None = None) -> Exported:
 
 
 def _differing(exported: Exported, model: Model) -> list[str]:
-    names = ("architecture", "input_size", "runtime")
+    names = ("architecture", "input_size", *([] if model.architecture == "patch_mean" else ["runtime"]))
     return [name for name in names if getattr(exported, name) != getattr(model, name)]
 
 
@@ -121,6 +123,20 @@ def convert(model: Model, folder: Path) -> None:
     graph = network.frozen(keras_model, model.input_size)
     files = {"model.pb": graph} if model.runtime == "tensorflow" else to_openvino(graph, folder)
     (folder / "payload").write_bytes(backbone.pack(header, files))
+
+
+def patch_mean(model: Model) -> bytes:
+    """Return the payload of patch_mean: a header, and no file; nothing was learned, so that nothing is made."""
+    header = backbone.Header(
+        architecture=model.architecture,
+        weights="none",
+        weights_sha256=weights.NO_WEIGHTS_SHA256,
+        pretrained=False,
+        runtime="numpy",
+        input_size=model.input_size,
+        features=PATCH_GRID * PATCH_GRID * 3,
+    )
+    return backbone.pack(header, {})
 
 
 def to_openvino(graph: bytes, folder: Path) -> dict[str, bytes]:

@@ -26,10 +26,11 @@ from fruitscale.model.architectures import NETWORKS
 PACKAGED_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 PACKAGED_HINT = "Use the packaged weights: --set model.architecture=efficientnet_lite0 --set model.weights=packaged"
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+NO_WEIGHTS_SHA256 = hashlib.sha256(b"").hexdigest()
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 TORCH_PROTOCOL = 1001
 
-Kind = Literal["imagenet", "packaged", "random", "file"]
+Kind = Literal["imagenet", "packaged", "random", "file", "none"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Weights:
     @property
     def pretrained(self) -> bool:
         """Tell whether they were trained."""
-        return self.kind != "random"
+        return self.kind not in ("random", "none")
 
     @property
     def key(self) -> str | None:
@@ -56,6 +57,8 @@ class Weights:
 
 def resolve(model: Model) -> Weights:
     """Find the weights of a model. Raises ModelError where they can't be had, or can't fit."""
+    if model.architecture == "patch_mean":
+        return Weights("none", None, NO_WEIGHTS_SHA256)
     match model.weights:
         case "random":
             return Weights("random", None, None, model.seed)

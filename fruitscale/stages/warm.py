@@ -5,7 +5,6 @@ from __future__ import annotations
 import pyarrow.parquet  # noqa: F401
 
 import fruitscale.stages  # noqa: F401
-from fruitscale.kernels import backbone, images
+from fruitscale.kernels import images
 
-backbone.import_openvino()
 images.import_libraries()

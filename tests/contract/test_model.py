@@ -19,13 +19,14 @@ import pytest
 from fruitscale.config import CHOICES, Model
 from fruitscale.errors import ModelError
 from fruitscale.model import export
+from fruitscale.model.architectures import NETWORKS
 
 PACKAGED = Model(architecture="efficientnet_lite0", weights="packaged", input_size=96)
 SETUP = """
 import json, os, sys
 import numpy as np
 from pathlib import Path
-from fruitscale.config import CHOICES, Model
+from fruitscale.config import Model
 from fruitscale.errors import FruitscaleError
 from fruitscale.kernels import backbone
 from fruitscale.model import architectures, check, export, network, weights
@@ -52,7 +53,7 @@ def compare(name, model):
         header = backbone.Header(model.architecture, "random", "", False, runtime, size, features)
         got = backbone.load(backbone.pack(header, content), "f32").infer(pixels)
         answers[name][runtime] = distance(got, oracle)
-for name in CHOICES["architecture"]:
+for name in architectures.NETWORKS:
     compare(name, Model(architecture=name, weights="random", input_size=96))
 packaged = Model(architecture="efficientnet_lite0", weights="packaged")
 compare("packaged", packaged)
@@ -156,7 +157,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("runtime", CHOICES["runtime"])
-@pytest.mark.parametrize("name", [*CHOICES["architecture"], "packaged"])
+@pytest.mark.parametrize("name", [*NETWORKS, "packaged"])
 def test_features_are_those_of_keras(oracle: dict[str, Any], name: str, runtime: str) -> None:
     assert oracle[name][runtime] < 1e-3
     assert oracle[name]["shape"]

@@ -165,8 +165,8 @@ NO_BOOL = "input should be a valid boolean"
 NO_AUTO = "input should be 'auto'"
 FINITE = "input should be a finite number"
 ARCHITECTURES = (
-    "'mobilenet_v2', 'mobilenet_v3_small', 'mobilenet_v3_large', 'efficientnet_v2_b0', 'resnet50' or "
-    "'efficientnet_lite0'"
+    "'mobilenet_v2', 'mobilenet_v3_small', 'mobilenet_v3_large', 'efficientnet_v2_b0', 'resnet50', "
+    "'efficientnet_lite0' or 'patch_mean'"
 )
 WRONG: list[tuple[str, str, tuple[str, ...]]] = [
     ("engine", "coiled", ("input should be 'local', 'spark' or 'dask'",)),
@@ -411,7 +411,7 @@ def test_every_key_of_a_shipped_file_has_a_comment(path: Path) -> None:
 
 
 def test_there_are_shipped_files() -> None:
-    assert {"quickstart.yaml", "local.yaml"} <= {path.name for path in CONFIGS}
+    assert {"quickstart.yaml", "local.yaml", "bench.yaml"} <= {path.name for path in CONFIGS}
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -1,0 +1,1 @@
+"""Benchmarks of the real command, and what makes them believable: pairs, a noise floor, and answers that are checked."""

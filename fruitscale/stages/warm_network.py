@@ -1,0 +1,7 @@
+"""Imports what a worker of stage 1 needs for a network, beside what is in warm.py."""
+
+from __future__ import annotations
+
+from fruitscale.kernels import backbone
+
+backbone.import_openvino()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -55,7 +54,8 @@ class Sample:
     peak_mb: float = 0.0
     cpu_seconds: float = 0.0
     answer: Answer | None = None
-    environment: Mapping[str, object] = field(default_factory=dict)
+    resumed: int = 0
+    task_retries: int = 0
 
     def compared(self, what: str) -> float | None:
         """Return the seconds that are compared: of the whole process, or of a stage. None where they are void."""
@@ -173,7 +173,8 @@ def _sample(sample: Sample, watched: Watched, run: Path) -> Sample:
         images_per_second=per_second,
         images_per_second_per_slot=per_second and per_second / sample.variant.slots,
         answer=answer,
-        environment={"engine": json.loads(record.engine.model_dump_json()), **record.environment.model_dump()},
+        resumed=record.images.resumed,
+        task_retries=record.retries.tasks,
     )
     if answer.featurized + answer.rejected != sample.variant.images:
         return _void(done, f"{answer.featurized + answer.rejected:,} rows, not {sample.variant.images:,}")

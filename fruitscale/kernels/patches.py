@@ -15,4 +15,5 @@ def patch_means(pixels: NDArray[np.uint8], grid: int) -> NDArray[np.float32]:
     side = size // grid
     rows = pixels.reshape(n, grid, side, size * 3).sum(axis=2, dtype=np.uint16)  # 256 · 255 fits
     sums = rows.reshape(n, grid, grid, side, 3).sum(axis=3, dtype=np.uint32)
-    return (sums.reshape(n, grid * grid * 3).astype(np.float32) / np.float32(side * side)).astype(np.float32)
+    means: NDArray[np.float32] = sums.reshape(n, grid * grid * 3).astype(np.float32) / np.float32(side * side)
+    return means

@@ -1,0 +1,214 @@
+"""What a benchmark found, as frozen values, made of its samples; and the JSON that `pytest-benchmark compare` reads."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics as middle
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fruitscale.bench import statistics
+from fruitscale.bench.environment import Environment
+from fruitscale.bench.measure import STAGES, Sample
+from fruitscale.bench.plan import Comparison, Entry, Plan, Variant
+from fruitscale.bench.statistics import Line, Ratio, Verdict
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """The medians of a variant's timed runs (`peak_mb`: the largest), and how those that failed did."""
+
+    variant: Variant
+    runs: int
+    seconds: float | None
+    stages: Mapping[str, float]
+    images_per_second: float | None
+    images_per_second_per_slot: float | None
+    cpu_seconds: float | None
+    peak_mb: float
+    components: int | None
+    retained_variance: float | None
+    cost_per_million: float | None
+    failures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A pair's ratio of seconds, subject to baseline. `floor` is what equals differ by here; no verdict without pairs."""
+
+    subject: Variant
+    baseline: Variant
+    ratio: Ratio | None
+    floor: float | None
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Straight lines over the number of images: process seconds, and peak MB of the process tree."""
+
+    engine: str
+    slots: int
+    precision: str
+    images: tuple[int, ...]
+    seconds: Line
+    peak_mb: Line
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that a benchmark found. `floors` are the A/A pairs; `compare` says which seconds were compared."""
+
+    started: str
+    compare: str
+    seed: int
+    environment: Environment
+    notes: tuple[str, ...]
+    variants: tuple[VariantResult, ...]
+    comparisons: tuple[Compared, ...]
+    floors: tuple[Compared, ...]
+    growth: tuple[Growth, ...]
+    samples: tuple[Sample, ...]
+
+    @property
+    def cold(self) -> tuple[Sample, ...]:
+        """Return the first runs of the engines, which export the model too."""
+        return tuple(sample for sample in self.samples if sample.kind == "cold")
+
+    @property
+    def failed(self) -> tuple[Sample, ...]:
+        """Return the runs that failed, or whose answer was wrong."""
+        return tuple(sample for sample in self.samples if sample.outcome != "ok")
+
+
+def make_results(
+    plan: Plan, samples: Sequence[Sample], *, started: str, compare: str, environment: Environment,
+    notes: Iterable[str] = (), price: float | None = None,
+) -> Results:  # fmt: skip
+    """Return the results of a plan's samples; `price` is what a core costs an hour."""
+    growth = tuple(_growth(plan.variants, samples))
+    ratios = {c: ratio_of(c, samples, compare, plan.seed) for c in plan.comparisons}
+    return Results(
+        started=started,
+        compare=compare,
+        seed=plan.seed,
+        environment=environment,
+        notes=tuple(notes),
+        variants=tuple(_variant(v, samples, growth, price) for v in plan.variants),
+        comparisons=tuple(_compared(c, ratios, plan) for c in plan.comparisons if not c.is_floor),
+        floors=tuple(_compared(c, ratios, plan) for c in plan.comparisons if c.is_floor),
+        growth=growth,
+        samples=tuple(samples),
+    )
+
+
+def ratio_of(comparison: Comparison, samples: Sequence[Sample], compare: str, seed: int) -> Ratio | None:
+    """Return the ratio of a comparison's pairs: both of the same round, both right. None without one."""
+    subjects, baselines = (_by_round(e, samples, compare) for e in (comparison.subject, comparison.baseline))
+    pairs = [(subjects[n], baselines[n]) for n in sorted(subjects.keys() & baselines.keys())]
+    return statistics.ratio_of(pairs, seed) if pairs else None
+
+
+def cost_per_million(seconds: float, slots: int, price: float) -> float:
+    """Return what a million images cost that take so many seconds on so many cores, at a price a core and hour."""
+    return seconds / 3600 * slots * price
+
+
+def to_json(results: Results) -> str:
+    """Return the JSON of a benchmark: what `pytest-benchmark compare` reads, and all else under `fruitscale`."""
+    environment = results.environment
+    document = {
+        "machine_info": {
+            "processor": environment.cpu, "machine": platform.machine(), "system": platform.system(),
+            "python_version": environment.python, "cpu": {"brand_raw": environment.cpu, "count": environment.cores},
+        },
+        "commit_info": {"id": environment.commit, "dirty": environment.dirty},
+        "benchmarks": [_benchmark(v, results) for v in results.variants if v.seconds is not None],
+        "datetime": results.started,
+        "version": "5.0.0",
+        "fruitscale": asdict(results),
+    }  # fmt: skip
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _benchmark(found: VariantResult, results: Results) -> dict[str, Any]:
+    """Return one entry of pytest-benchmark's `benchmarks` (pytest_benchmark/stats.py, Metadata.as_dict)."""
+    variant = found.variant
+    seconds = [s.compared(results.compare) for s in results.samples if s.kind == "timed" and s.variant == variant]
+    return {
+        "group": f"{variant.images} images, {variant.precision}",
+        "name": variant.name,
+        "fullname": f"fruitscale bench::{variant.name}",
+        "params": asdict(variant),
+        "param": variant.name,
+        "extra_info": {k: v for k, v in asdict(found).items() if k not in ("variant", "runs", "seconds")},
+        "options": {"compare": results.compare},
+        "stats": statistics.summary([value for value in seconds if value is not None]),
+    }
+
+
+def _by_round(entry: Entry, samples: Sequence[Sample], compare: str) -> dict[int, float]:
+    kind = "twin" if entry.twin else "timed"
+    found = ((s.round, s.compared(compare)) for s in samples if s.kind == kind and s.variant == entry.variant)
+    return {number: seconds for number, seconds in found if seconds is not None}
+
+
+def _compared(comparison: Comparison, ratios: Mapping[Comparison, Ratio | None], plan: Plan) -> Compared:
+    ratio, same = ratios[comparison], ratios[plan.floor_of(comparison)]
+    floor = None if same is None else statistics.noise_floor(same)
+    told = None if ratio is None or floor is None else statistics.verdict(ratio, floor)
+    return Compared(comparison.subject.variant, comparison.baseline.variant, ratio, floor, told)
+
+
+def _variant(v: Variant, samples: Sequence[Sample], growth: Sequence[Growth], price: float | None) -> VariantResult:
+    mine = [s for s in samples if s.variant == v]
+    good = [s for s in mine if s.kind == "timed" and s.outcome == "ok"]
+    answer = good[0].answer if good else None
+    seconds = _median(good, lambda s: s.seconds)
+    line = next(
+        (g.seconds for g in growth if (g.engine, g.slots, g.precision) == (v.engine, v.slots, v.precision)), None
+    )
+    cost = None
+    if price is not None and seconds is not None:
+        million = line.at(MILLION) if line else seconds * MILLION / v.images
+        cost = cost_per_million(million, v.slots, price)
+    return VariantResult(
+        variant=v,
+        runs=len(good),
+        seconds=seconds,
+        stages={stage: middle.median(s.stages[stage] for s in good) for stage in STAGES} if good else {},
+        images_per_second=_median(good, lambda s: s.images_per_second),
+        images_per_second_per_slot=_median(good, lambda s: s.images_per_second_per_slot),
+        cpu_seconds=_median(good, lambda s: s.cpu_seconds),
+        peak_mb=max((s.peak_mb for s in mine), default=0.0),
+        components=answer.components if answer else None,
+        retained_variance=answer.retained_variance if answer else None,
+        cost_per_million=cost,
+        failures=tuple(f"{s.kind}: {s.outcome}: {s.message}" for s in mine if s.outcome != "ok"),
+    )
+
+
+def _growth(variants: Sequence[Variant], samples: Sequence[Sample]) -> Iterable[Growth]:
+    for engine, slots, precision in dict.fromkeys((v.engine, v.slots, v.precision) for v in variants):
+        good = [
+            s
+            for s in samples
+            if s.kind in ("timed", "twin")
+            and s.seconds is not None
+            and (s.variant.engine, s.variant.slots, s.variant.precision) == (engine, slots, precision)
+        ]
+        images = [float(s.variant.images) for s in good]
+        seconds = statistics.fit_line(images, [s.seconds or 0.0 for s in good]) if good else None
+        memory = statistics.fit_line(images, [s.peak_mb for s in good]) if good else None
+        if seconds and memory:
+            counts = tuple(sorted({s.variant.images for s in good}))
+            yield Growth(engine, slots, precision, counts, seconds, memory)
+
+
+def _median(samples: Sequence[Sample], value: Callable[[Sample], float | None]) -> float | None:
+    values = [found for sample in samples if (found := value(sample)) is not None]
+    return middle.median(values) if values else None

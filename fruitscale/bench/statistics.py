@@ -100,10 +100,9 @@ def fit_line(xs: Sequence[float], ys: Sequence[float]) -> Line | None:
 
 
 def summary(seconds: Sequence[float]) -> dict[str, float | int | str | list[float]]:
-    """Return what pytest-benchmark writes of a benchmark's rounds (its `stats`), quartiles after Tukey's hinges."""
+    """Return what pytest-benchmark writes of a benchmark's rounds, as it computes it (pytest_benchmark/stats.py)."""
     data = np.sort(np.asarray(seconds, np.float64))
-    half = (len(data) + 1) // 2
-    q1, median, q3 = float(np.median(data[:half])), float(np.median(data)), float(np.median(data[-half:]))
+    q1, median, q3 = _quartile(data.tolist()), float(np.median(data)), _quartile(data[::-1].tolist())
     iqr = q3 - q1
     near = data[(data >= q1 - 1.5 * iqr) & (data <= q3 + 1.5 * iqr)]
     mean, deviation = float(data.mean()), float(data.std(ddof=1)) if len(data) > 1 else 0.0
@@ -115,3 +114,15 @@ def summary(seconds: Sequence[float]) -> dict[str, float | int | str | list[floa
         "outliers": f"{n_far};{n_outside}", "ld15iqr": float(near[0]), "hd15iqr": float(near[-1]), "ops": 1 / mean,
         "total": float(data.sum()), "data": [float(value) for value in seconds], "iterations": 1,
     }  # fmt: skip
+
+
+def _quartile(ordered: list[float]) -> float:
+    """Return the quartile at the start of ordered values: method 3 of https://en.wikipedia.org/wiki/Quartile, or 2."""
+    n, rest = divmod(len(ordered), 4)
+    if len(ordered) == 1:
+        return ordered[0]
+    if rest == 1:
+        return 0.25 * ordered[n - 1] + 0.75 * ordered[n]
+    if rest == 3:
+        return 0.75 * ordered[n] + 0.25 * ordered[n + 1]
+    return float(np.median(ordered[: len(ordered) // 2]))

@@ -1,0 +1,73 @@
+"""A folder of just so many photos."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from fruitscale.bench import photos
+from fruitscale.config import Input
+from fruitscale.errors import InputError, UsageError
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Input:
+    for label in ("apple", "pear", "plum"):
+        (tmp_path / "in" / label).mkdir(parents=True)
+        for number in range(4):
+            (tmp_path / "in" / label / f"{number}.jpg").write_bytes(f"{label}{number}".encode())
+    return Input(uri=str(tmp_path / "in"))
+
+
+def contents(folder: Path) -> Counter[str]:
+    return Counter(path.read_text() for path in folder.rglob("*.jpg"))
+
+
+@pytest.mark.parametrize("count", [1, 3, 12, 13, 30])
+def test_there_are_so_many(source: Input, tmp_path: Path, count: int) -> None:
+    made = photos.gather(source.uri, photos.list_paths(source), count, tmp_path / "out")
+    found = contents(made.folder)
+    assert sum(found.values()) == count
+    assert len(found) == min(count, 12) == made.distinct
+    assert max(found.values()) - min(found.values()) <= 1
+    assert (made.note is not None) == (count > 12)
+
+
+def test_every_label_has_its_share(source: Input, tmp_path: Path) -> None:
+    made = photos.gather(source.uri, photos.list_paths(source), 6, tmp_path / "out")
+    assert Counter(path.parent.name for path in made.folder.rglob("*.jpg")) == {"apple": 2, "pear": 2, "plum": 2}
+
+
+def test_repeats_are_said(source: Input, tmp_path: Path) -> None:
+    note = photos.gather(source.uri, photos.list_paths(source), 1000, tmp_path / "out").note
+    assert note == "1,000 images: 12 photos, repeated under other names"
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_what_can_not_be_linked_is_copied(
+    source: Input, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("not here")
+
+    for name in ("link", "symlink")[:broken]:
+        monkeypatch.setattr(os, name, refuse)
+    made = photos.gather(source.uri, photos.list_paths(source), 24, tmp_path / "out")
+    assert sum(contents(made.folder).values()) == 24
+
+
+def test_the_inputs_own_limits_hold(source: Input) -> None:
+    assert len(photos.list_paths(source.model_copy(update={"limit": 5}))) == 5
+    assert len(photos.list_paths(source.model_copy(update={"include": ("apple/*",)}))) == 4
+
+
+def test_what_can_not_be_done_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="on S3"):
+        photos.list_paths(Input(uri="s3://fruits/in"))
+    with pytest.raises(UsageError, match="not set"):
+        photos.list_paths(Input())
+    with pytest.raises(InputError, match="no photos"):
+        photos.list_paths(Input(uri=str(tmp_path)))

@@ -1,0 +1,127 @@
+"""What is made of samples: medians, verdicts, lines, cost; the tables; and the JSON that pytest-benchmark reads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fruitscale.bench import tables
+from fruitscale.bench.measure import Sample
+from fruitscale.bench.plan import Variant, make_plan
+from fruitscale.bench.results import Results, cost_per_million, make_results, to_json
+from fruitscale.config import Bench
+from tests.unit.bench_samples import HERE, LOCAL, SPARK, Noise, failure, sample
+
+PLAN = make_plan(Bench(engines=("local", "spark")), cores=2)
+
+
+def results(samples: list[Sample], plan: object = PLAN, price: float | None = None) -> Results:
+    assert isinstance(plan, type(PLAN))
+    return make_results(
+        plan, samples, started="2026-01-01T00:00:00+00:00", compare="process", environment=HERE, price=price,
+        notes=["1,000 images: 240 photos, repeated under other names"],
+    )  # fmt: skip
+
+
+def rounds(slower: float, n: int = 10) -> list[Sample]:
+    noise, made = Noise(5), []
+    for number in range(1, n + 1):
+        spark, local = noise.pair(slower)
+        twin, _ = noise.pair()
+        made += [sample(SPARK, spark, round=number), sample(LOCAL, local, round=number)]
+        made += [sample(LOCAL, twin, round=number, kind="twin")]
+    return made
+
+
+@pytest.mark.parametrize(("slower", "told"), [(1.2, "slower"), (1.0, "no difference"), (0.8, "faster")])
+def test_the_verdict_of_a_pair(slower: float, told: str) -> None:
+    [compared] = results(rounds(slower)).comparisons
+    assert (compared.subject, compared.baseline) == (SPARK, LOCAL)
+    assert compared.ratio is not None
+    assert compared.ratio.median == pytest.approx(slower, rel=0.05)
+    assert compared.verdict == told
+    assert compared.floor is not None
+    assert 0 < compared.floor < 0.1
+
+
+def test_a_void_run_is_in_no_pair() -> None:
+    samples = rounds(1.2)
+    void = sample(SPARK, 1.0, round=11, outcome="wrong answer", message="its features are not the reference's")
+    found = results([*samples, void, sample(LOCAL, 10.0, round=11)])
+    assert found.comparisons == results(samples).comparisons
+    assert found.failed == (void,)
+    assert found.variants[1].failures == ("timed: wrong answer: its features are not the reference's",)
+    assert found.variants[1].runs == 10
+
+
+def test_a_variant_that_never_worked_is_shown() -> None:
+    failed = failure(SPARK, "out of memory", kind="cold", round=0, message="exit code -9")
+    found = results([failed, *(s for s in rounds(1.0) if s.variant == LOCAL)])
+    [compared] = found.comparisons
+    assert (compared.ratio, compared.verdict) == (None, None)
+    assert found.variants[1].seconds is None
+    told = tables.markdown(found)
+    assert "| spark-2x1000-f32 | cold | out of memory | exit code -9 |" in told
+    assert "no pairs" in told
+
+
+def test_growth_is_a_line_and_prices_a_million() -> None:
+    plan = make_plan(Bench(engines=("local",), images=(1000, 5000, 20000)), cores=2)
+    samples = [
+        sample(Variant("local", 2, n, "f32"), 3 + 0.004 * n, peak_mb=500.0, round=r)
+        for n in (1000, 5000, 20000)
+        for r in (1, 2)
+    ]
+    found = results(samples, plan, price=0.05)
+    [growth] = found.growth
+    assert (growth.seconds.intercept, growth.seconds.slope) == pytest.approx((3, 0.004))
+    assert growth.peak_mb.slope == pytest.approx(0)
+    assert [v.cost_per_million for v in found.variants] == pytest.approx([4003 / 3600 * 2 * 0.05] * 3)
+
+
+def test_cost_without_a_line_is_proportional() -> None:
+    found = results(rounds(1.0), price=0.05)
+    local = found.variants[0]
+    assert local.seconds is not None
+    assert local.cost_per_million == pytest.approx(cost_per_million(local.seconds * 1000, 2, 0.05))
+    assert results(rounds(1.0)).variants[0].cost_per_million is None
+
+
+def test_scaling_is_speed_up_and_efficiency() -> None:
+    plan = make_plan(Bench(engines=("local",), slots=(1, 2)), cores=2)
+    one, two = Variant("local", 1, 1000, "f32"), Variant("local", 2, 1000, "f32")
+    samples = [sample(v, s, round=n) for n in range(1, 6) for v, s in ((one, 10.0), (two, 6.25))]
+    told = tables.markdown(results(samples, plan))
+    assert "| local-2x1000-f32 | 1 to 2 | 1.60 | 80% |" in told
+
+
+def test_markdown_has_the_environment_and_the_notes() -> None:
+    told = tables.markdown(results(rounds(1.0), price=0.05))
+    for words in ("A CPU, 2 cores, 16 GB", "commit c0ffee and changes", "240 photos, repeated", "cost a million"):
+        assert words in told
+    assert "A/A: local-2x1000-f32" in told
+
+
+@pytest.mark.parametrize("options", [["--columns=min,median,rounds"], ["--group-by=group"], ["--csv=FILE"]])
+def test_pytest_benchmark_compares_the_json(tmp_path: Path, options: list[str]) -> None:
+    for name, slower in (("before", 1.0), ("after", 1.2)):
+        (tmp_path / f"{name}.json").write_text(to_json(results(rounds(slower))))
+    options = [option.replace("FILE", str(tmp_path / "table")) for option in options]
+    command = [sys.executable, "-m", "pytest_benchmark", "compare", "before.json", "after.json", *options]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("spark-2x1000-f32") == 2
+    assert "Failed" not in done.stderr
+
+
+def test_the_json_has_everything() -> None:
+    told = json.loads(to_json(results(rounds(1.2))))
+    assert [entry["name"] for entry in told["benchmarks"]] == ["local-2x1000-f32", "spark-2x1000-f32"]
+    assert told["benchmarks"][0]["extra_info"]["retained_variance"] == 0.95
+    assert len(told["benchmarks"][0]["stats"]["data"]) == 10
+    assert len(told["fruitscale"]["samples"]) == 30
+    assert told["fruitscale"]["environment"]["dirty"] is True

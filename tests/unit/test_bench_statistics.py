@@ -1,0 +1,126 @@
+"""The verdict: how often it is right, by resampling; and the arithmetic under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fruitscale.bench import statistics
+from fruitscale.bench.statistics import Ratio, fit_line, is_settled, noise_floor, ratio_of, summary, verdict
+from tests.unit.bench_samples import Noise
+
+TRIALS = 200
+Pairs = Sequence[tuple[float, float]]
+
+
+def until_settled(pairs: Pairs) -> Ratio:
+    """The ratio where the stopping rule stops."""
+    for n in range(1, len(pairs) + 1):
+        ratio = ratio_of(pairs[:n], seed=n)
+        if is_settled(ratio, most_pairs=20):
+            return ratio
+    raise AssertionError("it never stops")
+
+
+def called(slower: float, spread: float) -> float:
+    """The fraction of trials in which two variants are called different, each of its own pairs, drawn from 40."""
+    noise, rng = Noise(7, spread), np.random.default_rng(11)
+    pool = [noise.pair() for _ in range(40)]
+    told = 0
+    for _ in range(TRIALS):
+        drawn = [pool[i] for i in rng.integers(0, len(pool), 40)]
+        same, pairs = drawn[:20], [(a * slower, b) for a, b in drawn[20:]]
+        told += verdict(until_settled(pairs), noise_floor(until_settled(same))) != "no difference"
+    return told / TRIALS
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "RESAMPLES", 500)
+
+
+@pytest.mark.parametrize("spread", [0.01, 0.02, 0.03])
+def test_equals_are_called_equal(spread: float) -> None:
+    assert called(1.0, spread) <= 0.10
+
+
+@pytest.mark.parametrize("spread", [0.01, 0.02, 0.03])
+def test_a_tenth_slower_is_called(spread: float) -> None:
+    assert called(1.1, spread) >= 0.95
+
+
+def test_a_ratio_is_the_median_with_its_interval_around() -> None:
+    ratio = ratio_of([(2.0, 1.0), (2.2, 1.1), (2.1, 1.0), (1.9, 1.0), (2.0, 1.0)])
+    assert ratio.median == pytest.approx(2.0)
+    assert 1.9 <= ratio.low <= 2.0 <= ratio.high <= 2.1
+    assert ratio.pairs == 5
+    assert ratio == ratio_of([(2.0, 1.0), (2.2, 1.1), (2.1, 1.0), (1.9, 1.0), (2.0, 1.0)])
+
+
+def test_drift_that_a_pair_shares_cancels_out() -> None:
+    pairs = [(10.5 * drift, 10.0 * drift) for drift in np.linspace(1, 3, 9)]
+    ratio = ratio_of(pairs)
+    assert (ratio.low, ratio.high) == pytest.approx((1.05, 1.05))
+
+
+@pytest.mark.parametrize(
+    ("low", "median", "high", "floor", "expected"),
+    [
+        pytest.param(1.05, 1.1, 1.15, 0.03, "slower", id="slower"),
+        pytest.param(0.85, 0.9, 0.95, 0.03, "faster", id="faster"),
+        pytest.param(0.99, 1.1, 1.2, 0.03, "no difference", id="the-interval-has-1"),
+        pytest.param(1.01, 1.02, 1.03, 0.03, "no difference", id="within-the-floor"),
+        pytest.param(0.96, 0.975, 0.98, 0.03, "no difference", id="within-the-floor-below"),
+        pytest.param(1.01, 1.02, 1.03, 0.0, "slower", id="no-noise-at-all"),
+    ],
+)
+def test_verdicts(low: float, median: float, high: float, floor: float, expected: str) -> None:
+    assert verdict(Ratio(median, low, high, 9), floor) == expected
+
+
+def test_the_floor_is_the_far_edge() -> None:
+    assert noise_floor(Ratio(1.0, 0.97, 1.02, 9)) == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "most", "settled"),
+    [
+        pytest.param(None, 20, False, id="no-pair-yet"),
+        pytest.param(Ratio(1, 0.99, 1.01, 4), 20, False, id="narrow-but-few"),
+        pytest.param(Ratio(1, 0.99, 1.01, 5), 20, True, id="narrow"),
+        pytest.param(Ratio(1, 0.96, 1.04, 5), 20, False, id="wide"),
+        pytest.param(Ratio(2, 1.95, 2.05, 5), 20, True, id="narrow-for-its-size"),
+        pytest.param(Ratio(1, 0.9, 1.1, 20), 20, True, id="enough"),
+        pytest.param(Ratio(1, 0.9, 1.1, 2), 2, True, id="as-many-as-asked-for"),
+    ],
+)
+def test_when_to_stop(ratio: Ratio | None, most: int, settled: bool) -> None:
+    assert is_settled(ratio, most) is settled
+
+
+def test_a_line_is_found() -> None:
+    line = fit_line([1000, 5000, 20000], [3 + 0.004 * n for n in (1000, 5000, 20000)])
+    assert line is not None
+    assert (line.intercept, line.slope, line.r_squared) == pytest.approx((3, 0.004, 1))
+    assert line.worst == pytest.approx(0, abs=1e-12)
+    assert line.at(1_000_000) == pytest.approx(4003)
+    assert fit_line([5, 5], [1, 2]) is None
+    flat = fit_line([1, 2, 3], [7, 7, 7])
+    assert flat is not None
+    assert (flat.slope, flat.r_squared) == (0, 1)
+
+
+@pytest.mark.parametrize("n", range(1, 10))
+def test_the_summary_is_pytest_benchmarks(n: int) -> None:
+    from pytest_benchmark.stats import Stats
+
+    seconds = [1.0, 1.1, 9.0, 1.05, 1.15, 1.01, 1.2, 0.2, 1.07][:n]
+    theirs: Any = Stats()  # type: ignore[no-untyped-call]
+    for value in seconds:
+        theirs.update(value)
+    ours = summary(seconds)
+    for name, value in theirs.as_dict().items():
+        assert ours[name] == (pytest.approx(value) if isinstance(value, float) else value), name

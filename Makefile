@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format lock clean
+.PHONY: help install demo test test-slow bench bench-compare lint format lock clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Make .venv with everything in it, at the versions of constraints.txt
 
@@ -28,6 +28,12 @@ test: install ## Run the tests (about 15 minutes on 2 cores)
 
 test-slow: install ## Run the long tests: many kills, outages, full sizes
 	$(BIN)/python -m pytest -m slow
+
+bench: install ## Time kernels, stages and whole runs (about 10 minutes); the JSON is kept under .benchmarks
+	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-autosave --benchmark-columns=median,iqr,rounds
+
+bench-compare: install ## Compare everything that make bench kept
+	$(BIN)/pytest-benchmark compare --group-by=fullname --columns=median,iqr,rounds
 
 lint: install ## Check style, types and who imports whom
 	$(BIN)/ruff check .

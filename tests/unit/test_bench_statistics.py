@@ -118,7 +118,7 @@ def test_the_summary_is_pytest_benchmarks(n: int) -> None:
     from pytest_benchmark.stats import Stats
 
     seconds = [1.0, 1.1, 9.0, 1.05, 1.15, 1.01, 1.2, 0.2, 1.07][:n]
-    theirs: Any = Stats()  # type: ignore[no-untyped-call]
+    theirs: Any = Stats()
     for value in seconds:
         theirs.update(value)
     ours = summary(seconds)

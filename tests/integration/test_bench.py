@@ -1,0 +1,128 @@
+"""`fruitscale bench` as a user runs it, small: patch_mean, so that the runs are short."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ENGINES, QUICK, Cli, part_bytes
+
+PATCHES = [*QUICK, "--set", "model.architecture=patch_mean"]
+
+
+@pytest.fixture(scope="module")
+def found(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A benchmark of local and dask: its folder, and what it printed on stdout and stderr."""
+    out = tmp_path_factory.mktemp("bench") / "out"
+    asked = ["--engines", "local,dask", "--slots", "2", "--images", "240,500", "--repeats", "2", "--seed", "3"]
+    ran = cli("bench", *PATCHES, *asked, "-i", photos, "--out", out, "--set", "bench.price_per_core_hour=0.05")
+    assert ran.code == 0, ran.err
+    return out, ran.out, ran.err
+
+
+def read(folder: Path) -> Any:
+    return json.loads((folder / "bench.json").read_text())
+
+
+def test_every_run_has_the_references_answer(found: tuple[Path, str, str]) -> None:
+    samples = read(found[0])["fruitscale"]["samples"]
+    assert {sample["outcome"] for sample in samples} == {"ok"}
+    answers = {(s["variant"]["images"], s["answer"]["features_sha256"]) for s in samples}
+    assert len(answers) == 2, "one for each number of images, whatever the engine"
+    assert {s["answer"]["featurized"] for s in samples} == {240, 500}
+
+
+def test_what_is_measured(found: tuple[Path, str, str]) -> None:
+    told = read(found[0])["fruitscale"]
+    kinds = [sample["kind"] for sample in told["samples"]]
+    assert (kinds.count("reference"), kinds.count("cold"), kinds.count("warm-up")) == (2, 2, 2)
+    assert (kinds.count("timed"), kinds.count("twin")) == (8, 4)
+    for variant in told["variants"]:
+        assert variant["seconds"] > variant["stages"]["featurize"] > 0
+        assert variant["peak_mb"] > 50
+        assert variant["cpu_seconds"] > 0.5
+        assert variant["images_per_second_per_slot"] == pytest.approx(variant["images_per_second"] / 2)
+        assert variant["cost_per_million"] > 0
+    assert [c["ratio"]["pairs"] for c in told["comparisons"] + told["floors"]] == [2] * 4
+    assert len(told["growth"]) == 2
+
+
+def test_the_tables_are_printed_and_written(found: tuple[Path, str, str]) -> None:
+    out, printed, progress = found
+    written = (out / "bench.md").read_text()
+    for text in (printed, written):
+        assert "500 images: 240 photos, repeated under other names" in text
+        assert "Variants (medians)" in text
+        assert "dask-2x500-f32 / local-2x500-f32" in text
+        assert "Cold start" in text
+    assert "round 2: dask-2x240-f32: " in progress
+
+
+def test_pytest_benchmark_reads_it(found: tuple[Path, str, str]) -> None:
+    command = [sys.executable, "-m", "pytest_benchmark", "compare", "bench.json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=found[0], check=True)
+    assert "dask-2x500-f32" in done.stdout
+
+
+def test_patch_mean_gives_the_same_parts_on_every_engine(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    parts = []
+    for engine in ENGINES:
+        record = cli("run", "-e", engine, *PATCHES, "-i", photos, "-o", tmp_path / engine, "--json").record
+        model = record["model"]
+        assert (model["weights"], model["runtime"], model["pretrained"], model["features"]) == (
+            "none", "numpy", False, 192,
+        )  # fmt: skip
+        parts.append(part_bytes(tmp_path / engine))
+    assert parts[0] == parts[1] == parts[2]
+    assert parts[0]
+    assert "patch_mean, none (no weights: not trained)" in cli("show", tmp_path / "local").out
+
+
+def test_a_failure_is_shown(cli: Cli, photos: Path) -> None:
+    asked = ["--engines", "local", "--images", "64", "--repeats", "1", "--set", "bench.timeout_seconds=0.2"]
+    ran = cli("bench", *PATCHES, *asked, "-i", photos)
+    assert ran.code == 0
+    assert "timeout" in ran.out
+    assert "Failures" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--engines", "coiled"], "--engines"),
+        (["--slots", "two"], "--slots two"),
+        (["--images", "0"], "bench.images"),
+        (["--images", "auto"], "--images auto"),
+        (["--out", "/proc/nowhere"], "--out"),
+        ([], "--input"),
+    ],
+)
+def test_wrong_use_is_told(cli: Cli, arguments: list[str], words: str) -> None:
+    ran = cli("bench", *PATCHES, *arguments)
+    assert ran.code in (1, 2)
+    assert words in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_overhead(cli: Cli) -> None:
+    ran = cli("bench", "overhead", "--tasks", "10,50", "--repeats", "1", "--set", "slots=2", "--json")
+    assert ran.code == 0, ran.err
+    told = json.loads(ran.out)
+    assert [(one["engine"], one["tasks"]) for one in told] == [(e, n) for e in ENGINES for n in (10, 50)]
+    assert all(0 < one["ms_per_task"] < 2000 and not one["failure"] for one in told)
+
+
+@pytest.mark.parametrize("engine", ["spark", pytest.param("dask")])
+def test_recovery(cli: Cli, photos: Path, engine: str) -> None:
+    ran = cli("bench", "recovery", *PATCHES, "--engines", engine, "--images", "2000", "-i", photos, "--json")
+    assert ran.code == 0, ran.err
+    [told] = json.loads(ran.out)
+    assert told["failure"] == ""
+    assert told["same_answer"] is True
+    assert told["parts"] / 2 <= told["parts_at_kill"] < told["parts"]
+    assert told["lost_seconds"] == pytest.approx(told["disturbed_seconds"] - told["undisturbed_seconds"])

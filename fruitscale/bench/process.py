@@ -52,7 +52,7 @@ def watch(command: Sequence[str], environment: Mapping[str, str], timeout_second
         )
         with _ended(process), Sampler(process.pid) as sampler:
             timed_out = not _wait(process, timeout_seconds)
-        seconds = time.perf_counter() - start
+            seconds = time.perf_counter() - start
         waited_for = _children_cpu() - before
         # What was sampled misses each process's last moments, what was waited for those whose parents ended first.
         cpu = max(waited_for, sampler.cpu_seconds)

@@ -38,7 +38,7 @@ class VariantResult:
 
 @dataclass(frozen=True)
 class Compared:
-    """A pair's ratio of seconds, subject to baseline. `floor` is what equals differ by here; no verdict without pairs."""
+    """A pair's ratio of seconds, subject to baseline. `floor` is what equals differ by here; no verdict on few pairs."""
 
     subject: Variant
     baseline: Variant
@@ -160,7 +160,8 @@ def _by_round(entry: Entry, samples: Sequence[Sample], compare: str) -> dict[int
 def _compared(comparison: Comparison, ratios: Mapping[Comparison, Ratio | None], plan: Plan) -> Compared:
     ratio, same = ratios[comparison], ratios[plan.floor_of(comparison)]
     floor = None if same is None else statistics.noise_floor(same)
-    told = None if ratio is None or floor is None else statistics.verdict(ratio, floor)
+    enough = ratio is not None and ratio.pairs >= statistics.LEAST_PAIRS
+    told = statistics.verdict(ratio, floor) if enough and ratio is not None and floor is not None else None
     return Compared(comparison.subject.variant, comparison.baseline.variant, ratio, floor, told)
 
 

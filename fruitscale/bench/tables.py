@@ -89,7 +89,12 @@ def _variant_row(v: VariantResult, *, priced: bool) -> tuple[str, ...]:
 
 def _comparisons(results: Results) -> Rows:
     rows: list[tuple[str, ...]] = [
-        (f"{c.subject.name} / {c.baseline.name}", *ratio_cells(c.ratio), _percent(c.floor), c.verdict or "no pairs")
+        (
+            f"{c.subject.name} / {c.baseline.name}",
+            *ratio_cells(c.ratio),
+            _percent(c.floor),
+            c.verdict or "too few pairs",
+        )
         for c in results.comparisons
     ]
     rows += [(f"A/A: {c.subject.name}", *ratio_cells(c.ratio), _percent(c.floor), "the floor") for c in results.floors]

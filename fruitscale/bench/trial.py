@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fruitscale.bench import environment, photos
@@ -59,13 +59,14 @@ class Trial:
     plan: Plan
     setting: Setting
     tell: Callable[[str], None]
-    _measure: Callable[..., Sample] = measure
+    measure: Callable[[Setting, Variant, Kind, int], Sample] = measure
+    references: dict[tuple[int, str], Sample] = field(default_factory=dict)
 
     def run(self) -> list[Sample]:
         """Return every sample: references, cold starts, warm-ups, and those of the rounds."""
-        references = [self._once(variant, "reference") for variant in self.plan.references]
-        self._expected = {(s.variant.images, s.variant.precision): s for s in references}
-        samples = [*references, *self._first_runs()]
+        for variant in self.plan.references:
+            self.references[variant.images, variant.precision] = self._once(variant, "reference")
+        samples = [*self.references.values(), *self._first_runs()]
         for number in range(1, self.plan.repeats + 1):
             entries = needed(self.plan, samples, self.setting.config.bench.compare)
             if not entries:
@@ -85,9 +86,9 @@ class Trial:
         return samples
 
     def _once(self, variant: Variant, kind: Kind, number: int = 0) -> Sample:
-        sample = self._measure(self.setting, variant, kind, number)
+        sample = self.measure(self.setting, variant, kind, number)
         if kind != "reference":
-            sample = check(sample, self._expected[variant.images, variant.precision])
+            sample = check(sample, self.references[variant.images, variant.precision])
         where = f"round {number}" if number else kind
         found = f"{sample.seconds:.2f} s" if sample.seconds is not None else f"{sample.outcome}: {sample.message}"
         self.tell(f"{where}: {variant.name}{' again' if kind == 'twin' else ''}: {found}")

@@ -109,6 +109,13 @@ def test_wrong_use_is_told(cli: Cli, arguments: list[str], words: str) -> None:
     assert "Traceback" not in ran.err
 
 
+def test_without_psutil_it_says_what_to_install(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "psutil.py").write_text("raise ModuleNotFoundError('no psutil here')")
+    ran = cli("bench", *PATCHES, "-i", photos, PYTHONPATH=f"{tmp_path}:{cli.environment['PYTHONPATH']}")
+    assert ran.code == 2
+    assert "fruitscale[bench]" in ran.err
+
+
 def test_overhead(cli: Cli) -> None:
     ran = cli("bench", "overhead", "--tasks", "10,50", "--repeats", "1", "--set", "slots=2", "--json")
     assert ran.code == 0, ran.err

@@ -48,6 +48,12 @@ def test_the_verdict_of_a_pair(slower: float, told: str) -> None:
     assert 0 < compared.floor < 0.1
 
 
+def test_few_pairs_have_no_verdict() -> None:
+    [compared] = results(rounds(2.0, n=4)).comparisons
+    assert compared.ratio is not None
+    assert compared.verdict is None
+
+
 def test_a_void_run_is_in_no_pair() -> None:
     samples = rounds(1.2)
     void = sample(SPARK, 1.0, round=11, outcome="wrong answer", message="its features are not the reference's")
@@ -66,7 +72,7 @@ def test_a_variant_that_never_worked_is_shown() -> None:
     assert found.variants[1].seconds is None
     told = tables.markdown(found)
     assert "| spark-2x1000-f32 | cold | out of memory | exit code -9 |" in told
-    assert "no pairs" in told
+    assert "too few pairs" in told
 
 
 def test_growth_is_a_line_and_prices_a_million() -> None:

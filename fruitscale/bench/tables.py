@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fruitscale.bench.measure import STAGES
 from fruitscale.bench.overhead import Overhead
 from fruitscale.bench.recovery import Recovery
 from fruitscale.bench.results import Compared, Growth, Results, VariantResult
@@ -22,9 +23,10 @@ class Rows:
 
 
 def tables(results: Results) -> list[Rows]:
-    """Return the tables that have rows: variants, comparisons, scaling, growth, cold starts and failures."""
+    """Return the tables that have rows: variants, stages, comparisons, scaling, growth, cold starts and failures."""
     made = [
         _variants(results),
+        _stages(results.variants),
         _comparisons(results),
         _scaling(results.comparisons),
         _growth(results.growth),
@@ -85,6 +87,11 @@ def _variant_row(v: VariantResult, *, priced: bool) -> tuple[str, ...]:
         kept,
     )
     return (*cells, figure(v.cost_per_million, 2)) if priced else cells
+
+
+def _stages(variants: Iterable[VariantResult]) -> Rows:
+    rows = tuple((v.variant.name, *(figure(v.stages[stage], 2) for stage in STAGES)) for v in variants if v.stages)
+    return Rows("Seconds of the stages, as in run.json (medians)", ("variant", *STAGES), rows)
 
 
 def _comparisons(results: Results) -> Rows:

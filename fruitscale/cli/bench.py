@@ -151,6 +151,7 @@ def _print_results(found: Results) -> None:
     for line in (*environment_lines(found), *found.notes):
         out().print(line, markup=False, style="dim")
     for table in tables(found):
+        out().print()
         out().print(_rich(table))
 
 

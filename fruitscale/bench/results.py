@@ -175,7 +175,8 @@ def _variant(v: Variant, samples: Sequence[Sample], growth: Sequence[Growth], pr
     )
     cost = None
     if price is not None and seconds is not None:
-        million = line.at(MILLION) if line else seconds * MILLION / v.images
+        grows = line is not None and line.slope > 0  # noise alone can make it fall
+        million = line.at(MILLION) if line is not None and grows else seconds * MILLION / v.images
         cost = cost_per_million(million, v.slots, price)
     return VariantResult(
         variant=v,

@@ -19,7 +19,7 @@ PATCHES = [*QUICK, "--set", "model.architecture=patch_mean"]
 def found(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     """A benchmark of local and dask: its folder, and what it printed on stdout and stderr."""
     out = tmp_path_factory.mktemp("bench") / "out"
-    asked = ["--engines", "local,dask", "--slots", "2", "--images", "240,500", "--repeats", "2", "--seed", "3"]
+    asked = ["--engines", "local,dask", "--slots", "2", "--images", "300", "--repeats", "2", "--seed", "3"]
     ran = cli("bench", *PATCHES, *asked, "-i", photos, "--out", out, "--set", "bench.price_per_core_hour=0.05")
     assert ran.code == 0, ran.err
     return out, ran.out, ran.err
@@ -32,41 +32,39 @@ def read(folder: Path) -> Any:
 def test_every_run_has_the_references_answer(found: tuple[Path, str, str]) -> None:
     samples = read(found[0])["fruitscale"]["samples"]
     assert {sample["outcome"] for sample in samples} == {"ok"}
-    answers = {(s["variant"]["images"], s["answer"]["features_sha256"]) for s in samples}
-    assert len(answers) == 2, "one for each number of images, whatever the engine"
-    assert {s["answer"]["featurized"] for s in samples} == {240, 500}
+    assert len({sample["answer"]["features_sha256"] for sample in samples}) == 1, "whatever the engine"
+    assert {sample["answer"]["featurized"] for sample in samples} == {300}
 
 
 def test_what_is_measured(found: tuple[Path, str, str]) -> None:
     told = read(found[0])["fruitscale"]
     kinds = [sample["kind"] for sample in told["samples"]]
-    assert (kinds.count("reference"), kinds.count("cold"), kinds.count("warm-up")) == (2, 2, 2)
-    assert (kinds.count("timed"), kinds.count("twin")) == (8, 4)
+    assert (kinds.count("reference"), kinds.count("cold"), kinds.count("warm-up")) == (1, 2, 0)
+    assert (kinds.count("timed"), kinds.count("twin")) == (4, 2)
     for variant in told["variants"]:
         assert variant["seconds"] > variant["stages"]["featurize"] > 0
         assert variant["peak_mb"] > 50
         assert variant["cpu_seconds"] > 0.5
         assert variant["images_per_second_per_slot"] == pytest.approx(variant["images_per_second"] / 2)
         assert variant["cost_per_million"] > 0
-    assert [c["ratio"]["pairs"] for c in told["comparisons"] + told["floors"]] == [2] * 4
-    assert len(told["growth"]) == 2
+    assert [c["ratio"]["pairs"] for c in told["comparisons"] + told["floors"]] == [2] * 2
 
 
 def test_the_tables_are_printed_and_written(found: tuple[Path, str, str]) -> None:
     out, printed, progress = found
     written = (out / "bench.md").read_text()
     for text in (printed, written):
-        assert "500 images: 240 photos, repeated under other names" in text
+        assert "300 images: 240 photos, repeated under other names" in text
         assert "Variants (medians)" in text
-        assert "dask-2x500-f32 / local-2x500-f32" in text
+        assert "dask-2x300-f32 / local-2x300-f32" in text
         assert "Cold start" in text
-    assert "round 2: dask-2x240-f32: " in progress
+    assert "round 2: dask-2x300-f32: " in progress
 
 
 def test_pytest_benchmark_reads_it(found: tuple[Path, str, str]) -> None:
     command = [sys.executable, "-m", "pytest_benchmark", "compare", "bench.json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=found[0], check=True)
-    assert "dask-2x500-f32" in done.stdout
+    assert "dask-2x300-f32" in done.stdout
 
 
 def test_patch_mean_gives_the_same_parts_on_every_engine(cli: Cli, photos: Path, tmp_path: Path) -> None:
@@ -124,7 +122,8 @@ def test_overhead(cli: Cli) -> None:
     assert all(0 < one["ms_per_task"] < 2000 and not one["failure"] for one in told)
 
 
-@pytest.mark.parametrize("engine", ["spark", pytest.param("dask")])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["spark", "dask"])
 def test_recovery(cli: Cli, photos: Path, engine: str) -> None:
     ran = cli("bench", "recovery", *PATCHES, "--engines", engine, "--images", "2000", "-i", photos, "--json")
     assert ran.code == 0, ran.err

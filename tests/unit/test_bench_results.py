@@ -97,6 +97,12 @@ def test_cost_without_a_line_is_proportional() -> None:
     assert results(rounds(1.0)).variants[0].cost_per_million is None
 
 
+def test_noise_that_makes_a_line_fall_is_no_price() -> None:
+    plan = make_plan(Bench(engines=("local",), images=(1000, 2000)), cores=2)
+    samples = [sample(Variant("local", 2, 1000, "f32"), 10.0), sample(Variant("local", 2, 2000, "f32"), 9.0)]
+    assert all(v.cost_per_million and v.cost_per_million > 0 for v in results(samples, plan, price=0.05).variants)
+
+
 def test_scaling_is_speed_up_and_efficiency() -> None:
     plan = make_plan(Bench(engines=("local",), slots=(1, 2)), cores=2)
     one, two = Variant("local", 1, 1000, "f32"), Variant("local", 2, 1000, "f32")

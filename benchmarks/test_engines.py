@@ -28,8 +28,8 @@ def test_run(
     def run(folder: Path) -> dict[str, Any]:
         return cli("run", "-e", engine, "-c", QUICKSTART, *settings, "-i", photos, "-o", folder, "--json").record
 
-    record = benchmark.pedantic(run, setup=output, rounds=ROUNDS, warmup_rounds=1)
     benchmark.group = f"240 images, {architecture}"
+    record = benchmark.pedantic(run, setup=output, rounds=ROUNDS, warmup_rounds=1)
     benchmark.extra_info |= {
         "images/s": record["images_per_second"],
         "k": record["pca"]["components"],

@@ -58,7 +58,7 @@ def test_resize(benchmark: BenchmarkFixture, jpegs: list[bytes], side: int) -> N
     assert benchmark(images.resize, pixels, 224).shape == (224, 224, 3)
 
 
-@pytest.mark.parametrize(("runtime", "precision"), RUNTIMES, ids="-".join)
+@pytest.mark.parametrize(("runtime", "precision"), RUNTIMES, ids=map("-".join, RUNTIMES))
 def test_infer(benchmark: BenchmarkFixture, config: Config, jpegs: list[bytes], runtime: str, precision: str) -> None:
     name = "architecture" if runtime == "patch_mean" else "runtime"
     payload = export.export(Model(**config.model.model_dump() | {name: runtime})).payload
@@ -67,8 +67,8 @@ def test_infer(benchmark: BenchmarkFixture, config: Config, jpegs: list[bytes], 
     except ModelError as error:
         pytest.skip(error.message)
     pixels = np.stack([decoded(content) for content in jpegs[:16]])
-    features = benchmark.pedantic(model.infer, (pixels,), rounds=10, warmup_rounds=2)
     benchmark.group = "infer 16"
+    features = benchmark.pedantic(model.infer, (pixels,), rounds=10, warmup_rounds=2)
     if benchmark.stats is not None:  # None where benchmarks are disabled
         stats: Any = benchmark.stats
         benchmark.extra_info["images/s"] = len(pixels) / stats.stats.median

@@ -2,63 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import reduce
-from itertools import pairwise
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from threadpoolctl import threadpool_limits
+from typing import Any
 
 from fruitscale import config as configuration
 from fruitscale import pipeline
 from fruitscale.config import Config, Storage
-from fruitscale.errors import InputError, InterruptedRunError, OutputError, UsageError
+from fruitscale.erasure import Erased, erase, open_run
+from fruitscale.errors import OutputError, UsageError
 from fruitscale.events import Observer
-from fruitscale.fingerprints import plan_after_erasing
-from fruitscale.kernels.moments import Components, fit, merge, moments_of, project
 from fruitscale.record import RunRecord
-from fruitscale.storage import erase as erasing
-from fruitscale.storage import lock, parts, residency
-from fruitscale.storage.erase import each, features_of
-from fruitscale.storage.journal import Journal, check_finished, new_id, read_journal
-from fruitscale.storage.manifest import PRIVATE
-from fruitscale.storage.parts import Part
-from fruitscale.storage.run_folder import FEATURES, RECORD, REDUCED, REJECTS, RunFolder
-from fruitscale.storage.selection import Selection
-from fruitscale.storage.store import is_s3, local_path, open_store
-from fruitscale.storage.versions import Forgotten
+from fruitscale.storage.journal import check_finished
+from fruitscale.storage.run_folder import RECORD
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-
-@dataclass(frozen=True)
-class Erased:
-    """What an erase did, or (`dry_run`) would do.
-
-    `photos` went now, `rejects` of them had no features; `total` went since the run was made, `remaining` are left.
-    `files` are those rewritten, by kind; `removed` went whole. `versions_remaining` counts the objects in a versioned
-    bucket whose old versions could not be removed. `resumed`: it finished one that had been interrupted.
-    """
-
-    uri: str
-    photos: int
-    rejects: int
-    remaining: int
-    total: int
-    files: dict[str, int]
-    removed: tuple[str, ...]
-    refit: bool
-    components: int
-    versions_removed: int
-    versions_remaining: int
-    receipt: str | None
-    resumed: bool
-    dry_run: bool
+__all__ = ["Erased", "erase", "record", "run"]
 
 
 def run(config: str | Path | Mapping[str, Any] | Config, observer: Observer = lambda event: None) -> RunRecord:
@@ -84,7 +42,7 @@ def record(uri: str, storage: Storage | None = None) -> RunRecord:
 
     Raises InputError or OutputError when there is none, ResidencyError when its bucket is not where it should be.
     """
-    folder = _open(uri, storage)
+    folder = open_run(uri, storage)
     check_finished(folder.store)
     found = folder.read_record()
     if found is None:
@@ -93,103 +51,3 @@ def record(uri: str, storage: Storage | None = None) -> RunRecord:
         hint = "Run the same command again: it resumes." if unfinished else "Give the --output of a run."
         raise OutputError(f"{uri} {problem}.", hint)
     return found
-
-
-def erase(
-    uri: str,
-    paths: Sequence[str] = (),
-    label: str | None = None,
-    matching: str | None = None,
-    refit: bool = False,
-    storage: Storage | None = None,
-    dry_run: bool = False,
-) -> Erased:
-    """Erase photos from every table of a complete run: by exact paths, by their label, or by a glob.
-
-    With `refit` the PCA is fitted again on what is left. An erase that was interrupted is finished by the same call, or
-    by one that chooses nothing. Raises InputError or UsageError when nothing is chosen, OutputError when the run is not
-    complete or is being written; nothing was changed then.
-    """
-    folder, held_by = _open(uri, storage), new_id()
-    erasing.check_is_run(folder)
-    asked = Selection((paths,) if isinstance(paths, str) else tuple(paths), label, matching)
-    with nullcontext() if dry_run else lock.locked(folder.store, held_by):
-        begun = read_journal(folder.store)
-        if begun is None:
-            journal = erasing.begin(folder, asked, plan_after_erasing, refit=refit)
-        else:
-            journal = erasing.resume(folder, begun, asked, refit=refit)
-        fitted = _fit_again(folder, journal) if journal.refit else None  # raises while nothing has changed yet
-        done = Forgotten() if dry_run else _carry_out(folder, journal, fitted, held_by)
-    return Erased(
-        uri=uri,
-        photos=len(journal.hashes),
-        rejects=journal.files.get(REJECTS, 0),
-        remaining=journal.record["input"]["images"],
-        total=journal.record["erased"],
-        files={of: counts["files"] for of, counts in journal.kinds.items()},
-        removed=tuple(name for name in journal.removed if name != PRIVATE),
-        refit=journal.refit,
-        components=journal.record["pca"]["components"] if fitted is None else fitted.k,
-        versions_removed=done.removed,
-        versions_remaining=done.remaining,
-        receipt=None if dry_run else journal.receipt,
-        resumed=begun is not None,
-        dry_run=dry_run,
-    )
-
-
-def _open(uri: str, storage: Storage | None) -> RunFolder:
-    storage = storage or Storage()
-    if is_s3(uri):
-        storage = residency.settle(storage)
-        residency.check(storage, [uri])
-    elif not local_path(uri).is_dir():
-        raise InputError(f"{uri} is not a run folder: there is no such folder.", "Give the --output of a run.")
-    return RunFolder(open_store(uri, storage))
-
-
-def _carry_out(folder: RunFolder, journal: Journal, fitted: Components | None, held_by: str) -> Forgotten:
-    try:
-        erasing.commit(folder, journal)
-        erasing.rewrite(folder.store, journal, held_by)
-        record = journal.record
-        if fitted is not None:
-            _project_again(folder, fitted, held_by)
-            pca = {"components": fitted.k, "retained_variance": fitted.retained_variance}
-            record = record | {"pca": record["pca"] | pca}
-        return erasing.finish(folder, journal, record, held_by)
-    except KeyboardInterrupt:
-        raise InterruptedRunError(
-            f"Stopped while photos were erased from {folder.store.uri}.",
-            f"Finish it: fruitscale erase {folder.store.uri}",
-        ) from None
-
-
-def _fit_again(folder: RunFolder, journal: Journal) -> Components:
-    """Fit the PCA on the rows that stay, as the pipeline would on these parts. Raises InputError: too few are left."""
-    names, width, pca = features_of(folder.store), journal.record["model"]["features"], journal.plan["pca"]
-
-    def staying(name: str) -> NDArray[np.float32]:
-        part = parts.read_vectors(folder.store, name, "features")
-        return part.values[[not journal.has(path) for path in part.paths]]
-
-    n_groups = min(pipeline.GROUPS, len(names))
-    edges = [group * len(names) // n_groups for group in range(n_groups + 1)]
-    with threadpool_limits(1):
-        groups = (moments_of(each(folder.store, staying, names[a:b]), width) for a, b in pairwise(edges))
-        return fit(reduce(merge, groups), pca["pca.components"], standardize=pca["pca.standardize"])
-
-
-def _project_again(folder: RunFolder, fitted: Components, held_by: str) -> None:
-    def score(name: str) -> None:
-        part = parts.read_vectors(folder.store, name, "features")
-        lock.check_held(folder.store, held_by)
-        scores = Part(part.paths, part.labels, project(part.values, fitted))
-        parts.write_vectors(folder.store, name.replace(FEATURES, REDUCED, 1), "components", scores)
-
-    lock.check_held(folder.store, held_by)
-    folder.write_components(fitted.to_bytes(), fitted.summary())
-    with threadpool_limits(1):
-        for _ in each(folder.store, score, features_of(folder.store)):
-            pass

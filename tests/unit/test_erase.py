@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 import fruitscale
-from fruitscale import api
+from fruitscale import api, erasure
 from fruitscale.api import Erased
 from fruitscale.cli import app
 from fruitscale.config import Storage, load
@@ -157,7 +157,7 @@ def test_ctrl_c_says_how_to_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(erasing, "rewrite", stop)
     with lock.locked(LocalStore(tmp_path), "me"), pytest.raises(InterruptedRunError) as stopped:
-        api._carry_out(RunFolder(LocalStore(tmp_path)), begun(), None, "me")
+        erasure._carry_out(RunFolder(LocalStore(tmp_path)), begun(), None, "me")
     assert f"fruitscale erase {tmp_path}" in str(stopped.value)
     assert (tmp_path / journal.JOURNAL).exists()
 

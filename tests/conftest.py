@@ -57,14 +57,14 @@ class Cli:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
+    def start(self, *arguments: object, **variables: str) -> subprocess.Popen[str]:
         """Start it in a session of its own, so that its processes can be told from others."""
         return subprocess.Popen(
             self.command(*arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=self.environment,
+            env=self.environment | variables,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

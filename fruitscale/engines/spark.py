@@ -180,6 +180,11 @@ class SparkEngine:
         text = str(error)
         self._log_is_named = True
         if python := python_failure(text):
+            if python.startswith("ModuleNotFoundError"):
+                return EngineError(
+                    f"The Python of Spark's workers lacks something: {python}",
+                    "Install fruitscale there, and say which Python it is: --set spark.conf.spark.pyspark.python=PATH",
+                )
             return task_failed(python, self._log_path)
         hint = f"Spark's log: {self._log_path}" if self._log_path else None
         if "Python worker exited unexpectedly" in text or "ExecutorLostFailure" in text:

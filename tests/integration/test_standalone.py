@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 
 import psutil
@@ -51,7 +52,8 @@ def test_a_killed_worker_costs_nothing_but_time(
 ) -> None:
     engine, setting = cluster
     run = tmp_path / "run"
-    process = cli.start("run", "-e", engine, *SLOWER, "--set", setting, "-i", photos, "-o", run, "--json")
+    arguments = ["run", "-e", engine, *SLOWER, "--set", setting, "-i", photos, "-o", run]
+    process = cli.start(*arguments, PYSPARK_PYTHON=sys.executable)
     assert wait_for(lambda: len(workers(engine)) == 2)
     victim = workers(engine)[0]
     assert started(process, run, parts=1)
@@ -60,6 +62,13 @@ def test_a_killed_worker_costs_nothing_but_time(
     _, said = process.communicate(timeout=200)
     assert process.returncode == 0, said
     assert part_bytes(run) == whole
+
+
+def test_workers_without_fruitscale_are_told(cli: Cli, spark_master: str, photos: Path, tmp_path: Path) -> None:
+    arguments = ["run", "-e", "spark", *SLOWER, "--set", f"spark.master={spark_master}", "-i", photos]
+    ran = cli(*arguments, "-o", tmp_path / "run", PYSPARK_PYTHON="/usr/bin/python3")
+    assert ran.code == 1
+    assert "spark.conf.spark.pyspark.python" in ran.err
 
 
 def test_folders_that_the_workers_do_not_see_are_refused(cli: Cli, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from fruitscale.engines.base import EngineInfo
 from fruitscale.errors import StorageError
 from fruitscale.events import UNITS, Event, Observer, Stage
 from fruitscale.storage.run_folder import RunFolder
+from fruitscale.storage.s3 import S3Store
 
 WRITE_SECONDS = 3.0
 
@@ -71,6 +72,8 @@ class Watch:
     def end(self, status: str, error: str | None = None) -> None:
         """Write how the run ended, where there is a folder to write to."""
         if self.folder is not None:
+            if status != "complete" and isinstance(self.folder.store, S3Store):
+                self.folder = RunFolder(self.folder.store.brief())  # it may have failed because the store is away
             self._write(status, error)
 
     def _tell(self) -> None:

@@ -20,6 +20,8 @@ QUICK = [
     "--config", str(ROOT / "configs" / "quickstart.yaml"), "--set", "model.input_size=64", "--set", "slots=2",
 ]  # fmt: skip
 """The packaged weights at a small input size: a real model, quick to run."""
+SLOWER = [*QUICK[:2], "--set", "slots=2", "--set", "shards.images=16"]
+"""The same at its own input size, in small shards: a run that lasts long enough to be disturbed in its middle."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,14 @@ class Cli:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
+    def start(self, *arguments: object, **variables: str) -> subprocess.Popen[str]:
         """Start it in a session of its own, so that its processes can be told from others."""
         return subprocess.Popen(
             self.command(*arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=self.environment,
+            env=self.environment | variables,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

@@ -13,6 +13,7 @@ import os
 import queue
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -48,6 +49,7 @@ R = TypeVar("R")
 PROBE_SECONDS = 5
 START_SECONDS = 120
 EXECUTOR_SECONDS = 30
+ENDING_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -178,16 +180,30 @@ class SparkEngine:
         text = str(error)
         self._log_is_named = True
         if python := python_failure(text):
+            if python.startswith("ModuleNotFoundError"):
+                return EngineError(
+                    f"The Python of Spark's workers lacks something: {python}",
+                    "Install fruitscale there, and say which Python it is: --set spark.conf.spark.pyspark.python=PATH",
+                )
             return task_failed(python, self._log_path)
         hint = f"Spark's log: {self._log_path}" if self._log_path else None
         if "Python worker exited unexpectedly" in text or "ExecutorLostFailure" in text:
             return EngineError(
                 "Worker processes of Spark kept being killed; the system does that when memory runs out.", hint
             )
-        if self._gateway is not None and self._gateway.proc is not None and self._gateway.proc.poll() is not None:
+        if self._java_ended():
             return EngineError("Spark's Java process ended; the system does that when memory runs out.", hint)
         reason = re.search(r"(?:stage failure|SparkException): (.+)", text)
         return EngineError(f"Spark gave up: {(reason[1] if reason else text.strip()[:300])}", hint)
+
+    def _java_ended(self) -> bool:
+        """Tell whether the session's Java is gone; its connections break a moment before its process ends."""
+        process = self._gateway and self._gateway.proc
+        if process is None:
+            return False
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=ENDING_SECONDS)
+        return process.returncode is not None
 
     def _warm_up(self, modules: tuple[str, ...]) -> None:
         with contextlib.suppress(Exception):

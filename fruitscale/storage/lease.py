@@ -39,9 +39,7 @@ def leased(store: S3Store, name: str, run_id: str, on_wait: Callable[[str], None
 class _Lease:
     def __init__(self, store: S3Store, name: str, run_id: str) -> None:
         self.store, self.name, self.run_id = store, name, run_id
-        # What is asked now and then, or at the end of a run that failed, must not wait as long as the run's own work.
-        patience = {"retry_seconds": min(store.storage.retry_seconds, RENEW_SECONDS)}
-        self._brief = S3Store(store.uri, store.storage.model_copy(update=patience))
+        self._brief = store.brief()
         self.ended = threading.Event()
         self._etag: str | None = None
 

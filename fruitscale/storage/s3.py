@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CONNECT_SECONDS = 5.0
 FIRST_WAIT, LONGEST_WAIT = 0.1, 15.0
+BRIEF_SECONDS = 5.0
 PAGE = 1000
 """Keys a request for a listing: what S3 answers at most."""
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -44,7 +45,9 @@ class UnlistableKeyError(StorageError):
     `after` is the last key below the store's prefix that it did list, or None.
     """
 
-    after: str | None = None
+    def __init__(self, uri: str, after: str | None = None) -> None:
+        super().__init__(f"{uri} has keys that obstore can't list.")
+        self.args, self.after = (uri, after), after  # what pickle calls __init__ with
 
 
 class S3Location(NamedTuple):
@@ -81,6 +84,11 @@ class S3Store:
         self.location = parse(uri)
         self.storage = storage
         self._objects = _client(self.location.bucket, storage)
+
+    def brief(self) -> S3Store:
+        """Return the same place for what must not wait as long as the run's own work: a sign of life, a last word."""
+        patience = {"retry_seconds": min(self.storage.retry_seconds, BRIEF_SECONDS)}
+        return S3Store(self.uri, self.storage.model_copy(update=patience))
 
     def read(self, name: str, version: str | None = None) -> bytes:
         """Return an object's content, of this ETag if one is given."""
@@ -157,7 +165,7 @@ class S3Store:
             # the next page begins after an object that is surely none.
             page = page if ends else page[: _last_with_bytes(page) + 1]
             if not ends and (not page or page[-1].name == after):
-                raise _unlistable(self.uri, after)
+                raise UnlistableKeyError(self.uri, after)
             yield from (entry for entry in page if entry.name != prefix.rstrip("/"))
             if ends:
                 return
@@ -167,7 +175,7 @@ class S3Store:
         try:
             return self._ask("list", prefix, lambda _: self._page(prefix, after))
         except UnlistableKeyError:
-            raise _unlistable(self.uri, after) from None
+            raise UnlistableKeyError(self.uri, after) from None
 
     def _page(self, prefix: str, after: str | None) -> list[Entry]:
         """List one page. Each is a listing of its own, so that a page that fails is asked for again, and no other."""
@@ -219,12 +227,6 @@ class S3Store:
 def _last_with_bytes(page: list[Entry]) -> int:
     """Return the index of the last object that is not empty, or -1."""
     return next((i for i in reversed(range(len(page))) if page[i].size), -1)
-
-
-def _unlistable(uri: str, after: str | None) -> UnlistableKeyError:
-    error = UnlistableKeyError(f"{uri} has keys that obstore can't list.")
-    error.after = after
-    return error
 
 
 @lru_cache(maxsize=8)
@@ -280,7 +282,7 @@ def _refused(what: str, done: str, error: Exception) -> StorageError:
     if "NoSuchBucket" in text:
         return StorageError(f"{what} can't be {done}: there is no such bucket.", "Check the URI.")
     if "invalid path" in text:
-        return UnlistableKeyError(f"{what} has keys that obstore can't list.")
+        return UnlistableKeyError(what)
     if isinstance(error, FileNotFoundError):
         return MissingObjectError(f"{what} does not exist.")
     if isinstance(error, (PreconditionError, AlreadyExistsError)):

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import QUICK, Cli, part_bytes, processes_of
+from tests.conftest import SLOWER, Cli, part_bytes, processes_of
 
-SHARD = ["--set", "shards.images=16"]
 GONE_SECONDS = 10
 
 
@@ -35,7 +34,7 @@ def started(process: subprocess.Popen[str], run: Path, parts: int = 2) -> bool:
 def whole(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The parts of a run that nothing disturbed."""
     run = tmp_path_factory.mktemp("whole") / "run"
-    assert cli("run", "-e", "local", *QUICK, *SHARD, "-i", photos, "-o", run).code == 0
+    assert cli("run", "-e", "local", *SLOWER, "-i", photos, "-o", run).code == 0
     return part_bytes(run)
 
 
@@ -44,7 +43,7 @@ def test_it_resumes(
     cli: Cli, engine: str, photos: Path, tmp_path: Path, whole: dict[str, bytes], how: signal.Signals
 ) -> None:
     run = tmp_path / "run"
-    arguments = ["run", "-e", engine, *QUICK, *SHARD, "-i", photos, "-o", run]
+    arguments = ["run", "-e", engine, *SLOWER, "-i", photos, "-o", run]
     process = cli.start(*arguments)
     assert started(process, run)
     os.kill(process.pid, how)
@@ -64,7 +63,7 @@ def test_it_resumes(
 
 def test_a_failure_leaves_no_process(cli: Cli, engine: str, photos: Path, tmp_path: Path) -> None:
     process = cli.start(
-        "run", "-e", engine, *QUICK, "-i", photos, "-o", tmp_path / "run", "--set", "model.weights=/nowhere.h5"
+        "run", "-e", engine, *SLOWER, "-i", photos, "-o", tmp_path / "run", "--set", "model.weights=/nowhere.h5"
     )
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1
@@ -74,7 +73,7 @@ def test_a_failure_leaves_no_process(cli: Cli, engine: str, photos: Path, tmp_pa
 
 def test_a_second_run_on_the_same_output_is_refused(cli: Cli, photos: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    arguments = ["run", "-e", "local", *QUICK, *SHARD, "-i", photos, "-o", run]
+    arguments = ["run", "-e", "local", *SLOWER, "-i", photos, "-o", run]
     first = cli.start(*arguments)
     assert started(first, run, parts=1)
     os.kill(first.pid, signal.SIGSTOP)  # so that it can't end before the second one begins

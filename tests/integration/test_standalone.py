@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.conftest import QUICK, Cli, part_bytes
+from tests.conftest import SLOWER, Cli, part_bytes
 from tests.contract.clusters import dask_scheduler, spark_master
-from tests.integration.test_interruptions import SHARD, started, wait_for
+from tests.integration.test_interruptions import started, wait_for
 
 __all__ = ["dask_scheduler", "spark_master"]  # fixtures
 
@@ -43,7 +43,7 @@ def _command(process: psutil.Process) -> str:
 @pytest.fixture(scope="module")
 def whole(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     run = tmp_path_factory.mktemp("whole") / "run"
-    assert cli("run", "-e", "local", *QUICK, *SHARD, "-i", photos, "-o", run).code == 0
+    assert cli("run", "-e", "local", *SLOWER, "-i", photos, "-o", run).code == 0
     return part_bytes(run)
 
 
@@ -52,13 +52,23 @@ def test_a_killed_worker_costs_nothing_but_time(
 ) -> None:
     engine, setting = cluster
     run = tmp_path / "run"
-    process = cli.start("run", "-e", engine, *QUICK, *SHARD, "--set", setting, "-i", photos, "-o", run, "--json")
+    arguments = ["run", "-e", engine, *SLOWER, "--set", setting, "-i", photos, "-o", run]
+    process = cli.start(*arguments, PYSPARK_PYTHON=sys.executable)
+    assert wait_for(lambda: len(workers(engine)) == 2)
+    victim = workers(engine)[0]
     assert started(process, run, parts=1)
-    assert wait_for(lambda: bool(workers(engine)))
-    os.kill(workers(engine)[0].pid, signal.SIGKILL)
+    victim.send_signal(signal.SIGKILL)
+    assert len(list((run / "features").glob("*.parquet"))) < len(whole) // 2
     _, said = process.communicate(timeout=200)
     assert process.returncode == 0, said
     assert part_bytes(run) == whole
+
+
+def test_workers_without_fruitscale_are_told(cli: Cli, spark_master: str, photos: Path, tmp_path: Path) -> None:
+    arguments = ["run", "-e", "spark", *SLOWER, "--set", f"spark.master={spark_master}", "-i", photos]
+    ran = cli(*arguments, "-o", tmp_path / "run", PYSPARK_PYTHON="/usr/bin/python3")
+    assert ran.code == 1
+    assert "spark.conf.spark.pyspark.python" in ran.err
 
 
 def test_folders_that_the_workers_do_not_see_are_refused(cli: Cli, tmp_path: Path) -> None:

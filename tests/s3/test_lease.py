@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fruitscale.errors import OutputError, StorageError
-from fruitscale.storage import lease, lock
+from fruitscale.storage import lease, lock, s3
 from fruitscale.storage.s3 import RETRIED, S3Store
 from tests.s3.bucket import Bucket
 from tests.s3.proxy import Proxy
@@ -26,6 +26,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short spans, in the same proportion."""
     for name, seconds in (("RENEW_SECONDS", RENEW), ("SILENCE_SECONDS", SILENCE), ("LOOK_SECONDS", LOOK)):
         monkeypatch.setattr(lease, name, seconds)
+    monkeypatch.setattr(s3, "BRIEF_SECONDS", RENEW)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:

@@ -157,13 +157,16 @@ def test_a_store_that_stays_away_ends_the_run_and_it_resumes(
     assert bucket.parts() == whole
 
 
-def test_ctrl_c_gives_the_lock_back(s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy) -> None:
+@pytest.mark.parametrize("down", [False, True], ids=["", "outage"])
+def test_ctrl_c_ends_a_run(s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, down: bool) -> None:
     proxy.faults = Faults(latency_seconds=0.05)
     process = s3_cli.start(*arguments("local", few_on_s3, bucket, proxy.url))
     assert wait_for(lambda: process.poll() is not None or n_parts(bucket) >= 1)
+    proxy.down = down
+    assert not down or wait_for(lambda: proxy.counts["down"] > 5)
     os.kill(process.pid, signal.SIGINT)
-    code, _, err = finish(process)
+    code, _, err = finish(process)  # also in an outage, which it would wait out for ten minutes
     assert code == 130
     assert "Run the same command again" in err
     assert "Traceback" not in err
-    assert "_run/lock" not in bucket.names()
+    assert ("_run/lock" in bucket.names()) == down  # it is given back, where that can be said

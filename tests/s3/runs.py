@@ -96,7 +96,7 @@ def watch(cli: Cli, engine: str, source: Bucket, target: Bucket, scratch: Path) 
         for path in [*scratch.rglob("*.log"), *scratch.rglob("*.json")]:
             with suppress(OSError):  # it has just been removed
                 files[f"scratch/{path.relative_to(scratch)}.log"] = path.read_bytes()
-        time.sleep(0.1)
+        time.sleep(0.3)
     out, err = process.communicate()
     assert process.returncode == 0, err
     files |= {"out.json": out.encode(), "err.log": err.encode(), **target.files()}

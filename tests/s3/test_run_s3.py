@@ -45,7 +45,7 @@ def test_photos_of_the_disk_and_a_run_on_s3(s3_cli: Cli, few: Path, bucket: Buck
     assert bucket.parts() == whole
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("kind", ["csv", pytest.param("parquet", marks=pytest.mark.slow)])
 def test_a_list_on_s3_takes_what_it_names(
     s3_cli: Cli, few: Path, few_on_s3: Bucket, bucket: Bucket, tmp_path: Path, kind: str
 ) -> None:
@@ -112,7 +112,7 @@ def test_a_bad_network_changes_nothing(
     s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, whole: dict[str, bytes]
 ) -> None:
     proxy.faults = Faults(reset=0.05, busy=0.05, stall=0.01, stall_seconds=3.0)
-    ran = s3_cli(*arguments("spark", few_on_s3, bucket, proxy.url, timeout_seconds=1.0), "--json")
+    ran = s3_cli(*arguments("local", few_on_s3, bucket, proxy.url, timeout_seconds=1.0), "--json")
     assert ran.record["retries"]["reads"] > 0
     assert ran.record["retries"]["tasks"] == 0
     assert {"reset", "busy"} <= set(proxy.counts), proxy.counts
@@ -157,7 +157,7 @@ def test_a_store_that_stays_away_ends_the_run_and_it_resumes(
     assert bucket.parts() == whole
 
 
-@pytest.mark.parametrize("down", [False, True], ids=["", "outage"])
+@pytest.mark.parametrize("down", [False, pytest.param(True, id="outage", marks=pytest.mark.slow)])
 def test_ctrl_c_ends_a_run(s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, down: bool) -> None:
     proxy.faults = Faults(latency_seconds=0.05)
     process = s3_cli.start(*arguments("local", few_on_s3, bucket, proxy.url))

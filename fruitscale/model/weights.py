@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
+import math
 import os
 import pickle
 from collections import OrderedDict
@@ -160,8 +161,14 @@ class _Storage(NamedTuple):
     size: int
 
 
-class _Unpickler(pickle.Unpickler):
-    """Builds dicts and descriptions of tensors, and refuses to look up anything else."""
+class _Unpickler(pickle._Unpickler):
+    """Builds dicts and descriptions of tensors, and refuses to look up anything else.
+
+    In Python and not in C: the C one reserves as much memory as an index in the file says. So does BYTEARRAY8 in both;
+    it is younger than the format that is read here.
+    """
+
+    dispatch = {code: read for code, read in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]}  # noqa: RUF012
 
     def __init__(self, file: IO[bytes], storages: dict[str, _Storage]) -> None:
         super().__init__(file)
@@ -227,7 +234,8 @@ def _strided(data: NDArray[Any], tensor: _Tensor) -> NDArray[Any]:
     if not isinstance(tensor, _Tensor) or len(tensor.shape) != len(tensor.strides):
         raise ValueError("it holds something that is not a tensor")
     reach = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
-    if min((tensor.offset, *tensor.shape, *tensor.strides)) < 0 or reach >= len(data) or 0 in tensor.shape:
+    beyond = reach >= len(data) or math.prod(tensor.shape) > len(data)  # a step of 0 repeats one number for ever
+    if min((tensor.offset, *tensor.shape, *tensor.strides)) < 0 or beyond or 0 in tensor.shape:
         raise ValueError("a tensor reaches beyond its data")
     steps = [step * data.itemsize for step in tensor.strides]
     view = np.lib.stride_tricks.as_strided(data[tensor.offset :], tensor.shape, steps, writeable=False)

@@ -6,6 +6,7 @@ import io
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def test_strides_are_honoured(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("offset", "shape", "strides"),
-    [(0, (9,), (1,)), (7, (2,), (1,)), (0, (2,), (8,)), (0, (2,), (-1,)), (-1, (1,), (1,))],
+    [(0, (9,), (1,)), (0, (9,), (0,)), (7, (2,), (1,)), (0, (2,), (8,)), (0, (2,), (-1,)), (-1, (1,), (1,))],
 )
 def test_a_tensor_beyond_its_data_is_refused(
     tmp_path: Path, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
@@ -86,6 +87,23 @@ def test_a_tensor_beyond_its_data_is_refused(
     path.write_bytes(tensor_pickle(offset, shape, strides, 8))
     with pytest.raises(ModelError, match="beyond"):
         weights.read_torch(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x80\x02Nr" + (2**28).to_bytes(4, "little") + b".", b"\x80\x05\x96" + (2**31).to_bytes(8, "little") + b"."],
+    ids=["the 2^28th thing to keep", "an array of 2 GB"],
+)
+def test_a_small_file_cannot_fill_the_memory(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "w.pth"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError, match="not loaded"):
+            weights.read_torch(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("where", ["magic", "tensors", "plain"])

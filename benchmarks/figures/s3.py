@@ -1,0 +1,138 @@
+"""Featurize images/s from S3 with 30 ms more a request, as a share of the same run on disk; and what reading costs.
+
+SeaweedFS and a relay that delays what it passes on run on the same cores, so the share is a lower bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchmarks.figures import paired
+from fruitscale.config import Config
+from fruitscale.storage.listing import Photo
+from fruitscale.storage.read_ahead import read_ahead
+from tests.s3 import servers
+from tests.s3.bucket import PLACE, Bucket
+
+ENGINES = ("local", "spark", "dask")
+DELAY_SECONDS = 0.03
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": servers.KEY_ID, "AWS_SECRET_ACCESS_KEY": servers.SECRET}
+
+
+def main() -> None:
+    """Measure, and print one line an engine and one for reading."""
+    given = paired.arguments(__doc__, images=2_400, rounds=5).parse_args()
+    rows: list[dict[str, Any]] = []
+    with paired.workplace() as work, servers.seaweedfs(work) as endpoint, delayed(endpoint) as far:
+        source = paired.photos(given.input, given.images, work / "in")
+        bucket = Bucket(endpoint, "figures", "in", servers.client(endpoint))
+        bucket.client.create_bucket(Bucket="figures")
+        bucket.put_folder(source)
+        for number in range(given.rounds):
+            for engine in paired.shuffled(ENGINES, number):
+                config = paired.settings(engine=engine)
+                here, *_ = paired.run(config, str(source), str(work / f"{engine}-{number}"), work)
+                there, *_ = paired.run(
+                    at(config, far), bucket.uri, f"s3://figures/{engine}-{number}", work, **CREDENTIALS
+                )
+                rows.append({"round": number, "engine": engine, "disk": part_of(here), "s3": part_of(there)})
+                print(
+                    f"{number} {engine}: {there['images_per_second']:.1f} of {here['images_per_second']:.1f}",
+                    flush=True,
+                )
+        cost = [reading_ms(bucket) for _ in range(given.rounds)]
+    found = defaultdict(list)
+    for row in rows:
+        found[row["engine"]].append((row["s3"]["images_per_second"], row["disk"]["images_per_second"]))
+    share = {engine: paired.shares(pairs) for engine, pairs in found.items()}
+    figure = {
+        "images": given.images,
+        "delay_seconds": DELAY_SECONDS,
+        "reading_cpu_ms": cost,
+        "share": share,
+        "rows": rows,
+    }
+    paired.keep("s3", figure, paired.settings())
+    for engine, ratio in share.items():
+        print(f"{engine}: {ratio['median']:.1%} of the disk's ({ratio['low']:.1%} to {ratio['high']:.1%})")
+    print(f"reading: {paired.median(cost):.3f} ms of CPU an image")
+
+
+def part_of(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a record is kept."""
+    return {key: record[key] for key in ("images_per_second", "seconds", "worker_seconds", "retries")}
+
+
+def at(config: Config, endpoint: str) -> Config:
+    """Return a configuration for a store of this machine."""
+    place = {"region": servers.REGION, "endpoint": endpoint, "residency": "declared", "place": PLACE}
+    return config.model_copy(update={"storage": config.storage.model_copy(update=place)})
+
+
+def reading_ms(bucket: Bucket) -> float:
+    """Return the milliseconds of CPU that this process needs to read one photo, of all that are there."""
+    os.environ.update(CREDENTIALS)
+    store = bucket.store()
+    photos = [Photo(entry.name, "", entry.size, entry.etag) for entry in store.entries()]
+    start = time.process_time()
+    n_bytes = sum(len(content) for _, content in read_ahead(lambda p: store.read(p.path, p.version), photos, 32))
+    assert n_bytes == sum(photo.size for photo in photos)
+    return (time.process_time() - start) / len(photos) * 1000
+
+
+@contextmanager
+def delayed(endpoint: str) -> Iterator[str]:
+    """Run a relay before an endpoint, in a process of its own, that passes each request on 30 ms later."""
+    with tempfile.NamedTemporaryFile("w+") as told:
+        command = [sys.executable, "-m", "benchmarks.figures.s3", "relay", urlsplit(endpoint).netloc, told.name]
+        process = subprocess.Popen(command)
+        try:
+            while not (port := Path(told.name).read_text().strip()):
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+async def relay(upstream: str, told: Path) -> None:
+    """Pass bytes on: to the server 30 ms after they came, back at once."""
+    host, port = upstream.split(":")
+    loop = asyncio.get_running_loop()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection(host, int(port))
+        back = asyncio.create_task(_pour(from_server, writer))
+        while chunk := await reader.read(1 << 16):
+            loop.call_later(DELAY_SECONDS, to_server.write, chunk)  # in order: the delay is always the same
+        loop.call_later(DELAY_SECONDS, to_server.close)
+        await back
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    told.write_text(str(server.sockets[0].getsockname()[1]))
+    async with server:
+        await server.serve_forever()
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while chunk := await reader.read(1 << 16):
+        writer.write(chunk)
+    writer.close()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["relay"]:
+        asyncio.run(relay(sys.argv[2], Path(sys.argv[3])))
+    else:
+        main()

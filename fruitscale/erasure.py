@@ -23,6 +23,7 @@ from fruitscale.storage.journal import Journal, new_id, read_journal
 from fruitscale.storage.manifest import PRIVATE
 from fruitscale.storage.parts import Part
 from fruitscale.storage.run_folder import FEATURES, REDUCED, REJECTS, RunFolder
+from fruitscale.storage.s3 import WAITING
 from fruitscale.storage.selection import Selection
 from fruitscale.storage.store import is_s3, local_path, open_store
 from fruitscale.storage.versions import Forgotten
@@ -75,7 +76,7 @@ def erase(
     folder, held_by = open_run(uri, storage), new_id()
     erasing.check_is_run(folder)
     asked = Selection((paths,) if isinstance(paths, str) else tuple(paths), label, matching)
-    with nullcontext() if dry_run else lock.locked(folder.store, held_by):
+    with nullcontext() if dry_run else lock.locked(folder.store, held_by, WAITING.warning):
         begun = read_journal(folder.store)
         if begun is None:
             journal = erasing.begin(folder, asked, plan_after_erasing, refit=refit)

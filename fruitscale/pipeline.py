@@ -50,7 +50,7 @@ def run(config: Config, observer: Observer = lambda event: None) -> RunRecord:
     check_uris(config)
     config, place = where_it_is(config)
     watch = Watch(_new_id(), observer)
-    with ExitStack() as stack:  # holds the lock and the engine
+    with watch.listening(), ExitStack() as stack:  # holds the lock and the engine
         try:
             return _run(config, place, watch, stack)
         except FruitscaleError as error:

@@ -163,6 +163,8 @@ class RunRecord(_Entry):
     cost: Cost | None
     environment: Environment
     residency: Residency | None
+    erased: int = 0
+    """Photos that were erased since the run was made."""
 
     model_config = ConfigDict(
         frozen=True, extra="allow", alias_generator=lambda name: name.rstrip("_"), populate_by_name=True

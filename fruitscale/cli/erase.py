@@ -38,9 +38,11 @@ def erase(
     The photos themselves are left where they are. Interrupted, the same command finishes it.
     """
     from fruitscale import api
+    from fruitscale.cli.screen import waiting_told
 
     storage = loaded(config, sets).config.storage
-    done = api.erase(run, path or (), label, matching, refit, storage, dry_run)
+    with waiting_told():
+        done = api.erase(run, path or (), label, matching, refit, storage, dry_run)
     if json:
         import json as writer
         from dataclasses import asdict

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
@@ -22,6 +24,19 @@ def print_error(message: str, hint: str | None) -> None:
     console.print(Text.assemble(("Error: ", "bold red"), message))
     if hint:
         console.print(Text.assemble(("Hint: ", "bold"), hint))
+
+
+@contextmanager
+def waiting_told() -> Iterator[None]:
+    """Print on stderr, for as long as the block lasts, when a store or another run is waited for."""
+    from fruitscale.storage.s3 import WAITING
+
+    handler = logging.StreamHandler(sys.stderr)
+    WAITING.addHandler(handler)
+    try:
+        yield
+    finally:
+        WAITING.removeHandler(handler)
 
 
 def pairs(title: str, rows: Iterable[tuple[str, str]]) -> Table:

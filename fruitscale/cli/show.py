@@ -23,9 +23,10 @@ def show(
 ) -> None:
     """Show what is known of a complete run."""
     from fruitscale import api
-    from fruitscale.cli.screen import out, pairs
+    from fruitscale.cli.screen import out, pairs, waiting_told
 
-    record = api.record(run, loaded(config, sets).config.storage)
+    with waiting_told():
+        record = api.record(run, loaded(config, sets).config.storage)
     if json:
         typer.echo(record.to_json(), nl=False)
         return
@@ -60,6 +61,7 @@ def _what(record: RunRecord) -> list[tuple[str, str]]:
     return [
         ("images", f"{number(images.featurized)} with {record.input.labels} labels{resumed}"),
         ("rejects", rejected),
+        *([("erased", f"{number(record.erased)} photos since the run was made")] if record.erased else []),
         ("model", f"{model.architecture}, {model.weights}{trained}, {model.runtime} {model.precision}"),
         ("engine", f"{engine.name} {engine.version}{where}, {engine.cores} tasks at once"),
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,9 +23,14 @@ T = TypeVar("T")
 CONNECT_SECONDS = 5.0
 FIRST_WAIT, LONGEST_WAIT = 0.1, 15.0
 BRIEF_SECONDS = 5.0
+TOLD_AFTER_SECONDS, TOLD_EVERY_SECONDS = 4.0, 30.0
+"""From when on, and how often, a process says that it waits for a store."""
 PAGE = 1000
 """Keys a request for a listing: what S3 answers at most."""
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+WAITING = logging.getLogger("fruitscale.waiting")
+"""Told in words that a store does not answer: its bucket, and no key."""
+WAITING.addHandler(logging.NullHandler())
 _DONE = {"read": "read", "write": "written", "list": "listed"}
 _STATUS = re.compile(r"status code: (\d{3})")
 
@@ -203,11 +210,13 @@ class S3Store:
         """Make a request, again and again while its failure may pass; what is final is raised as our own error."""
         from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential, wait_random
 
-        def count(_: RetryCallState) -> None:
+        def count(state: RetryCallState) -> None:
             if verb == "write":
                 RETRIED.writes += 1
             else:
                 RETRIED.reads += 1
+            if (state.seconds_since_start or 0) > TOLD_AFTER_SECONDS:
+                _tell_waiting(self.location.bucket)
 
         again = Retrying(
             stop=stop_after_delay(self.storage.retry_seconds),
@@ -222,6 +231,17 @@ class S3Store:
             raise
         except Exception as error:  # noqa: BLE001  obstore raises its own and Python's; each is told
             raise _refused(f"{self.uri}/{name}", _DONE[verb], error) from None
+
+
+_told_at = -TOLD_EVERY_SECONDS
+
+
+def _tell_waiting(bucket: str) -> None:
+    """Say that a store does not answer, once for all the requests that wait now."""
+    global _told_at  # noqa: PLW0603  one for the process, as its requests are made side by side
+    if time.monotonic() - _told_at > TOLD_EVERY_SECONDS:
+        _told_at = time.monotonic()
+        WAITING.warning("s3://%s does not answer; it is asked again for as long as storage.retry_seconds says", bucket)
 
 
 def _last_with_bytes(page: list[Entry]) -> int:

@@ -157,6 +157,17 @@ def test_a_store_that_stays_away_ends_the_run_and_it_resumes(
     assert bucket.parts() == whole
 
 
+def test_a_store_that_is_away_from_the_start_is_told(
+    s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy
+) -> None:
+    proxy.down = True
+    ran = s3_cli(*arguments("local", few_on_s3, bucket, proxy.url, retry_seconds=6.0))
+    assert ran.code == 1
+    waits, error = ran.err.find("s3://fruits does not answer; it is asked again"), ran.err.find("Error: s3://fruits/")
+    assert 0 <= waits < error, ran.err
+    assert "Traceback" not in ran.err
+
+
 @pytest.mark.parametrize("down", [False, pytest.param(True, id="outage", marks=pytest.mark.slow)])
 def test_ctrl_c_ends_a_run(s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, down: bool) -> None:
     proxy.faults = Faults(latency_seconds=0.05)

@@ -208,7 +208,7 @@ def test_workers_import_ahead_what_is_there(name: str) -> None:
         engine.close()
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", ["local", "dask", pytest.param("spark", marks=pytest.mark.slow)])
 def test_an_unguarded_script_opens_two_engines_in_turn(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, _script(tmp_path, name, TWICE)], capture_output=True, text=True, timeout=120, check=False

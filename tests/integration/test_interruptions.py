@@ -38,7 +38,17 @@ def whole(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     return part_bytes(run)
 
 
-@pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, id="kill"), pytest.param(signal.SIGINT, id="ctrl-c")])
+@pytest.mark.parametrize(
+    ("engine", "how"),
+    [
+        pytest.param("local", signal.SIGINT, id="local-ctrl-c"),
+        pytest.param("spark", signal.SIGKILL, id="spark-kill"),
+        pytest.param("dask", signal.SIGINT, id="dask-ctrl-c"),
+        pytest.param("local", signal.SIGKILL, id="local-kill", marks=pytest.mark.slow),
+        pytest.param("spark", signal.SIGINT, id="spark-ctrl-c", marks=pytest.mark.slow),
+        pytest.param("dask", signal.SIGKILL, id="dask-kill", marks=pytest.mark.slow),
+    ],
+)
 def test_it_resumes(
     cli: Cli, engine: str, photos: Path, tmp_path: Path, whole: dict[str, bytes], how: signal.Signals
 ) -> None:

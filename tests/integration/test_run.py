@@ -99,6 +99,7 @@ def test_the_record_has_every_name(runs: dict[str, tuple[Path, dict[str, Any]]])
         "cost": None,
         "environment": ["cpu", "packages", "platform", "python"],
         "residency": None,
+        "erased": None,
     }
     assert (record["schema"], record["status"]) == (1, "complete")
 

@@ -30,7 +30,8 @@ class Featurizer:
 
 def main() -> None:
     task = told()
-    ray.init(num_cpus=task.slots, include_dashboard=False, log_to_driver=False)
+    # One logical CPU more than actors: else they hold all, and the tasks that write are never scheduled.
+    ray.init(num_cpus=task.slots + 1, include_dashboard=False, log_to_driver=False)
     photos = ray.data.read_images(str(task.input), size=(SIZE, SIZE), mode="RGB", include_paths=True)
     features = photos.map_batches(
         Featurizer,

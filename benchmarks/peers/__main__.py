@@ -55,7 +55,7 @@ def options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--input", help="the folder with the photos, one folder a label")
     parser.add_argument("--images", type=int, default=2400, help="photos to featurize (2400)")
     parser.add_argument("--rows", type=int, default=38_000, help="rows of the matrix that PCAs are fitted on (38000)")
-    parser.add_argument("--pairs", type=int, default=5, help="timed rounds, after one for warm-up (5)")
+    parser.add_argument("--pairs", type=int, default=5, help="timed rounds, after one for warm-up (5); 0: answers only")
     parser.add_argument("--slots", type=int, default=2, help="tasks at once, and the cores that all may use (2)")
     parser.add_argument("--seed", type=int, default=0, help="of the order of the runs, and of the bootstrap")
     parser.add_argument("--engines", type=words, default=["spark", "dask", "local"], help="ours: spark,dask,local")

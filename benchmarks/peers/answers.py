@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -42,7 +42,7 @@ def read_features(folder: Path, photos: Path) -> Features:
 def _relative(path: str, photos: Path) -> str:
     """Return a path below the folder of photos. Spark and Daft write URIs, Spark with escapes."""
     if path.startswith("file:"):
-        path = unquote(urlsplit(path).path)
+        path = unquote(path.removeprefix("file://").removeprefix("file:"))
     return path.removeprefix(f"{photos}/")
 
 

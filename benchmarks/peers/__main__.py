@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.peers import preparation, table, trial
 from benchmarks.peers.answers import FEATURES_TOLERANCE, RATIO_TOLERANCE
-from benchmarks.peers.contestants import PEERS, Contestant, ours
+from benchmarks.peers.contestants import PEERS, Contestant, JobName, ours
 from benchmarks.peers.ground import HERE, ROOT, Ground
 from benchmarks.peers.preparation import Expected
 from benchmarks.peers.trial import VARIANCE_TOLERANCE, Sample
@@ -104,7 +104,7 @@ def compare(given: Options, contestants: Sequence[Contestant]) -> int:
     notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as name:
         java = preparation.java_home(installed.get("pyspark"))
-        kept = {"featurize": given.components, "pca": given.k}
+        kept: dict[JobName, int] = {"featurize": given.components, "pca": given.k}
         ground = Ground(Path(name), given.python, java, given.slots, given.timeout, kept)
         for job in ("featurize", "pca"):
             these = [one for one in contestants if one.job == job]

@@ -18,7 +18,8 @@ def draw(rows: int, width: int, seed: int = 0) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
     hidden = rng.standard_normal((rows, width), np.float32) * (1 + np.arange(width, dtype=np.float32)) ** -0.8
     mixing = np.linalg.qr(rng.standard_normal((width, width)))[0].astype(np.float32)
-    return np.maximum(hidden @ mixing + rng.random(width, np.float32), 0)  # as after a network's last ReLU
+    features: NDArray[np.float32] = np.maximum(hidden @ mixing + rng.random(width, np.float32), 0)  # a last ReLU's
+    return features
 
 
 def parts(folder: Path) -> list[Path]:

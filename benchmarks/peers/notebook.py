@@ -66,7 +66,7 @@ def featurize(spark: Any, task: Told) -> float:
         pixels = np.stack([preprocess(photo) for photo in content])
         return pd.Series([features.flatten() for features in network.predict(pixels, verbose=0)])
 
-    def featurize_photos(contents: Iterator[pd.Series]) -> Iterator[pd.Series]:  # type: ignore[type-arg]  # as Spark reads it
+    def featurize_photos(contents: Iterator[pd.Series]) -> Iterator[pd.Series]:
         network = model_fn()
         for content in contents:
             yield featurize_series(network, content)

@@ -40,11 +40,11 @@ class Expected:
 
 
 def versions(python: Path) -> dict[str, str]:
-    """Return the versions of what requirements.txt names, as installed; none where there is no such Python."""
+    """Return the versions of what requirements.txt names first, as installed; none where there is no such Python."""
     if not python.is_file():
         return {}
-    lines = (HERE / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    names = [line.partition("==")[0].partition("[")[0] for line in lines if line and not line.startswith("#")]
+    named, _, _ = (HERE / "requirements.txt").read_text(encoding="utf-8").partition("# What these bring along")
+    names = [line.partition("==")[0].partition("[")[0] for line in named.splitlines() if "==" in line]
     code = (
         "import json, sys\nfrom importlib import metadata\nfound = {}\n"
         "for name in sys.argv[1:]:\n"

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from benchmarks.peers import answers, ground, matrix, table, trial
 from benchmarks.peers.__main__ import chosen, options
@@ -33,7 +34,7 @@ def here(tmp_path: Path) -> Ground:
     return Ground(tmp_path, Path(sys.executable), None, 2, 60, {"featurize": 2, "pca": 2})
 
 
-def write_answer(folder: Path, photos: Path, values: np.ndarray = VALUES) -> None:
+def write_answer(folder: Path, photos: Path, values: NDArray[np.float32] = VALUES) -> None:
     """Write an answer in two files, in another order, with paths as Spark writes them."""
     for i in (1, 0):
         escaped = f"file:{photos}/{PATHS[i]}".replace(" ", "%20")
@@ -44,7 +45,7 @@ def write_answer(folder: Path, photos: Path, values: np.ndarray = VALUES) -> Non
         )
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, here: Ground, code: str, values: np.ndarray = VALUES) -> None:
+def pretend(monkeypatch: pytest.MonkeyPatch, here: Ground, code: str, values: NDArray[np.float32] = VALUES) -> None:
     """Put a script in the place of a peer; what it would have written is there."""
     write_answer(here.work / "answer", here.photos, values)
     line = json.dumps({"seconds_featurize": 2.5, "images": 2, "answer": str(here.work / "answer" / "features")})
@@ -83,7 +84,7 @@ def test_a_failure_is_a_result(
 
 
 def test_a_wrong_answer_has_no_time(here: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, here, "print(LINE)", VALUES * np.float32([[1], [1.1]]))
+    pretend(monkeypatch, here, "print(LINE)", VALUES * np.array([[1], [1.1]], np.float32))
     sample = trial.measure(here, EXPECTED, PEER, 1)
     assert (sample.outcome, sample.stage_seconds) == ("wrong answer", None)
     assert sample.off == pytest.approx(0.1)

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.peers import preparation, table, trial
-from benchmarks.peers.answers import FEATURES_TOLERANCE, RATIO_TOLERANCE
+from benchmarks.peers.answers import RATIO_TOLERANCE, TYPICAL_TOLERANCE, WORST_TOLERANCE
 from benchmarks.peers.contestants import PEERS, Contestant, JobName, ours
 from benchmarks.peers.ground import HERE, ROOT, Ground
 from benchmarks.peers.preparation import Expected
@@ -133,7 +133,9 @@ def prepare(ground: Ground, given: Options, job: str, notes: list[str]) -> Expec
 def run(ground: Ground, expected: Expected, contestant: Contestant, number: int) -> Sample:
     """Measure one run, and say so."""
     sample = trial.measure(ground, expected, contestant, number)
-    told = sample.message if sample.stage_seconds is None else f"{sample.stage_seconds:.2f} s, off by {sample.off:.1e}"
+    told = sample.message
+    if sample.off is not None and sample.stage_seconds is not None:
+        told = f"{sample.stage_seconds:.2f} s, off by {sample.off.typical:.1e}, at worst {sample.off.worst:.1e}"
     _tell(f"round {number or '0 (warm-up)'}: {contestant.name}: {sample.outcome}, {told}")
     return sample
 
@@ -153,7 +155,11 @@ def write(
         "options": {name: value for name, value in asdict(given).items() if name not in ("input", "python", "out")},
         "environment": asdict(here),
         "peers": installed,
-        "tolerances": {"features": FEATURES_TOLERANCE, "ratio": RATIO_TOLERANCE, "variance": VARIANCE_TOLERANCE},
+        "tolerances": {
+            "features": [TYPICAL_TOLERANCE, WORST_TOLERANCE],
+            "ratio": RATIO_TOLERANCE,
+            "variance": VARIANCE_TOLERANCE,
+        },
         "notes": notes,
         "samples": [asdict(sample) for sample in samples],
         "tables": [asdict(rows) for rows in made],

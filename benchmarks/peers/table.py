@@ -45,7 +45,7 @@ def timed(samples: Sequence[Sample]) -> list[Sample]:
 def _row(contestant: Contestant, mine: Sequence[Contestant], samples: Sequence[Sample], seed: int) -> tuple[str, ...]:
     all_runs = [sample for sample in samples if sample.contestant == contestant.name]
     runs = timed(all_runs)
-    off = max((sample.off for sample in all_runs if sample.off is not None), default=None)
+    off = max((sample.off.worst for sample in all_runs if sample.off is not None), default=None)
     medians = [
         figure(_median([getattr(run, name) for run in runs]), digits)
         for name, digits in (("stage_seconds", 2), ("process_seconds", 2), ("cpu_seconds", 1), ("peak_mb", 0))

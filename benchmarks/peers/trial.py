@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from benchmarks.peers import answers
-from benchmarks.peers.answers import FEATURES_TOLERANCE, RATIO_TOLERANCE
+from benchmarks.peers.answers import RATIO_TOLERANCE, TYPICAL_TOLERANCE, WORST_TOLERANCE, Off
 from benchmarks.peers.contestants import Contestant
 from benchmarks.peers.ground import Ground, command, environment
 from benchmarks.peers.preparation import Expected
@@ -31,8 +31,7 @@ WARM_UP = 0
 class Sample:
     """One run; round 0 is the warm-up. Seconds (of the stage and the process) are there only where `outcome` is ok.
 
-    `off` is how far the answer is from the right one: of features, the largest relative distance; of ratios, the
-    largest difference.
+    `off` is how far the answer is from the right one: relative distances of features, or differences of ratios.
     """
 
     contestant: str
@@ -43,7 +42,7 @@ class Sample:
     process_seconds: float | None = None
     peak_mb: float = 0.0
     cpu_seconds: float = 0.0
-    off: float | None = None
+    off: Off | None = None
     more: dict[str, float] = field(default_factory=dict)
 
 
@@ -112,21 +111,21 @@ def _from_record(out: str, output: Path) -> Found:
     return Found(record.seconds.featurize, record.images.featurized, output / "features", more)
 
 
-def _off(found: Found, contestant: Contestant, ground: Ground, expected: Expected) -> float:
+def _off(found: Found, contestant: Contestant, ground: Ground, expected: Expected) -> Off:
     if contestant.job == "pca":
         return answers.ratios_off(found.answer, expected.ratios)
     assert expected.features is not None
     return answers.features_off(answers.read_features(found.answer, ground.photos), expected.features)
 
 
-def wrong(contestant: Contestant, off: float, more: dict[str, float], expected: Expected) -> str | None:
+def wrong(contestant: Contestant, off: Off, more: dict[str, float], expected: Expected) -> str | None:
     """Say what is wrong with an answer; None where nothing is."""
     if contestant.job == "pca":
-        if contestant.exact and not off <= RATIO_TOLERANCE:
-            return f"a variance ratio is off by {off:.1e}"
+        if contestant.exact and not off.worst <= RATIO_TOLERANCE:
+            return f"a variance ratio is off by {off.worst:.1e}"
         return None
-    if not off <= FEATURES_TOLERANCE:
-        return f"a photo's features are off by {off:.1%}"
+    if not (off.typical <= TYPICAL_TOLERANCE and off.worst <= WORST_TOLERANCE):
+        return f"features are off by {off.typical:.1%}, the worst by {off.worst:.1%}"
     kept = more.get("retained_variance", expected.retained_variance)
     if not abs(kept - expected.retained_variance) <= VARIANCE_TOLERANCE:
         return f"its PCA keeps {kept:.6f} of the variance, not {expected.retained_variance:.6f}"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.peers import answers, ground, matrix, table, trial
 from benchmarks.peers.__main__ import chosen, options
-from benchmarks.peers.answers import Features
+from benchmarks.peers.answers import Features, Off
 from benchmarks.peers.contestants import PEERS, Contestant, ours
 from benchmarks.peers.ground import Ground
 from benchmarks.peers.preparation import Expected
@@ -55,13 +55,8 @@ def pretend(monkeypatch: pytest.MonkeyPatch, here: Ground, code: str, values: ND
 def test_a_right_answer_has_its_times(here: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, here, "print('noise'); print(LINE); print('more noise')")
     sample = trial.measure(here, EXPECTED, PEER, 3)
-    assert (sample.contestant, sample.round, sample.outcome, sample.stage_seconds, sample.off) == (
-        "peer",
-        3,
-        "ok",
-        2.5,
-        0,
-    )
+    assert (sample.contestant, sample.round, sample.outcome, sample.stage_seconds) == ("peer", 3, "ok", 2.5)
+    assert sample.off == Off(0, 0)
     assert sample.process_seconds is not None
     assert 0 < sample.process_seconds < 30
 
@@ -84,10 +79,11 @@ def test_a_failure_is_a_result(
 
 
 def test_a_wrong_answer_has_no_time(here: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, here, "print(LINE)", VALUES * np.array([[1], [1.1]], np.float32))
+    pretend(monkeypatch, here, "print(LINE)", VALUES * np.array([[1], [1.16]], np.float32))
     sample = trial.measure(here, EXPECTED, PEER, 1)
     assert (sample.outcome, sample.stage_seconds) == ("wrong answer", None)
-    assert sample.off == pytest.approx(0.1)
+    assert sample.off is not None
+    assert (sample.off.worst, sample.off.typical) == (pytest.approx(0.16), pytest.approx(0.08))
     more = Features((*PATHS, "Pear/3.jpg"), np.vstack([VALUES, VALUES[:1]]))
     missing = trial.measure(here, Expected(more), PEER, 1)
     assert "2 photos, 1 of 3 are missing" in missing.message
@@ -103,14 +99,16 @@ def test_a_peer_that_is_not_installed_is_a_row(here: Ground) -> None:
 @pytest.mark.parametrize(
     ("peer", "off", "more", "words"),
     [
-        (PEER, 0.0, {"retained_variance": 0.91}, "keeps 0.910000"),
-        (PEER, float("nan"), {}, "off by nan"),
-        (replace(PEER, job="pca"), 2e-9, {}, "off by 2.0e-09"),
-        (replace(PEER, job="pca", exact=False), 0.1, {}, None),
-        (PEER, 0.01, {"retained_variance": 0.901}, None),
+        (PEER, Off(0, 0), {"retained_variance": 0.91}, "keeps 0.910000"),
+        (PEER, Off(float("nan"), 0), {}, "the worst by nan"),
+        (PEER, Off(0.16, 0.01), {}, "the worst by 16.0%"),
+        (PEER, Off(0.12, 0.09), {}, "off by 9.0%"),
+        (replace(PEER, job="pca"), Off(2e-9, 0), {}, "off by 2.0e-09"),
+        (replace(PEER, job="pca", exact=False), Off(0.1, 0.1), {}, None),
+        (PEER, Off(0.1, 0.04), {"retained_variance": 0.901}, None),
     ],
 )
-def test_what_is_wrong_is_said(peer: Contestant, off: float, more: dict[str, float], words: str | None) -> None:
+def test_what_is_wrong_is_said(peer: Contestant, off: Off, more: dict[str, float], words: str | None) -> None:
     problem = trial.wrong(peer, off, more, EXPECTED)
     assert problem is None if words is None else words in (problem or "")
 
@@ -137,7 +135,7 @@ def test_ratios_are_of_pairs_of_a_round() -> None:
     times = {1: (10.0, 2.0), 2: (30.0, 5.0), 3: (9.0, None)}
     samples = [Sample(one.name, 0, "ok", stage_seconds=1e9, process_seconds=1e9) for one in (PEER, OURS)]
     for number, (theirs, mine) in times.items():
-        samples.append(Sample("peer", number, "ok", stage_seconds=theirs, process_seconds=theirs + 2, off=1e-3))
+        samples.append(Sample("peer", number, "ok", stage_seconds=theirs, process_seconds=theirs + 2))
         outcome: trial.Outcome = "ok" if mine else "failed"
         samples.append(Sample(OURS.name, number, outcome, "why", stage_seconds=mine, process_seconds=mine))
     found = table.ratio("peer", OURS.name, samples, "stage_seconds", 0)
@@ -157,7 +155,7 @@ def test_exact_ratios_are_those_of_an_svd(tmp_path: Path) -> None:
     np.testing.assert_allclose(ratios, (expected / expected.sum())[:3], rtol=1e-12)
     told = tmp_path / "ratios.json"
     told.write_text(json.dumps([ratios[0], ratios[1] + 2e-9, ratios[2]]))
-    assert answers.ratios_off(told, ratios) == pytest.approx(2e-9)
+    assert answers.ratios_off(told, ratios) == Off(pytest.approx(2e-9), 0)
     with pytest.raises(ValueError, match="3 components, not 2"):
         answers.ratios_off(told, ratios[:2])
 

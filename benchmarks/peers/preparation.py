@@ -44,16 +44,12 @@ def versions(python: Path) -> dict[str, str]:
     if not python.is_file():
         return {}
     named, _, _ = (HERE / "requirements.txt").read_text(encoding="utf-8").partition("# What these bring along")
-    names = [line.partition("==")[0].partition("[")[0] for line in named.splitlines() if "==" in line]
-    code = (
-        "import json, sys\nfrom importlib import metadata\nfound = {}\n"
-        "for name in sys.argv[1:]:\n"
-        "    try: found[name] = metadata.version(name)\n"
-        "    except metadata.PackageNotFoundError: pass\n"
-        "print(json.dumps(found))"
+    wanted = [line.partition("==")[0].partition("[")[0] for line in named.splitlines() if "==" in line]
+    listed = json.loads(
+        _run([str(python), "-m", "pip", "--disable-pip-version-check", "list", "--format=json"], {}, 60)
     )
-    found: dict[str, str] = json.loads(_run([str(python), "-c", code, *names], {}, 60))
-    return found
+    found = {package["name"]: str(package["version"]) for package in listed}
+    return {name: found[name] for name in wanted if name in found}
 
 
 def java_home(spark_version: str | None) -> str | None:

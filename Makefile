@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+PEERS := benchmarks/peers/.venv
+PHOTOS ?= demo/photos
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow bench bench-compare lint format lock clean
+.PHONY: help install demo test test-slow bench bench-compare bench-peers lint format lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +37,14 @@ bench: install ## Time kernels, stages and whole runs (about 10 minutes); the JS
 bench-compare: install ## Compare everything that make bench kept
 	$(BIN)/pytest-benchmark compare --group-by=fullname --columns=median,iqr,rounds
 
+bench-peers: install $(PEERS)/installed ## Compare with Ray Data, Daft, the notebook recipe …: make bench-peers PHOTOS=folder
+	$(BIN)/python -m benchmarks.peers --input $(PHOTOS) $(OPTIONS)
+
+$(PEERS)/installed: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 lint: install ## Check style, types and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,5 +62,5 @@ lock: ## Write constraints.txt anew, from the newest releases that pyproject.tom
 	  .lock/bin/python -m pip freeze --exclude-editable; } > constraints.txt
 	rm -rf .lock
 
-clean: ## Remove .venv and the demo
-	rm -rf $(VENV) demo
+clean: ## Remove both environments and the demo
+	rm -rf $(VENV) $(PEERS) demo

@@ -156,7 +156,7 @@ def _config_of(setting: Setting, variant: Variant, run: Path) -> Config:
 def _sample(sample: Sample, watched: Watched, run: Path) -> Sample:
     sample = replace(sample, peak_mb=round(watched.peak_mb, 1), cpu_seconds=round(watched.cpu_seconds, 2))
     if watched.code != 0:
-        return replace(sample, outcome=_outcome(watched), message=_last_words(watched))
+        return replace(sample, outcome=outcome_of(watched), message=last_words(watched))
     record = RunRecord.model_validate_json(watched.out)
     answer = Answer(
         record.images.featurized,
@@ -185,7 +185,8 @@ def _void(sample: Sample, problem: str) -> Sample:
                    images_per_second_per_slot=None)  # fmt: skip
 
 
-def _outcome(watched: Watched) -> Outcome:
+def outcome_of(watched: Watched) -> Outcome:
+    """Name the way in which a command failed."""
     if watched.timed_out:
         return "timeout"
     said = watched.err.lower()
@@ -194,7 +195,8 @@ def _outcome(watched: Watched) -> Outcome:
     return "failed"
 
 
-def _last_words(watched: Watched) -> str:
+def last_words(watched: Watched) -> str:
+    """Say why a command failed: its exit code, and its own error or last line."""
     lines = [line.strip() for line in watched.err.splitlines() if line.strip()]
     error = next((line for line in lines if line.startswith("Error: ")), lines[-1] if lines else "it said nothing")
     return f"exit code {watched.code}: {error.removeprefix('Error: ')}"[:LONGEST_MESSAGE]

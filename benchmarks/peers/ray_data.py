@@ -1,0 +1,51 @@
+"""Ray Data's batch inference, as its guide shows it: `read_images`, then `map_batches` of a class over a pool of actors.
+
+https://docs.ray.io/en/latest/data/batch_inference.html and https://docs.ray.io/en/latest/data/working-with-images.html
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.dataset
+import ray
+from numpy.typing import NDArray
+
+from benchmarks.peers.networks import BATCH, SIZE, load
+from benchmarks.peers.peer import tell_features, told
+
+
+class Featurizer:
+    """An actor: it loads the network once."""
+
+    def __init__(self, runtime: str, folder: Path) -> None:
+        self.network = load(runtime, folder)
+
+    def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return {"path": batch["path"], "features": self.network(batch["image"].astype(np.uint8, copy=False))}
+
+
+def main() -> None:
+    task = told()
+    # One logical CPU more than actors: else they hold all, and the tasks that write are never scheduled.
+    ray.init(num_cpus=task.slots + 1, include_dashboard=False, log_to_driver=False)
+    photos = ray.data.read_images(str(task.input), size=(SIZE, SIZE), mode="RGB", include_paths=True)
+    features = photos.map_batches(
+        Featurizer,
+        fn_constructor_args=(task.variant, task.model),
+        batch_size=BATCH,
+        compute=ray.data.ActorPoolStrategy(size=task.slots),
+    )
+    start = time.perf_counter()
+    features.write_parquet(str(task.output / "features"))
+    seconds = time.perf_counter() - start
+    rows = pyarrow.dataset.dataset(task.output / "features").count_rows()
+    ray.shutdown()
+    tell_features(task, seconds, rows)
+
+
+if __name__ == "__main__":
+    main()

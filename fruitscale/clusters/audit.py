@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from fruitscale import __version__
 from fruitscale.clusters import facts, role, settings
@@ -26,14 +26,6 @@ USES = ("input", "list", "output", "staging", "logs", ACCESS_LOGS)
 REGION, REGION_ARTICLES = "region", ("44", "5(2)")
 
 
-@dataclass
-class _Used:
-    """What the config uses one bucket for, and under which prefixes."""
-
-    uses: set[str] = field(default_factory=set)
-    prefixes: set[str] = field(default_factory=set)
-
-
 def audit(config: Config) -> Audit:
     """Look at everything that a run of this config touches, and judge it.
 
@@ -47,7 +39,7 @@ def audit(config: Config) -> Audit:
     places, findings = list(folders), [_folder(place) for place in folders]
     used = _used(uris)
     if services is not None:
-        for looked in _with_access_logs(services, used):
+        for looked in _look(services, used):
             findings += _judge(looked)
             places.append(looked.place)
         findings += role.find(services, described, used)
@@ -73,15 +65,14 @@ def _uris(config: Config, described: Facts | None) -> list[tuple[str, str]]:
     return [(use, uri) for use, uri in named.items() if uri]
 
 
-def _used(uris: list[tuple[str, str]]) -> dict[str, _Used]:
-    """Return the buckets of the URIs, each once."""
-    found: dict[str, _Used] = {}
+def _used(uris: list[tuple[str, str]]) -> dict[str, set[tuple[str, str]]]:
+    """Return the buckets of the URIs, each with its uses and what their keys begin with."""
+    found: dict[str, set[tuple[str, str]]] = {}
     for use, uri in uris:
         if is_s3(uri):
             bucket, prefix = s3.parse(uri)
-            there = found.setdefault(bucket, _Used())
-            there.uses.add(use)
-            there.prefixes.add(prefix.rpartition("/")[0] if use == "list" else prefix)
+            under = prefix if use == "list" or not prefix else f"{prefix}/"  # a list is one object
+            found.setdefault(bucket, set()).add((use, under))
     return found
 
 
@@ -90,7 +81,6 @@ class _Looked:
     """A bucket, and where the store says that it is."""
 
     bucket: Bucket
-    place: Place
     verdict: residency.Verdict
 
     @property
@@ -98,27 +88,27 @@ class _Looked:
         """Whether there is a bucket, and it answered at all."""
         return self.verdict.status not in (None, 404)
 
-
-def _with_access_logs(services: Services, used: dict[str, _Used]) -> Iterator[_Looked]:
-    """Yield each bucket, and after them those that access logs go to."""
-    targets: dict[str, _Used] = {}
-    logs = next((name for name, there in used.items() if "logs" in there.uses), None)
-    for name, there in used.items():
-        looked = _look(services, name, there, logs)
-        yield looked
-        target = _target(looked)
-        if target is not None and target not in used:
-            targets[target] = _Used({ACCESS_LOGS}, {""})
-    for name, there in targets.items():
-        yield _look(services, name, there, logs)
+    @property
+    def place(self) -> Place:
+        """How the audit tells of it."""
+        uses = tuple(use for use in USES if use in self.bucket.uses)
+        return Place(self.bucket.uri, uses, self.bucket.region, _tags(self.bucket) if self.can_be_asked else {})
 
 
-def _look(services: Services, name: str, there: _Used, logs: str | None) -> _Looked:
-    (verdict,) = residency.verdicts(services.storage, [f"s3://{name}"])
-    bucket = Bucket(name, frozenset(there.uses), tuple(sorted(there.prefixes)), verdict.region, services, logs)
-    uses = tuple(use for use in USES if use in there.uses)
-    tags = {} if verdict.status in (None, 404) else _tags(bucket)
-    return _Looked(bucket, Place(bucket.uri, uses, verdict.region, tags), verdict)
+def _look(services: Services, used: Mapping[str, set[tuple[str, str]]]) -> list[_Looked]:
+    """Return each bucket, those too that access logs go to."""
+    logs = next((name for name, places in used.items() if "logs" in dict(places)), None)
+
+    def look(name: str) -> _Looked:
+        (verdict,) = residency.verdicts(services.storage, [f"s3://{name}"])
+        return _Looked(Bucket(name, frozenset(used.get(name, ())), verdict.region, services, logs), verdict)
+
+    found = {name: look(name) for name in used}
+    for target, prefix in filter(None, map(_target, list(found.values()))):
+        there = found.get(target) or look(target)
+        places = there.bucket.places | {(ACCESS_LOGS, prefix)}
+        found[target] = replace(there, bucket=replace(there.bucket, places=places))
+    return list(found.values())
 
 
 def _tags(bucket: Bucket) -> dict[str, str]:
@@ -128,7 +118,7 @@ def _tags(bucket: Bucket) -> dict[str, str]:
     return {}
 
 
-def _target(looked: _Looked) -> str | None:
+def _target(looked: _Looked) -> tuple[str, str] | None:
     if looked.can_be_asked:
         with suppress(UnansweredError):
             return log_target(looked.bucket)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -20,22 +20,31 @@ ANY = PHOTOS | LOGS | {"staging"}
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket; `prefixes` are those of the config's URIs in it, `region` is what it says itself.
+    """A bucket: what the config uses it for, each use with a prefix; `region` is what it says itself.
 
     `logs` is the bucket where the config has logs written, if it names one.
     """
 
     name: str
-    uses: frozenset[str]
-    prefixes: tuple[str, ...]
+    places: frozenset[tuple[str, str]]
     region: str | None
     services: Services
     logs: str | None = None
+    _answers: dict[str, dict[str, Any] | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def uri(self) -> str:
         """The bucket's URI."""
         return f"s3://{self.name}"
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """What it is used for."""
+        return frozenset(use for use, _ in self.places)
+
+    def prefixes(self, uses: Collection[str]) -> list[str]:
+        """Return what the keys of these uses begin with."""
+        return sorted({prefix for use, prefix in self.places if use in uses})
 
     @cached_property
     def _client(self) -> Any:  # noqa: ANN401  boto3 has no types of its own
@@ -43,7 +52,9 @@ class Bucket:
 
     def ask(self, operation: str, absent: str = "") -> dict[str, Any] | None:
         """Ask the store for one of the bucket's settings; None when it has none. Raises UnansweredError."""
-        return ask(getattr(self._client, operation), absent, Bucket=self.name)
+        if operation not in self._answers:  # several controls look at the same setting
+            self._answers[operation] = ask(getattr(self._client, operation), absent, Bucket=self.name)
+        return self._answers[operation]
 
     def aws(self, verb: str, **settings: object) -> str:
         """Write the command that changes a setting, or looks at it."""

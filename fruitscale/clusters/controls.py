@@ -94,16 +94,15 @@ def access_logging(bucket: Bucket) -> Answer:
     """Who read what is written down."""
     target = log_target(bucket)
     if target is not None:
-        return passes(f"into s3://{target}")
+        return passes(f"into s3://{'/'.join(target)}")
     status = {"LoggingEnabled": {"TargetBucket": bucket.logs or LOG_BUCKET, "TargetPrefix": f"{bucket.name}/"}}
     return fails("nobody writes down who reads", bucket.aws("put-bucket-logging", bucket_logging_status=status))
 
 
-def log_target(bucket: Bucket) -> str | None:
-    """Return the bucket that the access logs go to, or None. Raises UnansweredError."""
-    enabled = (bucket.ask("get_bucket_logging") or {}).get("LoggingEnabled", {})
-    target = enabled.get("TargetBucket")
-    return None if target is None else str(target)
+def log_target(bucket: Bucket) -> tuple[str, str] | None:
+    """Return the bucket that the access logs go to and their prefix, or None. Raises UnansweredError."""
+    enabled = (bucket.ask("get_bucket_logging") or {}).get("LoggingEnabled")
+    return (enabled["TargetBucket"], enabled.get("TargetPrefix", "")) if enabled else None
 
 
 def replication(bucket: Bucket) -> Answer:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
 from fruitscale.clusters.buckets import LOGS, PHOTOS, Bucket, Control, fails, passes, rules
 from fruitscale.clusters.findings import Answer
 
+Rule: TypeAlias = dict[str, Any]
 ERASED_WITHIN_DAYS = 30
 """Who asks for erasure is answered within one month (article 12(3)); old versions must be gone by then."""
 LOGS_DAYS = 90
@@ -15,6 +16,7 @@ LOGS_DAYS = 90
 NO_LIFECYCLE = "NoSuchLifecycleConfiguration"
 NO_LOCK = "ObjectLockConfigurationNotFoundError"
 ERASURE_RULE, LOGS_RULE = "fruitscale-erasure", "fruitscale-logs"
+"""How the rules are named that the audit proposes: each is for one prefix of the config, and nothing beside it."""
 
 
 def old_versions(bucket: Bucket) -> Answer:
@@ -22,13 +24,13 @@ def old_versions(bucket: Bucket) -> Answer:
     status = _versioning(bucket)
     if status is None:
         return passes("the bucket keeps no versions")
-    lifecycle = _lifecycle(bucket)
-    if _each_prefix(bucket, lifecycle, _ends_old_versions):
+    lifecycle, wanted = _lifecycle(bucket), bucket.prefixes(PHOTOS | LOGS)
+    if all(_by_prefix(wanted, lifecycle, _ends_old_versions)):
         return passes(f"versioning is {status.lower()}, old versions end within {ERASED_WITHIN_DAYS} days")
     return fails(
         f"versioning is {status.lower()}, and no rule ends all old versions within {ERASED_WITHIN_DAYS} days: "
         "deleted photos can be had back",
-        _with_rule(bucket, lifecycle, _erasure_rule()),
+        _with_rules(bucket, lifecycle, ERASURE_RULE, erasure_rule(), wanted),
     )
 
 
@@ -36,12 +38,12 @@ def delete_markers(bucket: Bucket) -> Answer:
     """What is left of a deleted object, its name, goes too."""
     if _versioning(bucket) is None:
         return passes("the bucket keeps no versions")
-    lifecycle = _lifecycle(bucket)
-    if _each_prefix(bucket, lifecycle, _ends_markers):
+    lifecycle, wanted = _lifecycle(bucket), bucket.prefixes(PHOTOS)
+    if all(_by_prefix(wanted, lifecycle, _ends_markers)):
         return passes("markers go with the last version")
     return fails(
         "the markers of deleted objects stay, and they have the photos' names",
-        _with_rule(bucket, lifecycle, _erasure_rule()),
+        _with_rules(bucket, lifecycle, ERASURE_RULE, erasure_rule(), wanted),
     )
 
 
@@ -58,18 +60,15 @@ def object_lock(bucket: Bucket) -> Answer:
 
 def logs_end(bucket: Bucket) -> Answer:
     """Logs, which name photos and people, are not kept for ever."""
-    lifecycle = _lifecycle(bucket)
-    if _each_prefix(bucket, lifecycle, lambda rule: "Days" in rule.get("Expiration", {})):
-        days = [rule["Expiration"]["Days"] for rule in lifecycle if "Days" in rule.get("Expiration", {})]
-        return passes(f"they end after {max(days)} days at most")
+    lifecycle, wanted = _lifecycle(bucket), bucket.prefixes(LOGS)
+    found = _by_prefix(wanted, lifecycle, _ends_by_age)
+    if all(found):
+        return passes(f"they end after {max(min(map(_days, rules_of)) for rules_of in found)} days")
     rule = {
-        "ID": LOGS_RULE,
-        "Status": "Enabled",
-        "Filter": {"Prefix": ""},
         "Expiration": {"Days": LOGS_DAYS},
         "NoncurrentVersionExpiration": {"NoncurrentDays": ERASED_WITHIN_DAYS},
     }
-    return fails("no rule ends the logs", _with_rule(bucket, lifecycle, rule))
+    return fails("no rule ends the logs", _with_rules(bucket, lifecycle, LOGS_RULE, rule, wanted))
 
 
 def _versioning(bucket: Bucket) -> str | None:
@@ -77,52 +76,61 @@ def _versioning(bucket: Bucket) -> str | None:
     return None if status is None else str(status)
 
 
-def _lifecycle(bucket: Bucket) -> list[dict[str, Any]]:
+def _lifecycle(bucket: Bucket) -> list[Rule]:
     return rules(bucket.ask("get_bucket_lifecycle_configuration", NO_LIFECYCLE))
 
 
-def _each_prefix(bucket: Bucket, lifecycle: list[dict[str, Any]], does: Callable[[dict[str, Any]], bool]) -> bool:
-    """Tell whether for every prefix that the config uses there is a rule that is on, covers it, and does this."""
+def _by_prefix(wanted: Iterable[str], lifecycle: list[Rule], does: Callable[[Rule], bool]) -> list[list[Rule]]:
+    """Return for each prefix the rules that are on, cover it, and do this."""
     working = [rule for rule in lifecycle if rule.get("Status") == "Enabled" and does(rule)]
-    return all(any(_covers(rule, prefix) for rule in working) for prefix in bucket.prefixes)
+    return [[rule for rule in working if _covers(rule, prefix)] for prefix in wanted]
 
 
-def _covers(rule: dict[str, Any], prefix: str) -> bool:
+def _covers(rule: Rule, prefix: str) -> bool:
     """Tell whether a rule is for all objects under a prefix; tags and sizes leave some out."""
     chosen = rule.get("Filter", {})
     if any(key in chosen for key in ("And", "Tag", "ObjectSizeGreaterThan", "ObjectSizeLessThan")):
         return False
-    under = f"{prefix}/" if prefix else ""
-    return under.startswith(chosen.get("Prefix", rule.get("Prefix", "")))
+    return prefix.startswith(chosen.get("Prefix", rule.get("Prefix", "")))
 
 
-def _ends_old_versions(rule: dict[str, Any]) -> bool:
+def _ends_old_versions(rule: Rule) -> bool:
     old = rule.get("NoncurrentVersionExpiration", {})
     return old.get("NoncurrentDays", ERASED_WITHIN_DAYS + 1) <= ERASED_WITHIN_DAYS and not old.get(
         "NewerNoncurrentVersions"
     )
 
 
-def _ends_markers(rule: dict[str, Any]) -> bool:
+def _ends_markers(rule: Rule) -> bool:
     """Tell whether a rule removes markers: it says so, or it ends objects by age, which does it as well."""
-    ends = rule.get("Expiration", {})
-    return bool(ends.get("ExpiredObjectDeleteMarker")) or "Days" in ends
+    return bool(rule.get("Expiration", {}).get("ExpiredObjectDeleteMarker")) or _ends_by_age(rule)
 
 
-def _erasure_rule() -> dict[str, Any]:
+def _ends_by_age(rule: Rule) -> bool:
+    return "Days" in rule.get("Expiration", {})
+
+
+def _days(rule: Rule) -> int:
+    return int(rule["Expiration"]["Days"])
+
+
+def erasure_rule() -> Rule:
+    """Return what ends old versions, and the markers after them."""
     return {
-        "ID": ERASURE_RULE,
-        "Status": "Enabled",
-        "Filter": {"Prefix": ""},
         "NoncurrentVersionExpiration": {"NoncurrentDays": ERASED_WITHIN_DAYS},
         "Expiration": {"ExpiredObjectDeleteMarker": True},
     }
 
 
-def _with_rule(bucket: Bucket, lifecycle: list[dict[str, Any]], rule: dict[str, Any]) -> str:
-    """Write the command that adds a rule; the CLI replaces them all, so those that are there are in it."""
-    kept = [each for each in lifecycle if each.get("ID") != rule["ID"]]
-    return bucket.aws("put-bucket-lifecycle-configuration", lifecycle_configuration={"Rules": [*kept, rule]})
+def _with_rules(bucket: Bucket, lifecycle: list[Rule], name: str, actions: Rule, wanted: Iterable[str]) -> str:
+    """Write the command that adds a rule a prefix; the CLI replaces them all, so those that are there are in it."""
+    added = [
+        {"ID": f"{name}-{i}", "Status": "Enabled", "Filter": {"Prefix": prefix}} | actions
+        for i, prefix in enumerate(wanted, 1)
+    ]
+    ours = {rule["ID"] for rule in added}
+    kept = [rule for rule in lifecycle if rule.get("ID") not in ours]
+    return bucket.aws("put-bucket-lifecycle-configuration", lifecycle_configuration={"Rules": [*kept, *added]})
 
 
 RETENTION: tuple[Control, ...] = (

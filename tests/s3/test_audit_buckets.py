@@ -1,0 +1,188 @@
+"""Each control of a bucket: one that passes, one that fails, one that can't be looked at; and what mends it.
+
+moto stands in for AWS, and a proxy before it denies what it never does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from fruitscale.clusters.audit import CONTROLS, audit
+from fruitscale.clusters.findings import Audit, Finding, Verdict
+from fruitscale.config import Config, from_mapping
+from tests.s3 import servers
+from tests.s3.proxy import Proxy, proxied
+from tests.s3.secured import PARIS, Aws, lifecycle_rule
+
+PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
+
+
+class Case(NamedTuple):
+    """How a control is made to fail, and the query of the request without whose answer it can't be checked."""
+
+    spoil: Callable[[Aws, str], object]
+    query: str
+    told: str
+    also: frozenset[str] = frozenset()
+    """Controls that fail with it."""
+    unseen: frozenset[str] = frozenset()
+    """Controls that can't be checked with it."""
+
+
+def no_encryption(aws: Aws, bucket: str) -> None:
+    servers.client(aws.endpoint).delete_bucket_encryption(Bucket=bucket)
+
+
+def foreign_key(aws: Aws, bucket: str) -> None:
+    arn = aws.client("kms", "us-east-1").create_key()["KeyMetadata"]["Arn"]
+    aws.encrypt(bucket, {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn})
+
+
+def old_policy(aws: Aws, bucket: str) -> None:
+    """Deny without TLS, but only the reading of objects."""
+    s3 = servers.client(aws.endpoint)
+    document = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    document["Statement"][0]["Action"] = "s3:GetObject"
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
+
+
+def keeps_newer_versions(aws: Aws, bucket: str) -> None:
+    old = {"NoncurrentDays": 30, "NewerNoncurrentVersions": 3}
+    aws.lifecycle(
+        bucket, lifecycle_rule("mine", NoncurrentVersionExpiration=old, Expiration={"ExpiredObjectDeleteMarker": True})
+    )
+
+
+def keeps_markers(aws: Aws, bucket: str) -> None:
+    aws.lifecycle(bucket, lifecycle_rule("mine", NoncurrentVersionExpiration={"NoncurrentDays": 7}))
+
+
+def keeps_logs(aws: Aws, bucket: str) -> None:
+    ends = lifecycle_rule("mine", NoncurrentVersionExpiration={"NoncurrentDays": 7})
+    aws.lifecycle(bucket, ends, lifecycle_rule("short", Filter={"Prefix": "other/"}, Expiration={"Days": 1}))
+
+
+def lock(aws: Aws, bucket: str) -> None:
+    retention = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 365}}
+    servers.client(aws.endpoint).put_object_lock_configuration(
+        Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": retention}
+    )
+
+
+CASES = {
+    "public access": Case(
+        lambda aws, b: aws.block(b, "BlockPublicAcls", "IgnorePublicAcls"), "publicAccessBlock",
+        "not on: BlockPublicPolicy, RestrictPublicBuckets",
+    ),
+    "object ACLs": Case(
+        lambda aws, b: servers.client(aws.endpoint).put_bucket_ownership_controls(
+            Bucket=b, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
+        ),
+        "ownershipControls", "ObjectWriter",
+    ),
+    "default encryption": Case(
+        no_encryption, "encryption", "as they come", frozenset({"encryption key"}), frozenset({"encryption key"}),
+    ),
+    "encryption key": Case(
+        foreign_key, "encryption", "is in us-east-1, which is not allowed", unseen=frozenset({"default encryption"}),
+    ),
+    "TLS only": Case(old_policy, "policy", "lets requests without TLS pass"),
+    "access logging": Case(
+        lambda aws, b: servers.client(aws.endpoint).put_bucket_logging(Bucket=b, BucketLoggingStatus={}), "logging",
+        "nobody writes down who reads",
+    ),
+    "replication": Case(
+        lambda aws, b: aws.replicate(b, aws.bucket("copy", "us-east-1")), "replication", "in us-east-1",
+    ),
+    "old versions": Case(
+        keeps_newer_versions, "lifecycle", "can be had back", unseen=frozenset({"delete markers"}),
+    ),
+    "delete markers": Case(keeps_markers, "versioning", "names", unseen=frozenset({"old versions"})),
+    "object lock": Case(lock, "object-lock", "locked for 365 days (compliance)"),
+    "retention of logs": Case(keeps_logs, "lifecycle", "no rule ends the logs", unseen=frozenset({"old versions"})),
+}  # fmt: skip
+"""In the order of the controls."""
+
+
+@pytest.fixture(scope="module")
+def aws(moto: str) -> Iterator[Aws]:
+    with pytest.MonkeyPatch.context() as patch:
+        for service in ("IAM", "KMS", "STS"):
+            patch.setenv(f"AWS_ENDPOINT_URL_{service}", moto)
+        yield Aws(moto)
+
+
+@pytest.fixture(scope="module")
+def logs(aws: Aws) -> str:
+    return aws.secured("logs", None)
+
+
+@pytest.fixture(scope="module")
+def good(aws: Aws, logs: str) -> Audit:
+    return audit(config(aws.endpoint, aws.secured("photos", logs), aws.secured("results", logs), logs))
+
+
+@pytest.fixture
+def proxy(aws: Aws) -> Iterator[Proxy]:
+    with proxied(aws.endpoint) as running:
+        yield running
+
+
+def config(endpoint: str, photos: str, results: str, logs: str, **storage: Any) -> Config:
+    return from_mapping({
+        "input": {"uri": f"s3://{photos}/in"},
+        "output": {"uri": f"s3://{results}/out", "paths": "hashed"},
+        "storage": {"endpoint": endpoint, "region": PARIS, "encryption": "sse-s3", **storage},
+        "cluster": {"kind": "emr", "log_uri": f"s3://{logs}"},
+    })  # fmt: skip
+
+
+def of(found: Audit, bucket: str) -> dict[str, Finding]:
+    return {finding.setting: finding for finding in found.findings if finding.subject == f"s3://{bucket}"}
+
+
+def verdicts(findings: dict[str, Finding], *but: str) -> set[Verdict]:
+    return {finding.verdict for setting, finding in findings.items() if setting not in but}
+
+
+def test_every_control_has_a_case() -> None:
+    assert list(CASES) == [control.setting for control in CONTROLS]
+
+
+@pytest.mark.parametrize("setting", CASES)
+def test_what_is_as_it_should_be_passes(good: Audit, setting: str) -> None:
+    found = [finding for finding in good.findings if finding.setting == setting]
+    assert {finding.verdict for finding in found} == {PASS}, found
+    assert all(finding.basis and not finding.mend for finding in found)
+
+
+@pytest.mark.parametrize("setting", CASES)
+def test_what_is_not_fails_alone_and_its_command_mends_it(aws: Aws, logs: str, setting: str) -> None:
+    case, is_log = CASES[setting], setting == "retention of logs"
+    photos = aws.secured("spoilt", None if is_log else logs)
+    case.spoil(aws, photos)
+    settled = config(aws.endpoint, logs if is_log else photos, logs, photos if is_log else logs)
+    found = of(audit(settled), photos)
+    assert found[setting].verdict is FAIL
+    assert case.told in found[setting].found
+    assert verdicts(found, setting, *case.also) == {PASS}, found
+    aws.run(found[setting].mend)
+    mended = of(audit(settled), photos)
+    assert verdicts(mended) == {PASS}, mended
+
+
+@pytest.mark.parametrize("setting", CASES)
+def test_what_is_denied_could_not_be_checked(aws: Aws, logs: str, proxy: Proxy, setting: str) -> None:
+    case, is_log = CASES[setting], setting == "retention of logs"
+    photos = aws.secured("unseen", None if is_log else logs)
+    proxy.rule = lambda seen: "denied" if f"/{photos}?{case.query}" in seen.target else None
+    found = of(audit(config(proxy.url, logs if is_log else photos, logs, photos if is_log else logs)), photos)
+    assert found[setting].verdict is UNKNOWN
+    assert "access is denied to Get" in found[setting].found
+    assert "s3:Get" in found[setting].found
+    assert found[setting].mend.startswith("aws s3api get-")
+    assert verdicts(found, setting, *case.unseen) == {PASS}, found

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 from fruitscale import __version__
 from fruitscale.clusters import facts, role, settings
-from fruitscale.clusters.buckets import Bucket, Control, fails, passes, unknown
+from fruitscale.clusters.buckets import Bucket, Control, as_json, fails, passes, unknown
 from fruitscale.clusters.controls import ACCESS, log_target
 from fruitscale.clusters.facts import Facts
 from fruitscale.clusters.findings import Answer, Audit, Finding, Place, Verdict, command
-from fruitscale.clusters.questions import Services, UnansweredError
+from fruitscale.clusters.questions import GLOBAL_REGION, Services, UnansweredError
 from fruitscale.clusters.retention import RETENTION
 from fruitscale.config import Config
 from fruitscale.errors import UsageError
@@ -145,7 +145,7 @@ def _region(bucket: Bucket, verdict: residency.Verdict) -> Answer:
     if region is None:
         return unknown(verdict.problem or "not said", bucket.aws("head-bucket"))
     if region not in storage.allowed_regions:
-        there = storage.region if storage.region in storage.allowed_regions else storage.allowed_regions[0]
+        there = next((r for r in (storage.region, *storage.allowed_regions) if r in storage.allowed_regions), None)
         return fails(f"it is in {region}, which is not allowed", _new_bucket(f"{bucket.name}-{there}", there))
     if verdict.problem is not None and storage.residency == "checked":
         return fails(verdict.problem, f"--set storage.region={region}")
@@ -153,11 +153,9 @@ def _region(bucket: Bucket, verdict: residency.Verdict) -> Answer:
 
 
 def _new_bucket(name: str, region: str | None) -> str:
-    where = region or ""
-    return command(
-        "s3api", "create-bucket", "--bucket", name, "--region", where,
-        "--create-bucket-configuration", f"LocationConstraint={where}",
-    )  # fmt: skip
+    where = region or GLOBAL_REGION
+    place = ["--create-bucket-configuration", as_json({"LocationConstraint": where})] if where != GLOBAL_REGION else []
+    return command("s3api", "create-bucket", "--bucket", name, "--region", where, *place)
 
 
 def _folder(place: Place) -> Finding:

@@ -56,12 +56,8 @@ def _facts(audit: Audit, counts: dict[str, int]) -> Iterator[tuple[str, ...]]:
     yield "By", escape(f"fruitscale {audit.version}, fruitscale gdpr audit")
     yield "Result", "**fails**" if audit.failed else "nothing fails"
     yield "Settings", ", ".join(f"{n} {'failed' if verdict == 'fail' else verdict}" for verdict, n in counts.items())
-    yield (
-        "Enforced",
-        "a cluster run is refused while anything fails"
-        if audit.enforced
-        else ("**no**: `gdpr.enforce` is false, so a cluster run is not refused"),
-    )
+    enforced = "a cluster run is refused while anything fails"
+    yield "Enforced", enforced if audit.enforced else "**no**: gdpr.enforce is false, so a cluster run is not refused"
 
 
 def _place(place: Place) -> tuple[str, ...]:

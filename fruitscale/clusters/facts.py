@@ -76,7 +76,7 @@ def _is(wanted: object) -> Callable[[object], bool]:
 
 
 def _is_short(value: object) -> bool:
-    return isinstance(value, int | float) and 0 < value <= MOST_HOURS
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MOST_HOURS
 
 
 _WANTED = (

@@ -6,7 +6,7 @@ moto stands in for AWS, and a proxy before it denies what it never does.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,7 +15,7 @@ from fruitscale.clusters.audit import CONTROLS, audit
 from fruitscale.clusters.findings import Audit, Finding, Verdict
 from fruitscale.config import Config, from_mapping
 from tests.s3 import servers
-from tests.s3.proxy import Proxy, proxied
+from tests.s3.proxy import Proxy
 from tests.s3.secured import PARIS, Aws, lifecycle_rule
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
@@ -33,53 +33,53 @@ class Case(NamedTuple):
     """Controls that can't be checked with it."""
 
 
-def no_encryption(aws: Aws, bucket: str) -> None:
-    servers.client(aws.endpoint).delete_bucket_encryption(Bucket=bucket)
+def no_encryption(cloud: Aws, bucket: str) -> None:
+    servers.client(cloud.endpoint).delete_bucket_encryption(Bucket=bucket)
 
 
-def foreign_key(aws: Aws, bucket: str) -> None:
-    arn = aws.client("kms", "us-east-1").create_key()["KeyMetadata"]["Arn"]
-    aws.encrypt(bucket, {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn})
+def foreign_key(cloud: Aws, bucket: str) -> None:
+    arn = cloud.client("kms", "us-east-1").create_key()["KeyMetadata"]["Arn"]
+    cloud.encrypt(bucket, {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn})
 
 
-def old_policy(aws: Aws, bucket: str) -> None:
+def old_policy(cloud: Aws, bucket: str) -> None:
     """Deny without TLS, but only the reading of objects."""
-    s3 = servers.client(aws.endpoint)
+    s3 = servers.client(cloud.endpoint)
     document = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
     document["Statement"][0]["Action"] = "s3:GetObject"
     s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
 
 
-def keeps_newer_versions(aws: Aws, bucket: str) -> None:
+def keeps_newer_versions(cloud: Aws, bucket: str) -> None:
     old = {"NoncurrentDays": 30, "NewerNoncurrentVersions": 3}
-    aws.lifecycle(
+    cloud.lifecycle(
         bucket, lifecycle_rule("mine", NoncurrentVersionExpiration=old, Expiration={"ExpiredObjectDeleteMarker": True})
     )
 
 
-def keeps_markers(aws: Aws, bucket: str) -> None:
-    aws.lifecycle(bucket, lifecycle_rule("mine", NoncurrentVersionExpiration={"NoncurrentDays": 7}))
+def keeps_markers(cloud: Aws, bucket: str) -> None:
+    cloud.lifecycle(bucket, lifecycle_rule("mine", NoncurrentVersionExpiration={"NoncurrentDays": 7}))
 
 
-def keeps_logs(aws: Aws, bucket: str) -> None:
+def keeps_logs(cloud: Aws, bucket: str) -> None:
     ends = lifecycle_rule("mine", NoncurrentVersionExpiration={"NoncurrentDays": 7})
-    aws.lifecycle(bucket, ends, lifecycle_rule("short", Filter={"Prefix": "other/"}, Expiration={"Days": 1}))
+    cloud.lifecycle(bucket, ends, lifecycle_rule("short", Filter={"Prefix": "other/"}, Expiration={"Days": 1}))
 
 
-def lock(aws: Aws, bucket: str) -> None:
+def lock(cloud: Aws, bucket: str) -> None:
     retention = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 365}}
-    servers.client(aws.endpoint).put_object_lock_configuration(
+    servers.client(cloud.endpoint).put_object_lock_configuration(
         Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": retention}
     )
 
 
 CASES = {
     "public access": Case(
-        lambda aws, b: aws.block(b, "BlockPublicAcls", "IgnorePublicAcls"), "publicAccessBlock",
+        lambda cloud, b: cloud.block(b, "BlockPublicAcls", "IgnorePublicAcls"), "publicAccessBlock",
         "not on: BlockPublicPolicy, RestrictPublicBuckets",
     ),
     "object ACLs": Case(
-        lambda aws, b: servers.client(aws.endpoint).put_bucket_ownership_controls(
+        lambda cloud, b: servers.client(cloud.endpoint).put_bucket_ownership_controls(
             Bucket=b, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
         ),
         "ownershipControls", "ObjectWriter",
@@ -92,11 +92,11 @@ CASES = {
     ),
     "TLS only": Case(old_policy, "policy", "lets requests without TLS pass"),
     "access logging": Case(
-        lambda aws, b: servers.client(aws.endpoint).put_bucket_logging(Bucket=b, BucketLoggingStatus={}), "logging",
+        lambda cloud, b: servers.client(cloud.endpoint).put_bucket_logging(Bucket=b, BucketLoggingStatus={}), "logging",
         "nobody writes down who reads",
     ),
     "replication": Case(
-        lambda aws, b: aws.replicate(b, aws.bucket("copy", "us-east-1")), "replication", "in us-east-1",
+        lambda cloud, b: cloud.replicate(b, cloud.bucket("copy", "us-east-1")), "replication", "in us-east-1",
     ),
     "old versions": Case(
         keeps_newer_versions, "lifecycle", "can be had back", unseen=frozenset({"delete markers"}),
@@ -109,27 +109,8 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def aws(moto: str) -> Iterator[Aws]:
-    with pytest.MonkeyPatch.context() as patch:
-        for service in ("IAM", "KMS", "STS"):
-            patch.setenv(f"AWS_ENDPOINT_URL_{service}", moto)
-        yield Aws(moto)
-
-
-@pytest.fixture(scope="module")
-def logs(aws: Aws) -> str:
-    return aws.secured("logs", None)
-
-
-@pytest.fixture(scope="module")
-def good(aws: Aws, logs: str) -> Audit:
-    return audit(config(aws.endpoint, aws.secured("photos", logs), aws.secured("results", logs), logs))
-
-
-@pytest.fixture
-def proxy(aws: Aws) -> Iterator[Proxy]:
-    with proxied(aws.endpoint) as running:
-        yield running
+def good(cloud: Aws, logs: str) -> Audit:
+    return audit(config(cloud.endpoint, cloud.secured("photos", logs), cloud.secured("results", logs), logs))
 
 
 def config(endpoint: str, photos: str, results: str, logs: str, **storage: Any) -> Config:
@@ -161,26 +142,26 @@ def test_what_is_as_it_should_be_passes(good: Audit, setting: str) -> None:
 
 
 @pytest.mark.parametrize("setting", CASES)
-def test_what_is_not_fails_alone_and_its_command_mends_it(aws: Aws, logs: str, setting: str) -> None:
+def test_what_is_not_fails_alone_and_its_command_mends_it(cloud: Aws, logs: str, setting: str) -> None:
     case, is_log = CASES[setting], setting == "retention of logs"
-    photos = aws.secured("spoilt", None if is_log else logs)
-    case.spoil(aws, photos)
-    settled = config(aws.endpoint, logs if is_log else photos, logs, photos if is_log else logs)
+    photos = cloud.secured("spoilt", None if is_log else logs)
+    case.spoil(cloud, photos)
+    settled = config(cloud.endpoint, logs if is_log else photos, logs, photos if is_log else logs)
     found = of(audit(settled), photos)
     assert found[setting].verdict is FAIL
     assert case.told in found[setting].found
     assert verdicts(found, setting, *case.also) == {PASS}, found
-    aws.run(found[setting].mend)
+    cloud.run(found[setting].mend)
     mended = of(audit(settled), photos)
     assert verdicts(mended) == {PASS}, mended
 
 
 @pytest.mark.parametrize("setting", CASES)
-def test_what_is_denied_could_not_be_checked(aws: Aws, logs: str, proxy: Proxy, setting: str) -> None:
+def test_what_is_denied_could_not_be_checked(cloud: Aws, logs: str, cloud_proxy: Proxy, setting: str) -> None:
     case, is_log = CASES[setting], setting == "retention of logs"
-    photos = aws.secured("unseen", None if is_log else logs)
-    proxy.rule = lambda seen: "denied" if f"/{photos}?{case.query}" in seen.target else None
-    found = of(audit(config(proxy.url, logs if is_log else photos, logs, photos if is_log else logs)), photos)
+    photos = cloud.secured("unseen", None if is_log else logs)
+    cloud_proxy.rule = lambda seen: "denied" if f"/{photos}?{case.query}" in seen.target else None
+    found = of(audit(config(cloud_proxy.url, logs if is_log else photos, logs, photos if is_log else logs)), photos)
     assert found[setting].verdict is UNKNOWN
     assert "access is denied to Get" in found[setting].found
     assert "s3:Get" in found[setting].found

@@ -52,17 +52,27 @@ def audit(config: Config) -> Audit:
 
 def _uris(config: Config, described: Facts | None) -> list[tuple[str, str]]:
     """Return each use with its URI. Raises UsageError when the input or the output isn't set."""
-    named = {
-        "input": config.input.uri,
-        "list": config.input.list,
-        "output": config.output.uri,
-        "staging": config.storage.staging_uri,
-        "logs": described.log_uri if described else None,
-    }
-    for use in ("input", "output"):
-        if not named[use]:
+    for use, uri in (("input", config.input.uri), ("output", config.output.uri)):
+        if not uri:
             raise UsageError(f"{use}.uri is not set.", f"Say what is audited: --set {use}.uri=s3://bucket/prefix")
-    return [(use, uri) for use, uri in named.items() if uri]
+    staging = config.storage.staging_uri
+    named = [
+        ("input", config.input.uri),
+        ("list", config.input.list),
+        ("output", config.output.uri),
+        ("staging", staging),
+    ]
+    if described is not None:
+        named += [("logs", uri) for uri in _log_uris(described, staging)]
+    return [(use, uri) for use, uri in named if uri]
+
+
+def _log_uris(described: Facts, staging: str | None) -> list[str]:
+    """Return where a cluster's logs go, and those of each launch; by default both are in the staging area."""
+    if staging is None:
+        return [described.log_uri] if described.log_uri else []
+    area = staging.rstrip("/")
+    return [described.log_uri or f"{area}/logs", f"{area}/runs"]
 
 
 def _used(uris: list[tuple[str, str]]) -> dict[str, set[tuple[str, str]]]:

@@ -130,6 +130,22 @@ def test_access_logs_are_looked_at_where_they_go(cloud: Aws) -> None:
     assert [rule["Filter"]["Prefix"] for rule in rules] == ["other/", f"{name}/"]
 
 
+@pytest.mark.parametrize(
+    ("log_uri", "prefixes"), [(None, ["stage/logs/", "stage/runs/"]), ("s3://{}/mine", ["mine/", "stage/runs/"])]
+)
+def test_a_clusters_logs_are_in_the_staging_area_unless_said(
+    cloud: Aws, photos: str, log_uri: str | None, prefixes: list[str]
+) -> None:
+    name = cloud.secured("staging", None)
+    cloud.lifecycle(name, lifecycle_rule("nothing", Filter={"Prefix": "other/"}, Expiration={"Days": 1}))
+    cluster = {"kind": "emr", "log_uri": log_uri and log_uri.format(name)}
+    found = of(audit(config(cloud.endpoint, photos, cluster, staging_uri=f"s3://{name}/stage/")), f"s3://{name}")
+    assert found["retention of logs"].verdict is FAIL
+    cloud.run(found["retention of logs"].mend)
+    rules = servers.client(cloud.endpoint).get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+    assert [rule["Filter"]["Prefix"] for rule in rules] == ["other/", *prefixes]
+
+
 def test_tags_are_told(cloud: Aws, logs: str) -> None:
     name = cloud.secured("tagged", logs)
     tags = [{"Key": "owner", "Value": "a | <b>"}, {"Key": "purpose", "Value": "sorting"}]

@@ -45,7 +45,7 @@ def audit(config: Config) -> Audit:
         findings += role.find(services, described, used)
     findings += settings.find(config, services)
     if described is not None and services is not None:
-        findings += facts.find(described, services.storage.allowed_regions, services.storage.region)
+        findings += facts.find(described, services)
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return Audit(made, __version__, config.gdpr.enforce, tuple(places), tuple(findings))
 

@@ -90,6 +90,24 @@ def tls_only(bucket: Bucket) -> Answer:
     return fails(lacking, bucket.aws("put-bucket-policy", policy=policies.with_tls(document, bucket.name)))
 
 
+def others(bucket: Bucket) -> Answer:
+    """Nobody outside the account is let in, or at least somebody answers for it."""
+    document = _policy(bucket)
+    if document is None or not policies.outsiders(document, ""):
+        return passes("no policy of the bucket lets anybody in")
+    told = ask(bucket.services.other("sts").get_caller_identity)
+    assert told is not None
+    found = policies.outsiders(document, told["Account"])
+    if not found:
+        return passes("the bucket's policy lets nobody else in")
+    names = ", ".join(dict.fromkeys(each.who for each in found))
+    left = policies.without_outsiders(document, told["Account"])
+    mend = bucket.aws("put-bucket-policy", policy=left) if left["Statement"] else bucket.aws("delete-bucket-policy")
+    if any(each.is_everybody and not each.narrowed for each in found):
+        return fails(f"the bucket's policy lets in: {names}", mend)
+    return unknown(f"the bucket's policy lets in: {names}; whether that is agreed on, no machine can tell", mend)
+
+
 def access_logging(bucket: Bucket) -> Answer:
     """Who read what is written down."""
     target = log_target(bucket)
@@ -182,6 +200,9 @@ ACCESS: tuple[Control, ...] = (
     Control(
         "encryption key", ("32(1)(a)", "44"), ("KMS.3",), "s3:GetEncryptionConfiguration and kms:DescribeKey",
         "get-bucket-encryption", encryption_key,
+    ),
+    Control(
+        "others let in", ("28", "32(1)(b)"), ("S3.6",), "s3:GetBucketPolicy", "get-bucket-policy", others,
     ),
     Control("TLS only", ("32(1)(a)",), ("S3.5",), "s3:GetBucketPolicy", "get-bucket-policy", tls_only),
     Control(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, runtime_checkable
 
-from fruitscale.clusters.findings import Finding, Verdict
+from fruitscale.clusters.findings import Answer, Finding, Verdict, command
+from fruitscale.clusters.questions import Services, UnansweredError, ask
 
 MOST_HOURS = 24 * 7
 """A machine that may live longer is not one for a run."""
@@ -25,6 +27,7 @@ class Facts:
     log_uri: str | None = None
     roles: tuple[str, ...] = ()
     instance_profiles: tuple[str, ...] = ()
+    subnets: tuple[str, ...] = ()
     disks_encrypted: bool | None = None
     transit_encrypted: bool | None = None
     public_addresses: bool | None = None
@@ -49,7 +52,7 @@ def facts_of(cluster: object) -> Facts | None:
     if isinstance(cluster, Auditable):
         return cluster.audit_facts()
     told: dict[str, Any] = {each.name: _read(cluster, each.name) for each in fields(Facts)}
-    for name in ("roles", "instance_profiles"):
+    for name in ("roles", "instance_profiles", "subnets"):
         told[name] = (told[name],) if isinstance(told[name], str) else tuple(told[name] or ())
     return Facts(**told)
 
@@ -105,18 +108,66 @@ _WANTED = (
 )  # fmt: skip
 
 
-def find(facts: Facts, allowed_regions: tuple[str, ...], region: str | None) -> Iterator[Finding]:
-    """Judge a cluster's settings; `region` is the storage's, and that of a cluster which says none."""
-    subject = f"cluster ({facts.kind or 'of no kind'})"
-    where = facts.region or region
-    placed = Verdict.UNKNOWN if where is None else Verdict.PASS if where in allowed_regions else Verdict.FAIL
-    mend = "" if placed is Verdict.PASS else f"--set storage.region={allowed_regions[0] if allowed_regions else '…'}"
-    yield Finding(subject, "region", placed, where or "not said", ("44",), (), mend)
+def find(facts: Facts, services: Services) -> Iterator[Finding]:
+    """Judge a cluster's settings; what they don't say of the network, EC2 and EMR are asked."""
+    subject, storage = f"cluster ({facts.kind or 'of no kind'})", services.storage
+    where = facts.region or storage.region
+    placed = Verdict.UNKNOWN if where is None else Verdict.PASS if where in storage.allowed_regions else Verdict.FAIL
+    yield Finding(subject, "region", placed, where or "not said", ("44",))
     for wanted in _WANTED:
-        value = getattr(facts, wanted.name)
-        verdict, found = Verdict.PASS, wanted.good
-        if value is None:
-            verdict, found = Verdict.UNKNOWN, f"the cluster's settings don't say ({wanted.name})"
-        elif not wanted.is_good(value):
-            verdict, found = Verdict.FAIL, wanted.bad
-        yield Finding(subject, wanted.setting, verdict, found, wanted.articles, wanted.references)
+        answer = _judge(wanted, getattr(facts, wanted.name))
+        if answer.verdict is Verdict.UNKNOWN and wanted.name in _ASKED:
+            answer = _ASKED[wanted.name](facts, services) or answer
+        told = (answer.verdict, answer.found, wanted.articles, wanted.references, answer.mend)
+        yield Finding(subject, wanted.setting, *told)
+
+
+def _judge(wanted: _Wanted, value: object) -> Answer:
+    if value is None:
+        return Answer(Verdict.UNKNOWN, f"the cluster's settings don't say ({wanted.name})")
+    if wanted.is_good(value):
+        return Answer(Verdict.PASS, wanted.good)
+    return Answer(Verdict.FAIL, wanted.bad)
+
+
+def _addresses(facts: Facts, services: Services) -> Answer | None:
+    """Ask the subnets whether they give machines public addresses."""
+    if not facts.subnets:
+        return None
+    look = command("ec2", "describe-subnets", "--subnet-ids", *facts.subnets)
+    try:
+        told = ask(services.other("ec2", facts.region).describe_subnets, SubnetIds=list(facts.subnets))
+    except UnansweredError as reason:
+        return Answer(Verdict.UNKNOWN, f"{reason}; ec2:DescribeSubnets is needed", look)
+    public = [each["SubnetId"] for each in (told or {})["Subnets"] if each.get("MapPublicIpOnLaunch")]
+    if not public:
+        return Answer(Verdict.PASS, f"the subnets give out none: {', '.join(facts.subnets)}")
+    mend = command("ec2", "modify-subnet-attribute", "--subnet-id", public[0], "--no-map-public-ip-on-launch")
+    return Answer(Verdict.FAIL, f"machines get public ones in {', '.join(public)}", mend)
+
+
+def _block(facts: Facts, services: Services) -> Answer | None:
+    """Ask EMR whether the account refuses clusters whose security groups let the world in."""
+    if facts.kind != "emr":
+        return None
+    wanted = {BLOCKED: True, RANGES: []}
+    option = "--block-public-access-configuration"
+    mend = command("emr", "put-block-public-access-configuration", option, json.dumps(wanted))
+    try:
+        told = ask(services.other("emr", facts.region).get_block_public_access_configuration) or {}
+    except UnansweredError as reason:
+        look = command("emr", "get-block-public-access-configuration")
+        return Answer(Verdict.UNKNOWN, f"{reason}; elasticmapreduce:GetBlockPublicAccessConfiguration is needed", look)
+    block = told.get("BlockPublicAccessConfiguration", {})
+    if BLOCKED not in block:
+        return None
+    if not block[BLOCKED]:
+        return Answer(Verdict.FAIL, "EMR's block of public access is off in this account", mend)
+    ports = [f"{each['MinRange']}-{each.get('MaxRange', each['MinRange'])}" for each in block.get(RANGES, ())]
+    if ports:
+        return Answer(Verdict.UNKNOWN, f"EMR's block of public access leaves out ports {', '.join(ports)}", mend)
+    return Answer(Verdict.PASS, "EMR refuses clusters that let any in (block of public access)")
+
+
+BLOCKED, RANGES = "BlockPublicSecurityGroupRules", "PermittedPublicSecurityGroupRuleRanges"
+_ASKED: Mapping[str, Callable[[Facts, Services], Answer | None]] = {"public_addresses": _addresses, "inbound": _block}

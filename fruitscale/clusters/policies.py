@@ -31,6 +31,19 @@ class Excess:
     narrowed: bool
 
 
+@dataclass(frozen=True)
+class Outsider:
+    """Somebody whom a bucket's policy lets in; `narrowed`: under a condition, which is not weighed here."""
+
+    who: str
+    narrowed: bool
+
+    @property
+    def is_everybody(self) -> bool:
+        """Whether that is anybody at all."""
+        return self.who in ("*", "everybody but some")
+
+
 def statements(document: Document, effect: str) -> list[dict[str, Any]]:
     """Return the statements of a policy with this effect (Allow or Deny)."""
     found = document.get("Statement", ())
@@ -73,6 +86,24 @@ def with_tls(document: Document | None, bucket: str) -> dict[str, Any]:
     there = document.get("Statement", [])
     kept = [there] if isinstance(there, Mapping) else [each for each in there if each.get("Sid") != TLS_SID]
     return {**document, "Statement": [*kept, denied]}
+
+
+def outsiders(document: Document, account: str) -> list[Outsider]:
+    """Return whom a bucket's policy lets in besides its own account and AWS's services."""
+    return [
+        Outsider(who, "Condition" in statement)
+        for statement in statements(document, "Allow")
+        for who in _principals(statement)
+        if _account_of(who) != account
+    ]
+
+
+def without_outsiders(document: Document, account: str) -> dict[str, Any]:
+    """Return a bucket's policy without the statements that let others in."""
+    let_in = [each for each in statements(document, "Allow") if set(map(_account_of, _principals(each))) - {account}]
+    every = document.get("Statement", [])
+    kept = [each for each in ([every] if isinstance(every, Mapping) else every) if each not in let_in]
+    return {**document, "Statement": kept}
 
 
 def wildcard_actions(policies: Iterable[Policy]) -> Iterator[Excess]:
@@ -122,6 +153,20 @@ def _is_foreign(resource: str, services: list[str], buckets: Collection[str]) ->
 
 def _is_wild(text: str) -> bool:
     return "*" in text or "?" in text
+
+
+def _principals(statement: Mapping[str, Any]) -> list[str]:
+    """Return whom a statement is about; AWS's own services are left out."""
+    if "NotPrincipal" in statement:
+        return ["everybody but some"]
+    principal = statement.get("Principal", {})
+    if not isinstance(principal, Mapping):
+        return [str(principal)]
+    return [who for kind in principal if kind != "Service" for who in values(principal, kind)]
+
+
+def _account_of(who: str) -> str:
+    return who.split(":")[4] if who.startswith("arn:") and who.count(":") >= 5 else who
 
 
 def _is_everybody(principal: object) -> bool:

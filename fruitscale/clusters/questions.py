@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 ENDPOINTS = {
+    "ec2": "https://ec2.{region}.amazonaws.com",
+    "emr": "https://elasticmapreduce.{region}.amazonaws.com",
     "iam": "https://iam.amazonaws.com",
     "kms": "https://kms.{region}.amazonaws.com",
     "sts": "https://sts.{region}.amazonaws.com",
@@ -48,7 +50,7 @@ class Services:
         return residency.client(self.storage.model_copy(update=there))
 
     def other(self, name: str, region: str | None = None) -> Any:  # noqa: ANN401
-        """Return a client of IAM, KMS or STS. Raises UnansweredError where the store is not AWS's."""
+        """Return a client of another service. Raises UnansweredError where the store is not AWS's."""
         asked_region = region or self.storage.region
         assert asked_region is not None
         given = os.environ.get(f"AWS_ENDPOINT_URL_{name.upper()}") or os.environ.get("AWS_ENDPOINT_URL")

@@ -184,6 +184,51 @@ def test_a_store_that_is_not_aws_has_no_keys_to_be_asked(
     assert "not AWS's" in found["actions"].found
 
 
+# The cluster's network
+
+
+def on_cluster(cloud: Aws, photos: str, **cluster: Any) -> dict[str, Finding]:
+    return of(audit(config(cloud.endpoint, photos, {"kind": "emr", **cluster})), "cluster (emr)")
+
+
+def test_subnets_are_asked_whether_they_give_out_public_addresses(
+    cloud: Aws, photos: str, cloud_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_EC2", cloud.endpoint)
+    ec2 = cloud.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
+    assert on_cluster(cloud, photos, subnets=[subnet])["addresses"].verdict is PASS
+    ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
+    found = on_cluster(cloud, photos, subnets=[subnet])["addresses"]
+    assert (found.verdict, found.found) == (FAIL, f"machines get public ones in {subnet}")
+    assert found.mend == f"aws ec2 modify-subnet-attribute --subnet-id {subnet} --no-map-public-ip-on-launch"
+    assert on_cluster(cloud, photos)["addresses"].verdict is UNKNOWN
+    cloud_proxy.rule = lambda _: "denied"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_EC2", cloud_proxy.url)
+    assert on_cluster(cloud, photos, subnets=[subnet])["addresses"].verdict is UNKNOWN
+
+
+def test_emr_is_asked_whether_it_refuses_open_clusters(
+    cloud: Aws, photos: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert on_cluster(cloud, photos)["connections from outside"].verdict is UNKNOWN
+    monkeypatch.setenv("AWS_ENDPOINT_URL_EMR", cloud.endpoint)
+    emr, ssh = cloud.client("emr"), {"MinRange": 22, "MaxRange": 22}
+
+    def block(on: bool, *ranges: dict[str, int]) -> Finding:
+        whole = {"BlockPublicSecurityGroupRules": on, "PermittedPublicSecurityGroupRuleRanges": list(ranges)}
+        emr.put_block_public_access_configuration(BlockPublicAccessConfiguration=whole)
+        return on_cluster(cloud, photos)["connections from outside"]
+
+    assert block(True).verdict is PASS
+    assert block(True, ssh).verdict is UNKNOWN
+    found = block(False)
+    assert found.verdict is FAIL
+    cloud.run(found.mend)
+    assert on_cluster(cloud, photos)["connections from outside"].verdict is PASS
+
+
 # The role of the run
 
 

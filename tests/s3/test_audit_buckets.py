@@ -50,6 +50,19 @@ def old_policy(cloud: Aws, bucket: str) -> None:
     s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
 
 
+def let_in(principal: object, **more: Any) -> Callable[[Aws, str], object]:
+    """Let somebody read, besides what the policy has."""
+
+    def spoil(cloud: Aws, bucket: str) -> None:
+        s3 = servers.client(cloud.endpoint)
+        document = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+        reading = {"Effect": "Allow", "Principal": principal, "Action": "s3:GetObject", **more}
+        document["Statement"].append(reading | {"Resource": f"arn:aws:s3:::{bucket}/*"})
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
+
+    return spoil
+
+
 def keeps_newer_versions(cloud: Aws, bucket: str) -> None:
     old = {"NoncurrentDays": 30, "NewerNoncurrentVersions": 3}
     cloud.lifecycle(
@@ -90,7 +103,12 @@ CASES = {
     "encryption key": Case(
         foreign_key, "encryption", "is in us-east-1, which is not allowed", unseen=frozenset({"default encryption"}),
     ),
-    "TLS only": Case(old_policy, "policy", "lets requests without TLS pass"),
+    "others let in": Case(
+        let_in("*"), "policy", "the bucket's policy lets in: *", unseen=frozenset({"TLS only"}),
+    ),
+    "TLS only": Case(
+        old_policy, "policy", "lets requests without TLS pass", unseen=frozenset({"others let in"}),
+    ),
     "access logging": Case(
         lambda cloud, b: servers.client(cloud.endpoint).put_bucket_logging(Bucket=b, BucketLoggingStatus={}), "logging",
         "nobody writes down who reads",
@@ -167,3 +185,29 @@ def test_what_is_denied_could_not_be_checked(cloud: Aws, logs: str, cloud_proxy:
     assert "s3:Get" in found[setting].found
     assert found[setting].mend.startswith("aws s3api get-")
     assert verdicts(found, setting, *case.unseen) == {PASS}, found
+
+
+OTHER = "arn:aws:iam::999999999999:root"
+BUT = {"Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}}
+
+
+@pytest.mark.parametrize(
+    ("principal", "more", "verdict"),
+    [
+        pytest.param({"AWS": "*"}, {}, FAIL, id="everybody"),
+        pytest.param("*", BUT, UNKNOWN, id="everybody-but"),
+        pytest.param({"AWS": [OTHER, "123456789012"]}, {}, UNKNOWN, id="another-account"),
+        pytest.param({"AWS": "999999999999"}, {}, UNKNOWN, id="another-account-by-number"),
+        pytest.param({"AWS": "arn:aws:iam::123456789012:role/mine"}, {}, PASS, id="own-role"),
+        pytest.param({"Service": "logging.s3.amazonaws.com"}, {}, PASS, id="service"),
+    ],
+)
+def test_who_else_is_let_in(cloud: Aws, logs: str, principal: object, more: dict[str, Any], verdict: Verdict) -> None:
+    photos = cloud.secured("shared", logs)
+    let_in(principal, **more)(cloud, photos)
+    found = of(audit(config(cloud.endpoint, photos, logs, logs)), photos)
+    assert found["others let in"].verdict is verdict, found["others let in"]
+    assert verdicts(found, "others let in") == {PASS}
+    if verdict is not PASS:
+        cloud.run(found["others let in"].mend)
+        assert verdicts(of(audit(config(cloud.endpoint, photos, logs, logs)), photos)) == {PASS}

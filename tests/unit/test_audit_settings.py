@@ -11,7 +11,7 @@ from fruitscale.clusters import facts, settings
 from fruitscale.clusters.facts import Facts, facts_of
 from fruitscale.clusters.findings import Finding, Verdict
 from fruitscale.clusters.questions import Services
-from fruitscale.config import EU_REGIONS, from_mapping
+from fruitscale.config import Storage, from_mapping
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 KEY = "arn:aws:kms:eu-west-3:123456789012:key/00000000-1111-2222-3333-444444444444"
@@ -77,7 +77,10 @@ SETTINGS = {
 
 
 def judge(**told: Any) -> dict[str, Finding]:
-    return {finding.setting: finding for finding in facts.find(Facts(**told), EU_REGIONS, None)}
+    return {
+        finding.setting: finding
+        for finding in facts.find(Facts(**told), Services(Storage(endpoint="http://127.0.0.1:1")))
+    }
 
 
 def test_a_good_cluster_passes() -> None:
@@ -103,7 +106,7 @@ def test_a_lifetime_is_a_number_of_hours_up_to_a_week(hours: object) -> None:
 
 
 def test_the_storages_region_is_the_clusters_where_it_says_none() -> None:
-    (first, *_) = facts.find(Facts(), EU_REGIONS, "eu-west-3")
+    (first, *_) = facts.find(Facts(), Services(Storage(region="eu-west-3")))
     assert first.verdict is PASS
 
 

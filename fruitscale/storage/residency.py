@@ -27,12 +27,13 @@ class Residency:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of one bucket; `problem` is None when it is where it should be."""
+    """What is known of one bucket; `problem` is None when it is where it should be, `status` (HTTP) with no answer."""
 
     bucket: str
     region: str | None
     problem: str | None
     remedy: str = ""
+    status: int | None = None
 
 
 def settle(storage: Storage) -> Storage:
@@ -89,15 +90,16 @@ def _verdict(storage: Storage, bucket: str) -> Verdict:
         answer = error.response.get("ResponseMetadata", {})
     except BotoCoreError as error:
         return Verdict(bucket, None, f"where it is can't be asked: {error}", "Check the network and the credentials.")
-    region = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region")
-    if answer.get("HTTPStatusCode") == 404:
-        return Verdict(bucket, None, "there is no such bucket", "Check the URI.")
+    region, status = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region"), answer.get("HTTPStatusCode")
+    if status == 404:
+        return Verdict(bucket, None, "there is no such bucket", "Check the URI.", status)
     if region is None:
         return Verdict(
             bucket,
             None,
-            f"the store doesn't say in which region it is (HTTP {answer.get('HTTPStatusCode')})",
+            f"the store doesn't say in which region it is (HTTP {status})",
             "For a store that has no regions: storage.residency: declared, and storage.place in words.",
+            status,
         )
     if region != storage.region:
         return Verdict(
@@ -105,8 +107,9 @@ def _verdict(storage: Storage, bucket: str) -> Verdict:
             region,
             f"it is in {region}, and storage.region is {storage.region}",
             "Use a bucket in that region, or set storage.region to where the bucket is, if that is allowed.",
+            status,
         )
-    return Verdict(bucket, region, None)
+    return Verdict(bucket, region, None, status=status)
 
 
 def client(storage: Storage) -> Any:  # noqa: ANN401  boto3 has no types of its own

@@ -15,6 +15,7 @@ from tests.s3 import servers
 from tests.s3.bucket import Bucket
 from tests.s3.proxy import Proxy, proxied
 from tests.s3.runs import Watched, watch
+from tests.s3.secured import Aws
 
 LABELS, EACH = 6, 16
 N_PHOTOS = LABELS * EACH
@@ -87,6 +88,27 @@ def moto_bucket(moto: str) -> Bucket:
     if "fruits" not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
         client.create_bucket(Bucket="fruits", CreateBucketConfiguration={"LocationConstraint": servers.REGION})
     return Bucket(moto, "fruits", f"test-{next(_numbers)}", client)
+
+
+@pytest.fixture(scope="module")
+def cloud(moto: str) -> Iterator[Aws]:
+    """An AWS that is moto, as the environment of an audit has it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for service in ("IAM", "KMS", "STS"):
+            patch.setenv(f"AWS_ENDPOINT_URL_{service}", moto)
+        yield Aws(moto)
+
+
+@pytest.fixture(scope="module")
+def logs(cloud: Aws) -> str:
+    """A bucket for logs, as it should be."""
+    return cloud.secured("logs", None)
+
+
+@pytest.fixture
+def cloud_proxy(moto: str) -> Iterator[Proxy]:
+    with proxied(moto) as running:
+        yield running
 
 
 @pytest.fixture

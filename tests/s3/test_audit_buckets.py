@@ -1,0 +1,213 @@
+"""Each control of a bucket: one that passes, one that fails, one that can't be looked at; and what mends it.
+
+moto stands in for AWS, and a proxy before it denies what it never does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from fruitscale.clusters.audit import CONTROLS, audit
+from fruitscale.clusters.findings import Audit, Finding, Verdict
+from fruitscale.config import Config, from_mapping
+from tests.s3 import servers
+from tests.s3.proxy import Proxy
+from tests.s3.secured import PARIS, Aws, lifecycle_rule
+
+PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
+
+
+class Case(NamedTuple):
+    """How a control is made to fail, and the query of the request without whose answer it can't be checked."""
+
+    spoil: Callable[[Aws, str], object]
+    query: str
+    told: str
+    also: frozenset[str] = frozenset()
+    """Controls that fail with it."""
+    unseen: frozenset[str] = frozenset()
+    """Controls that can't be checked with it."""
+
+
+def no_encryption(cloud: Aws, bucket: str) -> None:
+    servers.client(cloud.endpoint).delete_bucket_encryption(Bucket=bucket)
+
+
+def foreign_key(cloud: Aws, bucket: str) -> None:
+    arn = cloud.client("kms", "us-east-1").create_key()["KeyMetadata"]["Arn"]
+    cloud.encrypt(bucket, {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn})
+
+
+def old_policy(cloud: Aws, bucket: str) -> None:
+    """Deny without TLS, but only the reading of objects."""
+    s3 = servers.client(cloud.endpoint)
+    document = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    document["Statement"][0]["Action"] = "s3:GetObject"
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
+
+
+def let_in(principal: object, **more: Any) -> Callable[[Aws, str], object]:
+    """Let somebody read, besides what the policy has."""
+
+    def spoil(cloud: Aws, bucket: str) -> None:
+        s3 = servers.client(cloud.endpoint)
+        document = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+        reading = {"Effect": "Allow", "Principal": principal, "Action": "s3:GetObject", **more}
+        document["Statement"].append(reading | {"Resource": f"arn:aws:s3:::{bucket}/*"})
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
+
+    return spoil
+
+
+def keeps_newer_versions(cloud: Aws, bucket: str) -> None:
+    old = {"NoncurrentDays": 30, "NewerNoncurrentVersions": 3}
+    cloud.lifecycle(
+        bucket, lifecycle_rule("mine", NoncurrentVersionExpiration=old, Expiration={"ExpiredObjectDeleteMarker": True})
+    )
+
+
+def keeps_markers(cloud: Aws, bucket: str) -> None:
+    cloud.lifecycle(bucket, lifecycle_rule("mine", NoncurrentVersionExpiration={"NoncurrentDays": 7}))
+
+
+def keeps_logs(cloud: Aws, bucket: str) -> None:
+    ends = lifecycle_rule("mine", NoncurrentVersionExpiration={"NoncurrentDays": 7})
+    cloud.lifecycle(bucket, ends, lifecycle_rule("short", Filter={"Prefix": "other/"}, Expiration={"Days": 1}))
+
+
+def lock(cloud: Aws, bucket: str) -> None:
+    retention = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 365}}
+    servers.client(cloud.endpoint).put_object_lock_configuration(
+        Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": retention}
+    )
+
+
+CASES = {
+    "public access": Case(
+        lambda cloud, b: cloud.block(b, "BlockPublicAcls", "IgnorePublicAcls"), "publicAccessBlock",
+        "not on: BlockPublicPolicy, RestrictPublicBuckets",
+    ),
+    "object ACLs": Case(
+        lambda cloud, b: servers.client(cloud.endpoint).put_bucket_ownership_controls(
+            Bucket=b, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
+        ),
+        "ownershipControls", "ObjectWriter",
+    ),
+    "default encryption": Case(
+        no_encryption, "encryption", "as they come", frozenset({"encryption key"}), frozenset({"encryption key"}),
+    ),
+    "encryption key": Case(
+        foreign_key, "encryption", "is in us-east-1, which is not allowed", unseen=frozenset({"default encryption"}),
+    ),
+    "others let in": Case(
+        let_in("*"), "policy", "the bucket's policy lets in: *", unseen=frozenset({"TLS only"}),
+    ),
+    "TLS only": Case(
+        old_policy, "policy", "lets requests without TLS pass", unseen=frozenset({"others let in"}),
+    ),
+    "access logging": Case(
+        lambda cloud, b: servers.client(cloud.endpoint).put_bucket_logging(Bucket=b, BucketLoggingStatus={}), "logging",
+        "nobody writes down who reads",
+    ),
+    "replication": Case(
+        lambda cloud, b: cloud.replicate(b, cloud.bucket("copy", "us-east-1")), "replication", "in us-east-1",
+    ),
+    "old versions": Case(
+        keeps_newer_versions, "lifecycle", "can be had back", unseen=frozenset({"delete markers"}),
+    ),
+    "delete markers": Case(keeps_markers, "versioning", "names", unseen=frozenset({"old versions"})),
+    "object lock": Case(lock, "object-lock", "locked for 365 days (compliance)"),
+    "retention of logs": Case(keeps_logs, "lifecycle", "no rule ends the logs", unseen=frozenset({"old versions"})),
+}  # fmt: skip
+"""In the order of the controls."""
+
+
+@pytest.fixture(scope="module")
+def good(cloud: Aws, logs: str) -> Audit:
+    return audit(config(cloud.endpoint, cloud.secured("photos", logs), cloud.secured("results", logs), logs))
+
+
+def config(endpoint: str, photos: str, results: str, logs: str, **storage: Any) -> Config:
+    return from_mapping({
+        "input": {"uri": f"s3://{photos}/in"},
+        "output": {"uri": f"s3://{results}/out", "paths": "hashed"},
+        "storage": {"endpoint": endpoint, "region": PARIS, "encryption": "sse-s3", **storage},
+        "cluster": {"kind": "emr", "log_uri": f"s3://{logs}"},
+    })  # fmt: skip
+
+
+def of(found: Audit, bucket: str) -> dict[str, Finding]:
+    return {finding.setting: finding for finding in found.findings if finding.subject == f"s3://{bucket}"}
+
+
+def verdicts(findings: dict[str, Finding], *but: str) -> set[Verdict]:
+    return {finding.verdict for setting, finding in findings.items() if setting not in but}
+
+
+def test_every_control_has_a_case() -> None:
+    assert list(CASES) == [control.setting for control in CONTROLS]
+
+
+@pytest.mark.parametrize("setting", CASES)
+def test_what_is_as_it_should_be_passes(good: Audit, setting: str) -> None:
+    found = [finding for finding in good.findings if finding.setting == setting]
+    assert {finding.verdict for finding in found} == {PASS}, found
+    assert all(finding.basis and not finding.mend for finding in found)
+
+
+@pytest.mark.parametrize("setting", CASES)
+def test_what_is_not_fails_alone_and_its_command_mends_it(cloud: Aws, logs: str, setting: str) -> None:
+    case, is_log = CASES[setting], setting == "retention of logs"
+    photos = cloud.secured("spoilt", None if is_log else logs)
+    case.spoil(cloud, photos)
+    settled = config(cloud.endpoint, logs if is_log else photos, logs, photos if is_log else logs)
+    found = of(audit(settled), photos)
+    assert found[setting].verdict is FAIL
+    assert case.told in found[setting].found
+    assert verdicts(found, setting, *case.also) == {PASS}, found
+    cloud.run(found[setting].mend)
+    mended = of(audit(settled), photos)
+    assert verdicts(mended) == {PASS}, mended
+
+
+@pytest.mark.parametrize("setting", CASES)
+def test_what_is_denied_could_not_be_checked(cloud: Aws, logs: str, cloud_proxy: Proxy, setting: str) -> None:
+    case, is_log = CASES[setting], setting == "retention of logs"
+    photos = cloud.secured("unseen", None if is_log else logs)
+    cloud_proxy.rule = lambda seen: "denied" if f"/{photos}?{case.query}" in seen.target else None
+    found = of(audit(config(cloud_proxy.url, logs if is_log else photos, logs, photos if is_log else logs)), photos)
+    assert found[setting].verdict is UNKNOWN
+    assert "access is denied to Get" in found[setting].found
+    assert "s3:Get" in found[setting].found
+    assert found[setting].mend.startswith("aws s3api get-")
+    assert verdicts(found, setting, *case.unseen) == {PASS}, found
+
+
+OTHER = "arn:aws:iam::999999999999:root"
+BUT = {"Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}}
+
+
+@pytest.mark.parametrize(
+    ("principal", "more", "verdict"),
+    [
+        pytest.param({"AWS": "*"}, {}, FAIL, id="everybody"),
+        pytest.param("*", BUT, UNKNOWN, id="everybody-but"),
+        pytest.param({"AWS": [OTHER, "123456789012"]}, {}, UNKNOWN, id="another-account"),
+        pytest.param({"AWS": "999999999999"}, {}, UNKNOWN, id="another-account-by-number"),
+        pytest.param({"AWS": "arn:aws:iam::123456789012:role/mine"}, {}, PASS, id="own-role"),
+        pytest.param({"Service": "logging.s3.amazonaws.com"}, {}, PASS, id="service"),
+    ],
+)
+def test_who_else_is_let_in(cloud: Aws, logs: str, principal: object, more: dict[str, Any], verdict: Verdict) -> None:
+    photos = cloud.secured("shared", logs)
+    let_in(principal, **more)(cloud, photos)
+    found = of(audit(config(cloud.endpoint, photos, logs, logs)), photos)
+    assert found["others let in"].verdict is verdict, found["others let in"]
+    assert verdicts(found, "others let in") == {PASS}
+    if verdict is not PASS:
+        cloud.run(found["others let in"].mend)
+        assert verdicts(of(audit(config(cloud.endpoint, photos, logs, logs)), photos)) == {PASS}

@@ -1,0 +1,115 @@
+"""The policies under configs/iam: well-formed, no wider than AWS makes them be, and every `*` explained."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fruitscale.clusters.policies import Policy, foreign_resources, statements, values, wildcard_actions
+from tests.conftest import ROOT
+
+FILES = sorted((ROOT / "configs" / "iam").glob("*.json"))
+ROLES = [path for path in FILES if not path.name.startswith("trust")]
+PLACES = ("INPUT", "OUTPUT", "STAGING", "LOG")
+ANY_POLICY = {"iam on arn:aws:iam::ACCOUNT:policy/*", "iam on arn:aws:iam::aws:policy/*"}
+"""Which policies a role has attached is known only once they are read."""
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Any]:
+    """Every action of AWS and the resources it knows, as cfn-lint ships them; botocore's model has none of S3's."""
+    text = (resources.files("cfnlint") / "data" / "AdditionalSpecs" / "Policies.json").read_text()
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def document(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def ids(path: Path) -> str:
+    return path.stem
+
+
+def test_there_is_a_policy_for_each_role() -> None:
+    launchers = {"launch-emr", "launch-emr-serverless", "launch-ec2-dask"}
+    assert {path.stem for path in ROLES} == {"worker", "erase", "auditor", *launchers}
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_each_is_a_policy(path: Path) -> None:
+    found = document(path)
+    assert found["Version"] == "2012-10-17"
+    sids = [statement["Sid"] for statement in found["Statement"]]
+    assert len(set(sids)) == len(sids)
+    assert all(re.fullmatch("[A-Za-z0-9]+", sid) for sid in sids)
+    assert statements(found, "Allow") == found["Statement"]
+    assert len(re.sub(r"\s", "", path.read_text())) < 10240  # what inline policies of a role may have together
+
+
+@pytest.mark.parametrize("path", ROLES, ids=ids)
+def test_each_action_exists_and_knows_its_resources(path: Path, known: dict[str, Any]) -> None:
+    for statement in document(path)["Statement"]:
+        wanted = values(statement, "Resource")
+        for action in values(statement, "Action"):
+            service, _, name = action.partition(":")
+            assert re.fullmatch("[A-Z][A-Za-z0-9]+", name), action
+            assert name.lower() in known[service]["Actions"], action
+            kinds = known[service]["Actions"][name.lower()].get("Resources", [])
+            if wanted == ["*"]:
+                assert not kinds, f"{action} could be narrower than *: {kinds}"
+            else:
+                formats = [form for kind in kinds for form in known[service]["Resources"][kind.lower()]["ARNFormats"]]
+                fitting = [arn for arn in wanted if any(fits(arn, form) for form in formats)]
+                assert fitting, f"{path.name}: {action} knows none of {wanted}, but {formats}"
+
+
+def fits(arn: str, form: str) -> bool:
+    """Tell whether an ARN is of a kind, as `arn:${Partition}:s3:::${BucketName}`."""
+    return re.fullmatch(re.sub(r"\$\{\w+\}", "[^:/]*", form), arn) is not None
+
+
+@pytest.mark.parametrize("path", ROLES, ids=ids)
+def test_no_statement_is_wider_than_it_must_be(path: Path) -> None:
+    policy = Policy(path.stem, document(path))
+    assert not list(wildcard_actions([policy]))
+    foreign = {excess.what for excess in foreign_resources([policy], [f"{place}_BUCKET" for place in PLACES])}
+    assert foreign == (ANY_POLICY if path.stem == "auditor" else set())
+    assert not [action for s in policy.document["Statement"] for action in values(s, "Action") if "*" in action]
+
+
+def test_every_star_is_explained_and_nothing_else() -> None:
+    told = re.findall(r"^\| `([\w-]+\.json)` \| `(\w+)` \| \S", (ROOT / "docs" / "iam.md").read_text(), re.MULTILINE)
+    stars = [
+        (path.name, statement["Sid"])
+        for path in ROLES
+        for statement in document(path)["Statement"]
+        if "*" in values(statement, "Resource")
+    ]
+    assert sorted(told) == sorted(stars)
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_every_file_and_every_blank_is_told(path: Path) -> None:
+    manual = (ROOT / "docs" / "iam.md").read_text()
+    assert f"`{path.name}`" in manual
+    blanks = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)*\b", re.sub('"(Sid|Version)": ".*"', "", path.read_text())))
+    assert all(blank in manual for blank in blanks), blanks
+
+
+def test_who_runs_can_change_no_photo() -> None:
+    for statement in document(ROOT / "configs" / "iam" / "worker.json")["Statement"]:
+        if any("INPUT_BUCKET" in arn for arn in values(statement, "Resource")):
+            assert set(values(statement, "Action")) <= {"s3:GetObject", "s3:ListBucket"}
+
+
+@pytest.mark.parametrize("name", ["erase", "auditor", "launch-emr", "launch-emr-serverless", "launch-ec2-dask"])
+def test_nobody_else_can_read_photos(name: str) -> None:
+    for statement in document(ROOT / "configs" / "iam" / f"{name}.json")["Statement"]:
+        assert not any("INPUT_BUCKET/" in arn for arn in values(statement, "Resource"))

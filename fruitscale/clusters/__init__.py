@@ -1,0 +1,1 @@
+"""Runs on machines that AWS lends for the purpose, and what is checked before."""

@@ -19,7 +19,7 @@ class Prices(Section):
     """What machines cost, for estimates: list prices that someone looked up, and when."""
 
     date: str | None = None
-    """The day the prices were looked up; null: there are none yet, and no price is estimated."""
+    """The day the prices were looked up; null: nobody did, and they are an example."""
     currency: str = "USD"
     """What they are in."""
     machine_hour: dict[str, Price] = Field({})

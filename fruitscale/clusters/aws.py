@@ -11,6 +11,7 @@ from fruitscale.errors import CapacityError, ClusterError
 from fruitscale.storage import credentials
 
 ATTEMPTS = 8
+POLL_SECONDS = 3.0
 CONNECT_SECONDS, READ_SECONDS = 5, 60
 CAPACITY = frozenset(
     {
@@ -78,13 +79,13 @@ def code(error: BaseException) -> str:
     return str(response.get("Error", {}).get("Code", ""))
 
 
-def wait(is_done: Callable[[], bool], seconds: float, what: str, every_seconds: float = 3.0) -> None:
+def wait(is_done: Callable[[], bool], seconds: float, what: str) -> None:
     """Look until it is done. Raises ClusterError when it takes longer than so many seconds."""
     deadline = time.monotonic() + seconds
     while not is_done():
         if time.monotonic() > deadline:
             raise ClusterError(f"{what} after {seconds:.0f} s.", "See what is left: fruitscale cluster reap --dry-run")
-        time.sleep(every_seconds)
+        time.sleep(POLL_SECONDS)
 
 
 def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:

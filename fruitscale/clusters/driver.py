@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fruitscale.accounting import MACHINES
 from fruitscale.clusters.launch import JOB, LOG, STATUS
 from fruitscale.config import Storage
 from fruitscale.errors import FruitscaleError
@@ -30,8 +31,6 @@ GRACE_SECONDS = 60.0
 TOO_LONG = 124
 """The exit code of a run that was ended because its time was over, as timeout(1) has it."""
 MOST_LOG = 4_000_000
-MACHINES = "FRUITSCALE_MACHINES"
-"""The variable that tells a run what its machines cost."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -52,7 +51,8 @@ def open_folder(uri: str, region: str) -> S3Store:
 def drive(store: S3Store, settings: Mapping[str, str] | None = None, variables: Mapping[str, str] | None = None) -> int:
     """Run the CLI with the job's config, and more settings; return its exit code, which is also told in S3."""
     job = json.loads(store.read(JOB))
-    code, error = 1, "the driver could not start"
+    code = 1
+    error: str | None = "the driver could not start"
     with tempfile.TemporaryDirectory(prefix="fruitscale-driver-") as name:
         folder = Path(name)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +35,7 @@ def machines_told(launch: Launch) -> dict[str, Any]:
 
     leader, worker = hourly(launch.cluster)
     return {
-        "began": launch.created,
+        "began": time.time(),
         "leader_hour": leader,
         "worker_hour": worker,
         "currency": launch.cluster.prices.currency,

@@ -96,8 +96,9 @@ def _lead(store: S3Store, folder: Path, keys: Mapping[str, Path], workers: int, 
 def _work(folder: Path, keys: Mapping[str, Path], scheduler: str) -> int:
     host = own_address(urlsplit(scheduler).hostname or OUTSIDE)
     cores = len(os.sched_getaffinity(0))
+    name = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     options = [
-        scheduler, "--host", host, "--name", f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}", "--nworkers", str(cores), "--nthreads", "1", "--no-dashboard",
+        scheduler, "--host", host, "--name", name, "--nworkers", str(cores), "--nthreads", "1", "--no-dashboard",
         "--death-timeout", str(DEATH_SECONDS), "--local-directory", str(folder),
     ]  # fmt: skip
     # it ends when the scheduler does, and the machine with it

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import MappingProxyType
 
 from fruitscale.clusters import aws, emr, emr_serverless
 from fruitscale.clusters.ec2_dask import ALIVE, end_machines, remove_group
@@ -37,43 +40,37 @@ class _Left:
 
 
 def reap(config: Config, *, dry_run: bool = False) -> list[Found]:
-    """End what is past its expiry, in the region of a settled config; return what that was. Raises ClusterError."""
-    done = []
-    for left in _left(config):
-        found = left.found
-        if not dry_run:
-            try:
-                left.end()
-            except FruitscaleError as error:
-                found = Found(found.what, found.id, found.run, found.expired, error.message)
-        done.append(found)
+    """End what is past its expiry, in the region of a settled config; return what that was, and what could not be asked."""
+    storage, done = config.storage, []
+    for kind, look in LOOKS.items():
+        try:
+            found = list(look(storage))
+        except FruitscaleError as error:
+            done.append(Found(kind, "", "", None, error.message))
+            continue
+        done += [left.found if dry_run else _ended(left) for left in found]
     return done
 
 
-def _left(config: Config) -> Iterator[_Left]:
-    """Yield what is left, machines first: what they use can go only after them."""
-    storage = config.storage
-    yield from _machines(storage)
-    yield from _clusters(storage)
-    yield from _applications(storage)
-    yield from _groups(storage)
-    yield from _volumes(storage)
-    yield from _configurations(storage)
-    if storage.staging_uri is not None:
-        yield from _keys(S3Store(storage.staging_uri, storage))
+def _ended(left: _Left) -> Found:
+    try:
+        left.end()
+    except FruitscaleError as error:
+        return replace(left.found, problem=error.message)
+    return left.found
 
 
 def _machines(storage: Storage) -> Iterator[_Left]:
     ec2 = aws.client("ec2", storage)
     filters = [{"Name": "tag-key", "Values": [RUN]}, {"Name": "instance-state-name", "Values": list(ALIVE)}]
     reservations = list(aws.pages(ec2, "describe_instances", "Reservations", Filters=filters))
-    runs = {}
+    runs: dict[str, dict[str, str]] = {}
     for told in (instance for reservation in reservations for instance in reservation["Instances"]):
         tags = aws.tag_dict(told["Tags"])
         if _is_past(tags):
             runs.setdefault(tags[RUN], tags)
     for run, tags in runs.items():
-        yield _Left(Found("EC2 machines", run, run, tags[EXPIRES]), lambda run=run: end_machines(ec2, RUN, run))  # type: ignore[misc]
+        yield _Left(Found("EC2 machines", run, run, tags[EXPIRES]), partial(end_machines, ec2, RUN, run))
 
 
 def _clusters(storage: Storage) -> Iterator[_Left]:
@@ -82,7 +79,7 @@ def _clusters(storage: Storage) -> Iterator[_Left]:
         tags = aws.tag_dict(aws.ask(service, "describe_cluster", ClusterId=told["Id"])["Cluster"].get("Tags", []))
         if _is_past(tags):
             found = Found("EMR cluster", told["Id"], tags[RUN], tags[EXPIRES])
-            yield _Left(found, lambda told=told: emr.end_cluster(service, told["Id"]))  # type: ignore[misc]
+            yield _Left(found, partial(emr.end_cluster, service, told["Id"]))
 
 
 def _applications(storage: Storage) -> Iterator[_Left]:
@@ -93,7 +90,7 @@ def _applications(storage: Storage) -> Iterator[_Left]:
         tags: dict[str, str] = asked.get("tags", {})
         if _is_past(tags):
             found = Found("EMR Serverless application", told["id"], tags[RUN], tags[EXPIRES])
-            yield _Left(found, lambda told=told: emr_serverless.end_all(service, told["id"]))  # type: ignore[misc]
+            yield _Left(found, partial(emr_serverless.end_all, service, told["id"]))
 
 
 def _groups(storage: Storage) -> Iterator[_Left]:
@@ -103,7 +100,7 @@ def _groups(storage: Storage) -> Iterator[_Left]:
         tags = aws.tag_dict(told["Tags"])
         if _is_past(tags):
             found = Found("security group", told["GroupId"], tags[RUN], tags[EXPIRES])
-            yield _Left(found, lambda told=told: remove_group(ec2, told["GroupId"]))  # type: ignore[misc]
+            yield _Left(found, partial(remove_group, ec2, told["GroupId"]))
 
 
 def _volumes(storage: Storage) -> Iterator[_Left]:
@@ -113,7 +110,7 @@ def _volumes(storage: Storage) -> Iterator[_Left]:
         tags = aws.tag_dict(told["Tags"])
         if _is_past(tags):
             found = Found("disk", told["VolumeId"], tags[RUN], tags[EXPIRES])
-            yield _Left(found, lambda told=told: aws.ask(ec2, "delete_volume", VolumeId=told["VolumeId"]))  # type: ignore[misc]
+            yield _Left(found, partial(aws.ask, ec2, "delete_volume", VolumeId=told["VolumeId"]))
 
 
 def _configurations(storage: Storage) -> Iterator[_Left]:
@@ -125,13 +122,14 @@ def _configurations(storage: Storage) -> Iterator[_Left]:
         old = datetime.now(UTC) - told["CreationDateTime"] > YOUNG
         if name.startswith(PREFIX) and name not in alive and old:
             found = Found("EMR security configuration", name, name.removeprefix(PREFIX), None)
-            yield _Left(found, lambda name=name: emr.remove_configuration(service, name))  # type: ignore[misc]
+            yield _Left(found, partial(emr.remove_configuration, service, name))
 
 
-def _keys(store: S3Store) -> Iterator[_Left]:
+def _keys(storage: Storage) -> Iterator[_Left]:
     """Yield the keys of launches that are over."""
-    import json
-
+    if storage.staging_uri is None:
+        return
+    store = S3Store(storage.staging_uri, storage)
     folders: dict[str, list[str]] = {}
     for name in store.names("runs/"):
         _, run, rest = name.split("/", 2)
@@ -144,9 +142,7 @@ def _keys(store: S3Store) -> Iterator[_Left]:
         except (FruitscaleError, ValueError, KeyError, TypeError):
             expires = 0.0
         if expires < time.time():
-            yield _Left(
-                Found("keys", f"{store.uri}/runs/{run}/{KEYS}", run, None), lambda names=names: _delete(store, names)
-            )  # type: ignore[misc]
+            yield _Left(Found("keys", f"{store.uri}/runs/{run}/{KEYS}", run, None), partial(_delete, store, names))
 
 
 def _delete(store: S3Store, names: list[str]) -> None:
@@ -157,3 +153,17 @@ def _delete(store: S3Store, names: list[str]) -> None:
 def _is_past(tags: dict[str, str]) -> bool:
     expires = expiry(tags)
     return expires is not None and expires < time.time()
+
+
+LOOKS: Mapping[str, Callable[[Storage], Iterator[_Left]]] = MappingProxyType(
+    {
+        "EC2 machines": _machines,
+        "EMR clusters": _clusters,
+        "EMR Serverless applications": _applications,
+        "security groups": _groups,
+        "disks": _volumes,
+        "EMR security configurations": _configurations,
+        "keys": _keys,
+    }
+)
+"""Machines first: what they use can go only after them."""

@@ -119,8 +119,10 @@ def _configurations(storage: Storage) -> Iterator[_Left]:
     alive = {each["Name"] for each in aws.pages(service, "list_clusters", "Clusters", ClusterStates=list(emr.ALIVE))}
     for told in list(aws.pages(service, "list_security_configurations", "SecurityConfigurations")):
         name = told["Name"]
-        old = datetime.now(UTC) - told["CreationDateTime"] > YOUNG
-        if name.startswith(PREFIX) and name not in alive and old:
+        if not name.startswith(PREFIX) or name in alive:
+            continue
+        expires = _expires(storage, name.removeprefix(PREFIX))
+        if expires < time.time() if expires else datetime.now(UTC) - told["CreationDateTime"] > YOUNG:
             found = Found("EMR security configuration", name, name.removeprefix(PREFIX), None)
             yield _Left(found, partial(emr.remove_configuration, service, name))
 
@@ -136,13 +138,19 @@ def _keys(storage: Storage) -> Iterator[_Left]:
         if rest.startswith(f"{KEYS}/"):
             folders.setdefault(run, []).append(name)
     for run, names in folders.items():
-        try:
-            told = json.loads(store.read(f"runs/{run}/{RECORD}"))
-            expires = told["created"] + told["config"]["cluster"]["max_hours"] * 3600
-        except (FruitscaleError, ValueError, KeyError, TypeError):
-            expires = 0.0
-        if expires < time.time():
+        if (_expires(storage, run) or 0.0) < time.time():
             yield _Left(Found("keys", f"{store.uri}/runs/{run}/{KEYS}", run, None), partial(_delete, store, names))
+
+
+def _expires(storage: Storage, run: str) -> float | None:
+    """Return when a launch is over, by what it wrote of itself; None where that isn't known."""
+    if storage.staging_uri is None:
+        return None
+    try:
+        told = json.loads(S3Store(storage.staging_uri, storage).read(f"runs/{run}/{RECORD}"))
+        return float(told["created"] + told["config"]["cluster"]["max_hours"] * 3600)
+    except (FruitscaleError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _delete(store: S3Store, names: list[str]) -> None:

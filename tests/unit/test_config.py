@@ -138,7 +138,11 @@ def test_cluster_keys_are_the_clusters_own(tmp_path: Path) -> None:
             id="no-such-key",
         ),
         pytest.param(["cluster={kind: ec2-dask, core: 3}"], "cluster.core: no such key; ", id="of-another-kind"),
-        pytest.param(["cluster={kind: emr, core: 0}"], "cluster.core: input should be greater than or equal to 1; it is 0", id="no-machines"),
+        pytest.param(
+            ["cluster={kind: emr, core: 0}"],
+            "cluster.core: input should be greater than or equal to 1; it is 0",
+            id="no-machines",
+        ),
         pytest.param(
             ["cluster={kind: emr, max_hours: 0}"],
             "cluster.max_hours: input should be greater than 0; it is 0",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
+import time
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +21,8 @@ from fruitscale.storage.manifest import Manifest
 from fruitscale.storage.residency import Residency
 from fruitscale.storage.run_folder import Plan
 
+MACHINES = "FRUITSCALE_MACHINES"
+"""The variable in which a cluster's driver is told since when its machines are there, and what they cost an hour."""
 STEPS = ("load", "read", "decode", "infer", "write")
 STAGES = ("start", "list", "export", "featurize", "fit", "project")
 PACKAGES = (
@@ -117,7 +122,7 @@ def make_record(outcome: Outcome) -> record.RunRecord:
         model_loads=tally.model_loads,
         retries=record.Retries(reads=tally.reads_retried, writes=tally.writes_retried, tasks=outcome.engine.retries),
         peak_rss_mb=record.PeakRss(driver=round(peak_rss_mb(), 1), worker=round(tally.worker_rss_mb, 1)),
-        cost=None,
+        cost=_cost(outcome.engine.machines),
         environment=environment(),
         residency=outcome.place and record.Residency(**asdict(outcome.place)),
     )
@@ -134,6 +139,17 @@ def environment() -> record.Environment:
     return record.Environment(
         python=platform.python_version(), platform=platform.platform(), cpu=_cpu(), packages=packages
     )
+
+
+def _cost(workers: int) -> record.Cost | None:
+    """Return what the machines have cost so far, where a cluster's driver is told what they cost an hour."""
+    told = json.loads(os.environ.get(MACHINES, "null"))
+    if told is None:
+        return None
+    hours = (time.time() - told["began"]) / 3600
+    leader, worker = told["leader_hour"], told["worker_hour"]
+    amount = None if leader is None or worker is None else round(hours * (leader + workers * worker), 4)
+    return record.Cost(machine_hours=round(hours * (1 + workers), 4), amount=amount, currency=told["currency"])
 
 
 def _cpu() -> str:

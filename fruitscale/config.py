@@ -11,9 +11,11 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeAlias
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, StrictBool, ValidationError, ValidationInfo, field_validator
 
+from fruitscale.cluster_config import KINDS, Cluster
 from fruitscale.errors import UsageError
+from fruitscale.section import MOST, Count, Section
 
 EngineName: TypeAlias = Literal["local", "spark", "dask"]
 Architecture: TypeAlias = Literal[
@@ -27,22 +29,15 @@ Architecture: TypeAlias = Literal[
 ]
 Runtime: TypeAlias = Literal["openvino", "tensorflow"]
 Precision: TypeAlias = Literal["f32", "bf16"]
-MOST = 2**63 - 1
-"""What a count may be at most: 64 bits, as in Arrow."""
-Count: TypeAlias = Annotated[int, Field(ge=1, le=MOST, strict=True)]
 
 EU_REGIONS = ("eu-central-1", "eu-west-1", "eu-west-3", "eu-north-1", "eu-south-1", "eu-south-2")
 PHOTO_GLOB = "**/*.{jpg,jpeg,png,webp,bmp,tif,tiff,gif}"
 PATCH_GRID = 8
 """patch_mean has as many patches a side."""
+WHOLE = ("spark.conf", "cluster")
+"""Keys whose mappings are values: their own keys may have dots in them, or depend on the kind."""
 MOST_SHOWN = 200
 """Characters of a wrong value that a message repeats."""
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Input(Section):
@@ -142,7 +137,7 @@ class Spark(Section):
 
     master: str | None = None
     """null: spark-submit's master where there is one, else local[slots]."""
-    conf: dict[str, str] = {}
+    conf: dict[str, str] = Field({})
     """Spark's own settings, as spark.x.y: value."""
 
     @field_validator("conf", mode="before")
@@ -238,7 +233,7 @@ class Config(Section):
     dask: Dask = Dask()
     storage: Storage = Storage()
     gdpr: Gdpr = Gdpr()
-    cluster: dict[str, Any] | None = None
+    cluster: Cluster | None = None
     """Run on a cluster that is made for it; null: run here."""
     bench: Bench = Bench()
     report: StrictBool = True
@@ -331,7 +326,7 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
     """Yield each dotted key with its value. A mapping that is itself a value (spark.conf, cluster) stays whole."""
     for key, value in values.items():
         dotted = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value and dotted not in ("spark.conf", "cluster"):
+        if isinstance(value, Mapping) and value and not dotted.startswith(WHOLE):
             yield from leaves(value, f"{dotted}.")
         else:
             yield dotted, value
@@ -370,13 +365,17 @@ def _put(tree: dict[str, Any], dotted: str, value: object) -> None:
 def _explain(problem: Any, sources: Mapping[str, str]) -> str:  # noqa: ANN401  pydantic's ErrorDetails
     location = [str(part) for part in problem["loc"]]
     if problem["type"] == "extra_forbidden":
-        key = ".".join(location)
+        key = ".".join(_without_kind(location))
         known = _keys_at(location[:-1])
         near = difflib.get_close_matches(location[-1], known, n=1)
-        meant = f"did you mean {'.'.join([*location[:-1], near[0]])}?" if near else f"there are: {', '.join(known)}"
+        parent = _without_kind(location[:-1])
+        meant = f"did you mean {'.'.join([*parent, near[0]])}?" if near else f"there are: {', '.join(known)}"
         told = f"no such key; {meant}"
+    elif problem["type"].startswith("union_tag_"):
+        key = ".".join([*location, "kind"])
+        told = f"{', '.join(KINDS)} are the kinds; it is {_shown(problem['ctx'].get('tag', 'not set'))}"
     else:
-        key = ".".join(_fields_of(location))
+        key = ".".join(_without_kind(list(_fields_of(location))))
         message = problem["msg"].removeprefix("Value error, ")
         told = f"{message[:1].lower()}{message[1:]}; it is {_shown(problem['input'])}"
     source = next((where for k, where in sources.items() if f"{k}.".startswith(f"{key}.") and where != "default"), None)
@@ -399,12 +398,21 @@ def _fields_of(location: Sequence[str]) -> Iterator[str]:
         yield part
 
 
+def _without_kind(location: list[str]) -> list[str]:
+    """Leave out what pydantic puts after `cluster`: its kind, which is no key."""
+    return location[:1] + location[2:] if location[:1] == ["cluster"] and location[1:2] else location
+
+
 def _keys_at(location: Sequence[str]) -> list[str]:
-    section: type[BaseModel] = Config
+    section: type[Section] = Config
+    if location[:1] == ["cluster"]:
+        if len(location) == 1:
+            return sorted(KINDS)
+        section, location = KINDS[location[1]], location[2:]
     for part in location:
         field = section.model_fields.get(part)
         inner = field.annotation if field else None
-        if isinstance(inner, UnionType) or not isinstance(inner, type) or not issubclass(inner, BaseModel):
+        if isinstance(inner, UnionType) or not isinstance(inner, type) or not issubclass(inner, Section):
             return []
         section = inner
     return sorted(section.model_fields)

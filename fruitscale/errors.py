@@ -11,6 +11,8 @@ FruitscaleError              exit 1   caught once, in the CLI; its message says 
 ├── ResidencyError           exit 1   a store is not where it should be, or doesn't say where it is
 ├── ModelError               exit 1   the weights can't be had, or don't fit
 ├── EngineError              exit 1   Spark or Dask could not be started, or gave up
+├── ClusterError             exit 1   machines could not be had, or a run on them failed
+│   └── CapacityError        exit 1   AWS has no such machine just now
 └── InterruptedRunError      exit 130 Ctrl-C
 """
 
@@ -78,6 +80,14 @@ class ModelError(FruitscaleError):
 
 class EngineError(FruitscaleError):
     """An engine could not be started, or gave up."""
+
+
+class ClusterError(FruitscaleError):
+    """Machines could not be had, or a run on them failed."""
+
+
+class CapacityError(ClusterError):
+    """AWS has no such machine just now."""
 
 
 class InterruptedRunError(FruitscaleError):

@@ -19,13 +19,14 @@ class Fingerprints(_Entry):
 
 
 class Engine(_Entry):
-    """What ran; `cores` counts the tasks at once, over all workers."""
+    """What ran; `cores` counts the tasks at once, over all workers; `machines` those that have workers."""
 
     name: str
     version: str
     master: str | None
     cores: int
     workers: int
+    machines: int = 1
     ui: str | None
 
 
@@ -114,10 +115,10 @@ class PeakRss(_Entry):
 
 
 class Cost(_Entry):
-    """What the machines cost."""
+    """What the machines of a cluster cost, by the prices in its config; `amount` is null where those don't say."""
 
     machine_hours: float
-    amount: float
+    amount: float | None
     currency: str
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fruitscale import __version__
-from fruitscale.cli import bench, config, doctor, erase, gdpr, model, run, sample, show
+from fruitscale.cli import bench, cluster, config, doctor, erase, gdpr, model, run, sample, show
 from fruitscale.errors import FruitscaleError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("erase")(erase.erase)
 app.command("sample")(sample.sample)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(config.app, name="config")
 app.add_typer(gdpr.app, name="gdpr")
 app.add_typer(model.app, name="model")

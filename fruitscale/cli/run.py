@@ -10,7 +10,8 @@ import typer
 from fruitscale.cli.options import ConfigFile, Engine, Json, Sets, Verbose, loaded
 
 if TYPE_CHECKING:
-    from fruitscale.config import Loaded
+    from fruitscale.clusters.runs import Ended
+    from fruitscale.config import Config, Loaded
     from fruitscale.record import RunRecord
 
 
@@ -28,6 +29,7 @@ def run(
     sets: Sets = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another run that is in --output.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="On a cluster: launch, and don't watch.")] = False,
     json: Json = False,
     verbose: Verbose = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
@@ -49,12 +51,45 @@ def run(
     if dry_run:
         _preview(given, as_json=json)
         return
+    if given.config.cluster is not None:
+        _launch(given.config, detach=detach, quiet=quiet, as_json=json)
+        return
     from fruitscale import api
+    from fruitscale.errors import UsageError
+    from fruitscale.progress import display
+
+    if detach:
+        raise UsageError("--detach is for a config with a cluster.", "See configs/emr.yaml and configs/ec2-dask.yaml.")
+    with display(quiet=quiet) as observer:
+        record = api.run(given.config, observer)
+    _print(record, as_json=json)
+
+
+def _launch(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> None:
+    from fruitscale.cli.cluster import ask_what_to_do
+    from fruitscale.clusters import runs
     from fruitscale.progress import display
 
     with display(quiet=quiet) as observer:
-        record = api.run(given.config, observer)
-    if json:
+        ended = runs.run(config, observer, detach=detach, on_interrupt=ask_what_to_do)
+    print_ended(ended, as_json=as_json)
+
+
+def print_ended(ended: Ended, *, as_json: bool) -> None:
+    """Print the record of a run on a cluster, or where one is that goes on without us."""
+    import json
+
+    launch = ended.launch
+    if ended.record is not None:
+        _print(ended.record, as_json=as_json)
+    elif as_json:
+        typer.echo(json.dumps({"launch": launch.id, "uri": launch.uri, "output": launch.config.output.uri}))
+    else:
+        typer.echo(f"Launch {launch.id} runs. Its state: fruitscale cluster status {launch.id} --config …")
+
+
+def _print(record: RunRecord, *, as_json: bool) -> None:
+    if as_json:
         typer.echo(record.to_json(), nl=False)
     else:
         _show(record)

@@ -40,6 +40,8 @@ class EngineInfo:
     ui: str | None
     retries: int = 0
     """Tasks that were run again so far, because a worker died or failed."""
+    machines: int = 1
+    """Machines that have workers."""
 
 
 class Engine(Protocol):

@@ -168,10 +168,12 @@ class DaskEngine:
         ui = self._client.dashboard_link if importlib.util.find_spec("bokeh") else None
         if self._cluster is not None:  # all the workers that were asked for, also while they start
             cores = workers = self._slots
+            machines = 1
         else:
             threads = self._client.nthreads()
             cores, workers = sum(threads.values()), len(threads)
-        return EngineInfo("dask", distributed.__version__, address, cores, workers, ui, self._reruns())
+            machines = len({worker.rpartition(":")[0] for worker in threads})
+        return EngineInfo("dask", distributed.__version__, address, cores, workers, ui, self._reruns(), machines)
 
     def _register_count(self) -> None:
         with contextlib.suppress(Exception):  # a scheduler without fruitscale can still run the tasks

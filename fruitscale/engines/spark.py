@@ -319,13 +319,15 @@ class SparkEngine:
     def _look(self) -> EngineInfo:
         context = self._context
         master = str(context.master).replace(f",{LOCAL_FAILURES}]", "]")
-        cores, workers = context.defaultParallelism, 1
+        cores, workers, machines = context.defaultParallelism, 1, 1
         if not self._is_local():
             summaries = context._jsc.sc().statusStore().executorList(True)
             executors = [summaries.apply(i) for i in range(summaries.size())]
-            counts = [executor.totalCores() for executor in executors if executor.id() != "driver"]
-            cores, workers = sum(counts) or cores, len(counts)
-        return EngineInfo("spark", context.version, master, cores, workers, context.uiWebUrl, self._failed_tasks())
+            executors = [executor for executor in executors if executor.id() != "driver"]
+            cores, workers = sum(executor.totalCores() for executor in executors) or cores, len(executors)
+            machines = len({executor.hostPort().rpartition(":")[0] for executor in executors})
+        page, failed = context.uiWebUrl, self._failed_tasks()
+        return EngineInfo("spark", context.version, master, cores, workers, page, failed, machines)
 
     def _failed_tasks(self) -> int:
         """Count the Spark tasks that failed and were run again, over all maps."""

@@ -71,7 +71,7 @@ def test_the_record_has_every_name(runs: dict[str, tuple[Path, dict[str, Any]]])
         "status": None,
         "fruitscale": None,
         "fingerprints": ["features", "pca"],
-        "engine": ["cores", "master", "name", "ui", "version", "workers"],
+        "engine": ["cores", "machines", "master", "name", "ui", "version", "workers"],
         "input": ["bytes", "images", "labels", "manifest_sha256", "uri"],
         "output": ["uri"],
         "model": sorted(

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fruitscale.cluster_config import Emr, Prices
 from fruitscale.config import Config, from_mapping, json_schema, leaves, load, parse_assignment
 from fruitscale.errors import UsageError
 
@@ -114,8 +115,48 @@ def test_spark_conf(tmp_path: Path, file: str, sets: list[str], expected: dict[s
 
 
 def test_cluster_keys_are_the_clusters_own(tmp_path: Path) -> None:
-    loaded = load(write(tmp_path, "cluster: {kind: emr, workers: {count: 2}}"), ["cluster.workers.count=3"])
-    assert loaded.config.cluster == {"kind": "emr", "workers": {"count": 3}}
+    path = write(tmp_path, "cluster: {kind: emr, core: 2, tags: {team: fruit}}")
+    cluster = load(path, ["cluster.core=3", "cluster.prices.machine_hour={m5.xlarge: 0.2}"]).config.cluster
+    assert isinstance(cluster, Emr)
+    assert (cluster.core, cluster.tags, cluster.prices.machine_hour) == (3, {"team": "fruit"}, {"m5.xlarge": 0.2})
+
+
+@pytest.mark.parametrize(
+    ("sets", "told"),
+    [
+        pytest.param(
+            ["cluster={}"], "cluster.kind: emr, emr-serverless, ec2-dask are the kinds; it is 'not set'", id="no-kind"
+        ),
+        pytest.param(
+            ["cluster.kind=aks"],
+            "cluster.kind: emr, emr-serverless, ec2-dask are the kinds; it is 'aks'",
+            id="no-such-kind",
+        ),
+        pytest.param(
+            ["cluster={kind: emr, corre: 3}"],
+            "cluster.corre: no such key; did you mean cluster.core?",
+            id="no-such-key",
+        ),
+        pytest.param(["cluster={kind: ec2-dask, core: 3}"], "cluster.core: no such key; ", id="of-another-kind"),
+        pytest.param(
+            ["cluster={kind: emr, core: 0}"],
+            "cluster.core: input should be greater than or equal to 1; it is 0",
+            id="no-machines",
+        ),
+        pytest.param(
+            ["cluster={kind: emr, max_hours: 0}"],
+            "cluster.max_hours: input should be greater than 0; it is 0",
+            id="no-time",
+        ),
+        pytest.param(
+            ["cluster={kind: emr, prices: {spot_fraction: 2}}"],
+            "cluster.prices.spot_fraction: input should be less than or equal to 1; it is 2",
+            id="inside-prices",
+        ),
+    ],
+)
+def test_a_wrong_cluster_is_told_by_its_key(sets: list[str], told: str) -> None:
+    assert refusal(*sets).startswith(told)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +267,7 @@ WRONG: list[tuple[str, str, tuple[str, ...]]] = [
     ("storage.retry_seconds", "-1", ("input should be greater than or equal to 0",)),
     ("storage.retry_seconds", ".nan", (FINITE,)),
     ("gdpr.enforce", "null", (NO_BOOL,)),
-    ("cluster", "emr", ("input should be a valid dictionary",)),
+    ("cluster", "emr", ("input should be a valid dictionary or object to extract fields from",)),
     ("bench.price_per_core_hour", "-0.01", ("input should be greater than or equal to 0",)),
     ("report", "1", (NO_BOOL,)),
 ]
@@ -411,7 +452,22 @@ def test_every_key_of_a_shipped_file_has_a_comment(path: Path) -> None:
 
 
 def test_there_are_shipped_files() -> None:
-    assert {"quickstart.yaml", "local.yaml", "bench.yaml"} <= {path.name for path in CONFIGS}
+    shipped = {"quickstart.yaml", "local.yaml", "bench.yaml", "emr.yaml", "ec2-dask.yaml"}
+    assert shipped <= {path.name for path in CONFIGS}
+
+
+CLUSTERS = [path for path in CONFIGS if load(path).config.cluster is not None]
+
+
+@pytest.mark.parametrize("path", CLUSTERS, ids=lambda path: path.name)
+def test_every_key_of_a_shipped_cluster_is_there_with_a_comment(path: Path) -> None:
+    cluster = load(path).config.cluster
+    assert cluster is not None
+    text = path.read_text(encoding="utf-8")
+    block = text[text.index("\ncluster:") :].split("\n\n", 1)[0]
+    lines = dict(re.findall(r"^ +(\w+):(.*)$", block, re.MULTILINE))
+    assert set(lines) == set(type(cluster).model_fields) | set(Prices.model_fields)
+    assert [key for key, rest in lines.items() if "#" not in rest] == []
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -1,0 +1,176 @@
+"""The bundle: everything that a machine installs, under a name that is the hash of it, so that it is uploaded once.
+
+Below `storage.staging_uri`: `bundles/` (program, wheel, lock, boot script), `wheels/` (what the lock names, where
+machines have no package index), `models/` and `archives/`. What is one run's own is under `runs/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fruitscale.cluster_config import EmrServerless
+from fruitscale.clusters import wheels
+from fruitscale.clusters.launch import staging_uri
+from fruitscale.config import Config
+from fruitscale.errors import UsageError
+from fruitscale.model import export
+from fruitscale.storage.s3 import S3Store
+
+SUMS, BOOT, MAIN, REQUIREMENTS = "SHA256SUMS", "boot.sh", "main.py", "requirements.txt"
+EXTRAS = {"emr": "", "emr-serverless": "", "ec2-dask": "dask"}
+"""What of fruitscale's extras the machines of a kind need: EMR brings its own Spark."""
+HERE = Path(__file__).parent
+SHORT = 32
+LAUNCHER = """#!/bin/sh
+# The Python of this archive, wherever it was unpacked.
+home=$(cd "$(dirname "$0")/.." && pwd)
+export PYTHONPATH="$home/lib${PYTHONPATH:+:$PYTHONPATH}"
+exec python3.11 "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A bundle in the staging area. `boot_sha256` is of the boot script, which machines check before they run it."""
+
+    uri: str
+    boot_sha256: str
+    wheels_uri: str | None
+    archive_uri: str | None
+    model_uri: str
+
+
+PLANNED = Placed("<bundle>", "0" * 64, "<wheels>", "<archive>", "<model>")
+"""What a plan shows: nothing is made for it."""
+
+
+def place(config: Config, tell: Callable[[str], None]) -> Placed:
+    """Make the bundle of a config, and put what is not there yet into the staging area. Raises FruitscaleError."""
+    cluster = config.cluster
+    assert cluster is not None
+    store = S3Store(staging_uri(config), config.storage)
+    with tempfile.TemporaryDirectory(prefix="fruitscale-bundle-") as name:
+        scratch = Path(name)
+        tell("exporting the model")
+        exported = export.export(config.model, scratch)
+        model_name = f"models/{exported.sha256}.model"
+        _put_once(store, model_name, lambda: exported.payload)
+        files = make(config, scratch, tell)
+        sums = "".join(f"{_sha256(content)}  {file}\n" for file, content in sorted(files.items())).encode()
+        folder = f"bundles/{_sha256(sums)[:SHORT]}"
+        if not store.exists(f"{folder}/{SUMS}"):
+            tell("uploading the bundle")
+            for file, content in files.items():
+                store.write(f"{folder}/{file}", content)
+            store.write(f"{folder}/{SUMS}", sums)  # last: then the bundle is whole
+        vendored = cluster.vendor_wheels or isinstance(cluster, EmrServerless)
+        wheels_name = _place_wheels(store, files[REQUIREMENTS], config, scratch, tell) if vendored else None
+        archive = None
+        if isinstance(cluster, EmrServerless):
+            archive = f"archives/{_sha256(sums)[:SHORT]}-{cluster.architecture}.tar.gz"
+            _put_once(store, archive, lambda: _archive(scratch, config, tell))
+    return Placed(
+        f"{store.uri}/{folder}",
+        _sha256(files[BOOT]),
+        wheels_name and f"{store.uri}/{wheels_name}",
+        archive and f"{store.uri}/{archive}",
+        f"{store.uri}/{model_name}",
+    )
+
+
+def make(config: Config, scratch: Path, tell: Callable[[str], None] = lambda _: None) -> dict[str, bytes]:
+    """Return the files of a bundle by name; what is in them depends on the config and on what is installed here."""
+    wheel = wheels.build_wheel()
+    (scratch / wheels.wheel_name()).write_bytes(wheel)
+    return {
+        MAIN: (HERE / MAIN).read_bytes(),
+        BOOT: (HERE / BOOT).read_bytes(),
+        REQUIREMENTS: _requirements(config, scratch, tell).encode(),
+        wheels.wheel_name(): wheel,
+    }
+
+
+def _requirements(config: Config, scratch: Path, tell: Callable[[str], None]) -> str:
+    """Return the lock: the config's own, or the one that was made before of the same, or a new one."""
+    cluster = config.cluster
+    assert cluster is not None
+    if cluster.requirements is not None:
+        try:
+            text = Path(cluster.requirements).expanduser().read_text()
+        except OSError as error:
+            raise UsageError(
+                f"cluster.requirements: {cluster.requirements}: {error.strerror}.", "Check the path."
+            ) from None
+        return wheels.check_lock(text, cluster.requirements)
+    extra = EXTRAS[cluster.kind]
+    made_of = [extra, cluster.architecture, wheels.PYTHON, *wheels.dependencies(), *sorted(wheels.installed_versions())]
+    cached = _cache() / f"lock-{_sha256(repr(made_of).encode())[:SHORT]}.txt"
+    if cached.is_file():
+        return cached.read_text()
+    tell("locking the packages of the machines")
+    text = wheels.lock(scratch / wheels.wheel_name(), extra, cluster.architecture)
+    _keep(cached, text)
+    return text
+
+
+def _place_wheels(
+    store: S3Store, requirements: bytes, config: Config, scratch: Path, tell: Callable[[str], None]
+) -> str:
+    """Put the wheels of a lock beside each other; the last name, of the lock, tells that they are all there."""
+    cluster = config.cluster
+    assert cluster is not None
+    folder = f"wheels/{_sha256(requirements + cluster.architecture.encode())[:SHORT]}"
+    if not store.exists(f"{folder}/{REQUIREMENTS}") or isinstance(cluster, EmrServerless):
+        tell("fetching the packages of the machines")
+        (scratch / REQUIREMENTS).write_bytes(requirements)
+        wheels.download(scratch / REQUIREMENTS, scratch / "wheels", cluster.architecture)
+        tell("uploading the packages of the machines")
+        for path in sorted((scratch / "wheels").iterdir()):
+            _put_once(store, f"{folder}/{path.name}", path.read_bytes)
+        store.write(f"{folder}/{REQUIREMENTS}", requirements)
+    return folder
+
+
+def _archive(scratch: Path, config: Config, tell: Callable[[str], None]) -> bytes:
+    """Return an environment for machines that have no boot script: unpacked wheels, and a launcher of Python."""
+    cluster = config.cluster
+    assert cluster is not None
+    tell("making the environment archive")
+    home = scratch / "environment"
+    found = [*sorted((scratch / "wheels").glob("*.whl")), scratch / wheels.wheel_name()]
+    wheels.unpack(found, home / "lib", cluster.architecture)
+    (home / "bin").mkdir()
+    (home / "bin" / "python").write_text(LAUNCHER)
+    (home / "bin" / "python").chmod(0o755)
+    with tarfile.open(scratch / "environment.tar.gz", "w:gz", compresslevel=3) as archive:
+        archive.add(home / "bin", "bin")
+        archive.add(home / "lib", "lib")
+    return (scratch / "environment.tar.gz").read_bytes()
+
+
+def _put_once(store: S3Store, name: str, content: Callable[[], bytes]) -> None:
+    if not store.exists(name):
+        store.write(name, content())
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fruitscale"
+
+
+def _keep(path: Path, text: str) -> None:
+    """Keep a lock for the next launch, where that can be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    except OSError:
+        return
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

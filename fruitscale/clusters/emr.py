@@ -1,0 +1,182 @@
+"""Spark on EMR: a cluster that does one step, the run, and ends."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fruitscale.cluster_config import Emr
+from fruitscale.clusters import aws, certificates, emr_requests
+from fruitscale.clusters.bundle import Placed
+from fruitscale.clusters.job import put_keys, remove_keys
+from fruitscale.clusters.launch import Launch
+from fruitscale.clusters.request import Machine, Request, Sight
+from fruitscale.errors import ClusterError, UsageError
+from fruitscale.storage.s3 import S3Store
+
+ALIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
+END_SECONDS = 1200
+TRIES = 5
+APPEARS_SECONDS = 2.0
+"""How long a cluster that was just made may take to be listed."""
+EARLIER = timedelta(minutes=5)
+
+
+class EmrLauncher:
+    """Launches a cluster of EMR."""
+
+    def __init__(self, launch: Launch) -> None:
+        assert isinstance(launch.cluster, Emr)
+        self.launch, self.cluster = launch, launch.cluster
+        self._emr = aws.client("emr", launch.config.storage)
+
+    def check(self) -> None:
+        """Raise UsageError where the config lacks what a launch needs."""
+        if self.cluster.security_configuration is None and self.cluster.disk_key is None:
+            raise UsageError(
+                "cluster.disk_key is not set, and EMR encrypts disks with a key of yours only.",
+                "Give the ARN of a KMS key, or a security configuration of your own.",
+            )
+
+    def requests(self, placed: Placed) -> list[Request]:
+        """Return what `up` asks for."""
+        made = [Request("emr", "run_job_flow", emr_requests.job_flow(self.launch, self.cluster, placed))]
+        if self.cluster.security_configuration is None:
+            configuration = emr_requests.security_configuration(self.launch)
+            made.insert(0, Request("emr", "create_security_configuration", configuration))
+        return made
+
+    def up(self, placed: Placed) -> None:
+        """Make the security configuration, if none is named, and the cluster."""
+        for request in self.requests(placed):
+            if request.operation == "run_job_flow":
+                self._run(request.parameters)
+            else:
+                put_keys(
+                    self.launch, certificates.make(self.launch.name, self._hosts(), self.cluster.max_hours).for_emr()
+                )
+                self._configure(request.parameters)
+
+    def look(self) -> Sight:
+        """Look at the cluster and its step."""
+        found = self._find(())
+        if not found:
+            return Sight("EMR has no such cluster", "gone", "EMR has no cluster of this name.")
+        cluster = aws.ask(self._emr, "describe_cluster", ClusterId=found[0])["Cluster"]
+        steps = aws.ask(self._emr, "list_steps", ClusterId=found[0])["Steps"]
+        status = cluster["Status"]
+        step = steps[0]["Status"] if steps else {"State": "PENDING"}
+        words = f"EMR {found[0]}: {status['State'].lower()}, its step {step['State'].lower()}"
+        if step["State"] == "COMPLETED":
+            return Sight(words, "complete", machines=self.machines(found[0]))
+        reason = _reason(step) or _reason(status)
+        if step["State"] in ("FAILED", "CANCELLED", "INTERRUPTED") or status["State"] in (
+            "TERMINATING",
+            "TERMINATED_WITH_ERRORS",
+        ):
+            return Sight(words, "failed", reason or words, self.machines(found[0]))
+        if status["State"] == "TERMINATED":
+            return Sight(words, "gone", reason or "The cluster was ended.", self.machines(found[0]))
+        return Sight(words, machines=self.machines(found[0]))
+
+    def machines(self, cluster_id: str) -> tuple[Machine, ...]:
+        """Return the cluster's machines, those that ended too."""
+        found = aws.pages(self._emr, "list_instances", "Instances", ClusterId=cluster_id)
+        return tuple(_machine(each) for each in found)
+
+    def log(self) -> str:
+        """Return what EMR kept of the step's standard error."""
+        store = S3Store(self.launch.log_uri, self.launch.config.storage)
+        for cluster_id in self._find(()):
+            names = [n for n in store.names(f"{cluster_id}/steps/") if n.endswith("/stderr.gz")]
+            return "".join(gzip.decompress(store.read(name)).decode(errors="replace") for name in sorted(names))
+        return ""
+
+    def down(self) -> None:
+        """End the cluster; then remove its security configuration and its keys."""
+        for cluster_id in self._find(ALIVE):
+            end_cluster(self._emr, cluster_id)
+        remove_configuration(self._emr, self.launch.name)
+        remove_keys(self.launch)
+
+    def _run(self, parameters: dict[str, Any]) -> None:
+        """Make the cluster. EMR takes no client token: where an answer was lost, look before asking again."""
+        once = aws.client("emr", self.launch.config.storage, attempts=1)
+        for attempt in range(TRIES):
+            try:
+                aws.ask(once, "run_job_flow", **parameters)
+            except ClusterError as error:
+                refused = bool(aws.code(error))
+                if (refused and not _is_passing(aws.code(error))) or attempt == TRIES - 1:
+                    raise
+                time.sleep(APPEARS_SECONDS * (attempt + 1))
+                if self._find(ALIVE):
+                    return
+            else:
+                return
+
+    def _configure(self, parameters: dict[str, Any]) -> None:
+        try:
+            aws.ask(self._emr, "create_security_configuration", **parameters)
+        except ClusterError as error:
+            if "already exists" not in error.message:  # sent twice: the name is the run's own
+                raise
+
+    def _find(self, states: tuple[str, ...]) -> list[str]:
+        """Return the ids of the clusters that have this launch's name; there is one, or none."""
+        after = datetime.fromtimestamp(self.launch.created, UTC) - EARLIER
+        more = {"ClusterStates": list(states)} if states else {}
+        found = aws.pages(self._emr, "list_clusters", "Clusters", CreatedAfter=after, **more)
+        return [each["Id"] for each in found if each["Name"] == self.launch.name]
+
+    def _hosts(self) -> str:
+        return "*.ec2.internal" if self.launch.region == "us-east-1" else f"*.{self.launch.region}.compute.internal"
+
+
+def remove_configuration(emr: Any, name: str) -> None:  # noqa: ANN401
+    """Remove a security configuration; one that isn't there is no error."""
+    try:
+        aws.ask(emr, "delete_security_configuration", Name=name)
+    except ClusterError as error:
+        if "does not exist" not in error.message and "not found" not in error.message.lower():
+            raise
+
+
+def end_cluster(emr: Any, cluster_id: str) -> None:  # noqa: ANN401
+    """End a cluster, and wait until it is gone."""
+    aws.ask(emr, "terminate_job_flows", JobFlowIds=[cluster_id])
+
+    def is_gone() -> bool:
+        state = aws.ask(emr, "describe_cluster", ClusterId=cluster_id)["Cluster"]["Status"]["State"]
+        return state not in ALIVE
+
+    aws.wait(is_gone, END_SECONDS, f"EMR's cluster {cluster_id} has not ended")
+
+
+def _is_passing(code: str) -> bool:
+    return "hrottl" in code or code in (
+        "InternalServerError",
+        "InternalServerException",
+        "ServiceUnavailable",
+        "503",
+        "500",
+    )
+
+
+def _reason(status: dict[str, Any]) -> str | None:
+    """Return why a cluster or a step is in its state."""
+    change, details = status.get("StateChangeReason") or {}, status.get("FailureDetails") or {}
+    words = [details.get("Reason"), details.get("Message"), change.get("Message")]
+    return ": ".join(dict.fromkeys(word for word in words if word)) or None
+
+
+def _machine(told: dict[str, Any]) -> Machine:
+    timeline = told["Status"].get("Timeline") or {}
+    began, ended = timeline.get("CreationDateTime"), timeline.get("EndDateTime") or datetime.now(UTC)
+    hours = (ended - began).total_seconds() / 3600 if began else 0.0
+    market = "spot" if told.get("Market") == "SPOT" else "on-demand"
+    return Machine(
+        told.get("Ec2InstanceId", ""), told.get("InstanceType", ""), market, told["Status"]["State"].lower(), hours
+    )

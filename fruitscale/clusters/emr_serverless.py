@@ -1,0 +1,157 @@
+"""Spark on EMR Serverless: an application of the run's own, or a named one, and one job in it."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import UTC, datetime
+from typing import Any
+
+from fruitscale.cluster_config import EmrServerless
+from fruitscale.clusters import aws, emr_requests
+from fruitscale.clusters.bundle import Placed
+from fruitscale.clusters.launch import Launch
+from fruitscale.clusters.request import Machine, Request, Sight
+from fruitscale.errors import ClusterError, UsageError
+from fruitscale.storage.s3 import S3Store
+
+GOING = ("SUBMITTED", "PENDING", "SCHEDULED", "RUNNING", "QUEUED", "CANCELLING")
+ALIVE = ("CREATING", "CREATED", "STARTING", "STARTED", "STOPPING", "STOPPED")
+START_SECONDS, END_SECONDS = 300, 600
+
+
+class EmrServerlessLauncher:
+    """Launches a job of EMR Serverless."""
+
+    def __init__(self, launch: Launch) -> None:
+        assert isinstance(launch.cluster, EmrServerless)
+        self.launch, self.cluster = launch, launch.cluster
+        self._serverless = aws.client("emr-serverless", launch.config.storage)
+
+    def check(self) -> None:
+        """Raise UsageError where the config lacks what a launch needs."""
+        if not self.cluster.execution_role:
+            raise UsageError("cluster.execution_role is not set.", "Give the ARN of the role that the run has.")
+        if bool(self.cluster.subnets) != bool(self.cluster.security_groups):
+            raise UsageError("cluster.subnets and cluster.security_groups go together.", "Give both, or none of them.")
+
+    def requests(self, placed: Placed) -> list[Request]:
+        """Return what `up` asks for."""
+        made = []
+        if self.cluster.application is None:
+            made.append(
+                Request("emr-serverless", "create_application", emr_requests.application(self.launch, self.cluster))
+            )
+        job = emr_requests.job_run(self.launch, self.cluster, placed, self.cluster.application or "<application>")
+        return [*made, Request("emr-serverless", "start_job_run", job)]
+
+    def up(self, placed: Placed) -> None:
+        """Make the application, if none is named, and start the job."""
+        application = self.cluster.application
+        if application is None:
+            request = emr_requests.application(self.launch, self.cluster)
+            application = aws.ask(self._serverless, "create_application", **request)["applicationId"]
+            aws.wait(
+                lambda: self._state(str(application)) in ("CREATED", "STARTED"),
+                START_SECONDS,
+                "The application is not made",
+            )
+        request = emr_requests.job_run(self.launch, self.cluster, placed, application)
+        aws.ask(self._serverless, "start_job_run", **request)
+
+    def look(self) -> Sight:
+        """Look at the job."""
+        job = self._job()
+        if job is None:
+            return Sight("EMR Serverless has no such job", "gone", "EMR Serverless has no job of this name.")
+        words = f"EMR Serverless: {job['state'].lower()}"
+        machines = (_machine(job),)
+        if job["state"] == "SUCCESS":
+            return Sight(words, "complete", machines=machines)
+        if job["state"] in ("FAILED", "CANCELLED"):
+            return Sight(words, "failed", job.get("stateDetails") or words, machines)
+        return Sight(words, machines=machines)
+
+    def log(self) -> str:
+        """Return what EMR Serverless kept of the driver's standard error."""
+        store = S3Store(self.launch.log_uri, self.launch.config.storage)
+        job = self._job()
+        if job is None:
+            return ""
+        place = f"applications/{job['applicationId']}/jobs/{job['jobRunId']}/SPARK_DRIVER/"
+        names = sorted(name for name in store.names(place) if name.endswith("stderr.gz"))
+        return "".join(gzip.decompress(store.read(name)).decode(errors="replace") for name in names)
+
+    def down(self) -> None:
+        """Cancel the job, and remove the application if it is the launch's own."""
+        for application in self._applications():
+            cancel_jobs(self._serverless, application, self.launch.name)
+            if application != self.cluster.application:
+                end_application(self._serverless, application)
+
+    def _state(self, application: str) -> str:
+        found = aws.ask(self._serverless, "get_application", applicationId=application)
+        return str(found["application"]["state"])
+
+    def _applications(self) -> list[str]:
+        if self.cluster.application is not None:
+            return [self.cluster.application]
+        found = aws.pages(self._serverless, "list_applications", "applications", states=list(ALIVE))
+        return [each["id"] for each in found if each.get("name") == self.launch.name]
+
+    def _jobs(self, application: str) -> list[str]:
+        found = aws.pages(self._serverless, "list_job_runs", "jobRuns", applicationId=application)
+        return [each["id"] for each in found if each.get("name") == self.launch.name]
+
+    def _job(self) -> dict[str, Any] | None:
+        for application in self._applications():
+            for job in self._jobs(application):
+                found = aws.ask(self._serverless, "get_job_run", applicationId=application, jobRunId=job)
+                run: dict[str, Any] = found["jobRun"]
+                return run
+        return None
+
+
+def end_all(serverless: Any, application: str) -> None:  # noqa: ANN401
+    """Cancel every job of an application, and remove it."""
+    cancel_jobs(serverless, application)
+    end_application(serverless, application)
+
+
+def cancel_jobs(serverless: Any, application: str, name: str | None = None) -> None:  # noqa: ANN401
+    """Cancel the jobs of an application, of one name or all, and wait for their end."""
+
+    def going() -> list[str]:
+        found = aws.pages(serverless, "list_job_runs", "jobRuns", applicationId=application, states=list(GOING))
+        return [each["id"] for each in found if name in (None, each.get("name"))]
+
+    for job in going():
+        aws.ask(serverless, "cancel_job_run", applicationId=application, jobRunId=job)
+    aws.wait(lambda: not going(), END_SECONDS, "The job has not ended")
+
+
+def end_application(serverless: Any, application: str) -> None:  # noqa: ANN401
+    """Stop and delete an application; one that isn't there is no error."""
+
+    def state() -> str:
+        return str(aws.ask(serverless, "get_application", applicationId=application)["application"]["state"])
+
+    try:
+        if state() not in ("CREATED", "STOPPED", "TERMINATED"):
+            aws.ask(serverless, "stop_application", applicationId=application)
+            aws.wait(
+                lambda: state() in ("STOPPED", "CREATED", "TERMINATED"), END_SECONDS, "The application has not stopped"
+            )
+        if state() != "TERMINATED":
+            aws.ask(serverless, "delete_application", applicationId=application)
+    except ClusterError as error:
+        if aws.code(error) != "ResourceNotFoundException":
+            raise
+
+
+def _machine(job: dict[str, Any]) -> Machine:
+    """Return a job as if it were a machine, with the time that it has had."""
+    began = job["createdAt"]
+    ended = job.get("endedAt") or (datetime.now(UTC) if job["state"] in GOING else job["updatedAt"])
+    return Machine(
+        job["jobRunId"], "emr-serverless", "on-demand", job["state"].lower(), (ended - began).total_seconds() / 3600
+    )

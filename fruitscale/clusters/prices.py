@@ -1,0 +1,93 @@
+"""What machines cost, by the price table in the config; what the table lacks is not estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fruitscale.cluster_config import Ec2Dask, Emr, EmrServerless
+from fruitscale.clusters.emr_requests import worker_gb
+from fruitscale.clusters.request import Machine
+
+
+@dataclass(frozen=True)
+class Line:
+    """Machines of one kind: how many at most, and what one costs an hour; None where the table has no price."""
+
+    what: str
+    count: int
+    hour: float | None
+
+    @property
+    def total(self) -> float | None:
+        """What they cost an hour together."""
+        return None if self.hour is None else self.hour * self.count
+
+
+def lines(cluster: Emr | EmrServerless | Ec2Dask) -> list[Line]:
+    """Return what is made at most, with its prices."""
+    if isinstance(cluster, EmrServerless):
+        return [
+            Line(
+                f"worker of {cluster.executor_cores} vCPU, {worker_gb(cluster)} GB",
+                cluster.executors + 1,
+                _serverless(cluster),
+            )
+        ]
+    worker = cluster.worker_types[0]
+    if isinstance(cluster, Emr):
+        made = [
+            Line(f"primary {cluster.primary_type}", 1, price(cluster, cluster.primary_type)),
+            Line(f"core {worker}", cluster.core, price(cluster, worker)),
+        ]
+        return made + (
+            [Line(f"spot {worker}", cluster.spot, price(cluster, worker, spot=True))] if cluster.spot else []
+        )
+    return [
+        Line(f"scheduler {cluster.scheduler_type}", 1, price(cluster, cluster.scheduler_type)),
+        Line(
+            f"{cluster.market} worker {worker}", cluster.workers, price(cluster, worker, spot=cluster.market == "spot")
+        ),
+    ]
+
+
+def hourly(cluster: Emr | EmrServerless | Ec2Dask) -> tuple[float | None, float | None]:
+    """Return what an hour costs of the machine that leads, and of one worker on average; None where it isn't known."""
+    leader, *workers = lines(cluster)
+    if not workers:
+        return leader.hour, leader.hour
+    if any(line.hour is None for line in workers):
+        return leader.hour, None
+    count = sum(line.count for line in workers)
+    return leader.hour, sum(line.total or 0.0 for line in workers) / count
+
+
+def price(cluster: Emr | Ec2Dask, machine_type: str, *, spot: bool = False) -> float | None:
+    """Return what a machine costs an hour, EMR's part included; None where the table doesn't say."""
+    table = cluster.prices
+    machine = table.machine_hour.get(machine_type)
+    extra = table.emr_hour.get(machine_type) if isinstance(cluster, Emr) else 0.0
+    if machine is None or extra is None:
+        return None
+    return machine * (table.spot_fraction if spot else 1.0) + extra
+
+
+def spent(cluster: Emr | EmrServerless | Ec2Dask, machines: Iterable[Machine]) -> tuple[float, float | None]:
+    """Return the machine-hours of machines, and what they cost, as far as the table says."""
+    hours, amount = 0.0, 0.0
+    known = True
+    for machine in machines:
+        hours += machine.hours
+        hour = None
+        if not isinstance(cluster, EmrServerless):
+            hour = price(cluster, machine.type, spot=machine.market == "spot")
+        known = known and hour is not None
+        amount += machine.hours * (hour or 0.0)
+    return hours, amount if known else None
+
+
+def _serverless(cluster: EmrServerless) -> float | None:
+    table = cluster.prices
+    if table.vcpu_hour is None or table.gb_hour is None:
+        return None
+    return cluster.executor_cores * table.vcpu_hour + worker_gb(cluster) * table.gb_hour

@@ -1,0 +1,154 @@
+"""What machines install: the wheel of the version that runs here, and its dependencies, locked by hash for their CPUs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import fruitscale
+from fruitscale.cluster_config import Architecture
+from fruitscale.errors import ClusterError, UsageError
+
+PYTHON = "3.11"
+GLIBC = 34
+"""Amazon Linux 2023 has glibc 2.34."""
+OLDEST_GLIBC = 5
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The time of every file in the wheel: the same files make the same wheel."""
+PIP_SECONDS = 900
+ROOT = Path(fruitscale.__file__).parent
+
+
+def wheel_name() -> str:
+    """Return the name of the wheel of this version."""
+    return f"fruitscale-{fruitscale.__version__}-py3-none-any.whl"
+
+
+def build_wheel() -> bytes:
+    """Make the wheel of the version that runs, of its own files: an installed one has no source tree to build from."""
+    try:
+        installed = importlib.metadata.distribution("fruitscale")
+    except importlib.metadata.PackageNotFoundError:
+        raise ClusterError("fruitscale is not installed here, only importable.", "pip install it.") from None
+    folder = f"fruitscale-{fruitscale.__version__}.dist-info"
+    files = {f"fruitscale/{path.relative_to(ROOT).as_posix()}": path.read_bytes() for path in _sources()}
+    files[f"{folder}/METADATA"] = (installed.read_text("METADATA") or "").encode()
+    files[f"{folder}/entry_points.txt"] = b"[console_scripts]\nfruitscale = fruitscale.__main__:main\n"
+    files[f"{folder}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: fruitscale\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    record = "".join(f"{name},sha256={_record_hash(content)},{len(content)}\n" for name, content in files.items())
+    files[f"{folder}/RECORD"] = f"{record}{folder}/RECORD,,\n".encode()
+    return zipped(files)
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """Return a zip file that depends on its content alone."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            info = zipfile.ZipInfo(name, EPOCH)
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def lock(wheel_path: Path, extra: str, architecture: Architecture) -> str:
+    """Return a hash-locked requirements file for machines: the versions that are installed here, resolved by pip.
+
+    Raises ClusterError where the package index has no such wheel for those machines.
+    """
+    what = f"{wheel_path}[{extra}]" if extra else str(wheel_path)
+    report = wheel_path.parent / "report.json"
+    constraints = wheel_path.parent / "constraints.txt"
+    constraints.write_text("".join(f"{line}\n" for line in installed_versions()))
+    _pip(
+        "install", "--dry-run", "--ignore-installed", "--quiet", "--report", str(report), "--constraint", str(constraints),
+        "--target", str(wheel_path.parent / "nowhere"), *platform_options(architecture), what,
+    )  # fmt: skip
+    return "".join(f"{line}\n" for line in sorted(_locked(json.loads(report.read_text()))))
+
+
+def download(requirements_path: Path, folder: Path, architecture: Architecture) -> None:
+    """Put the wheels of a hash-locked file into a folder. Raises ClusterError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _pip(
+        "download", "--quiet", "--require-hashes", "--no-deps", "--dest", str(folder), *platform_options(architecture),
+        "--requirement", str(requirements_path),
+    )  # fmt: skip
+
+
+def unpack(wheels: Sequence[Path], target: Path, architecture: Architecture) -> None:
+    """Install wheels into a folder, for machines that may have another CPU than this one."""
+    _pip("install", "--quiet", "--no-deps", "--no-compile", "--no-index", "--target", str(target),
+         *platform_options(architecture), *map(str, wheels))  # fmt: skip
+
+
+def platform_options(architecture: Architecture) -> list[str]:
+    """Return pip's options for wheels that Amazon Linux 2023 can load."""
+    tags = [f"manylinux_2_{minor}_{architecture}" for minor in range(GLIBC, OLDEST_GLIBC - 1, -1)]
+    tags += [f"manylinux2014_{architecture}"]
+    options = [word for tag in tags for word in ("--platform", tag)]
+    return ["--only-binary", ":all:", "--implementation", "cp", "--python-version", PYTHON, *options]
+
+
+def dependencies() -> list[str]:
+    """Return what the running version says that it needs."""
+    return importlib.metadata.requires("fruitscale") or []
+
+
+def installed_versions() -> Iterator[str]:
+    """Yield `name==version` for what is installed here."""
+    for found in importlib.metadata.distributions():
+        name = found.metadata["Name"]
+        if name and name.lower() != "fruitscale":
+            yield f"{name}=={found.version}"
+
+
+def check_lock(text: str, path: str) -> str:
+    """Return a requirements file of somebody's own, when everything in it has its hash. Raises UsageError."""
+    lines = [line.strip() for line in re.sub(r"\\\n", " ", text).splitlines()]
+    loose = [line for line in lines if line and not line.startswith(("#", "-")) and "--hash=" not in line]
+    if loose:
+        raise UsageError(
+            f"cluster.requirements: {path}: no hash: {loose[0]}", "Make it with pip-compile --generate-hashes."
+        )
+    return text
+
+
+def _sources() -> Iterator[Path]:
+    return (path for path in sorted(ROOT.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+
+
+def _record_hash(content: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+
+
+def _locked(report: dict[str, list[dict[str, dict[str, dict[str, str]]]]]) -> Iterator[str]:
+    """Yield a line for each package of pip's report but our own."""
+    for item in report["install"]:
+        metadata: dict[str, str] = item["metadata"]  # type: ignore[assignment]
+        if metadata["name"].lower() != "fruitscale":
+            hashes: dict[str, str] = item["download_info"]["archive_info"]["hashes"]  # type: ignore[assignment]
+            yield f"{metadata['name']}=={metadata['version']} --hash=sha256:{hashes['sha256']}"
+
+
+def _pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_SECONDS, check=False,
+                          stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONWARNINGS": "ignore"})  # fmt: skip
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
+        told = (errors or done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+        raise ClusterError(
+            f"pip {arguments[0]} for the machines failed: {told}",
+            "Check the package index, or give a lock of your own: cluster.requirements.",
+        )

@@ -1,0 +1,162 @@
+"""fruitscale cluster plan, and what is left after a launch was killed: status, stop, reap, through the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fruitscale.clusters import aws, reap, runs
+from fruitscale.clusters import launch as launches
+from fruitscale.clusters import plan as plans
+from fruitscale.clusters.launchers import launcher_of
+from fruitscale.clusters.plan import Verdict
+from fruitscale.config import Config
+from tests.cloud.agent import set_job_state
+from tests.cloud.cloud import Refusal
+from tests.cloud.conftest import Account
+from tests.conftest import Cli
+from tests.s3.conftest import VARIABLES
+from tests.s3.runs import wait_for
+
+PRICES = {
+    "date": "2026-01-31",
+    "machine_hour": {"m6i.xlarge": 0.2, "c6i.2xlarge": 0.4},
+    "emr_hour": {"m6i.xlarge": 0.05, "c6i.2xlarge": 0.1},
+    "spot_fraction": 0.5,
+}
+
+
+@pytest.fixture
+def cloud_cli(cli: Cli, account: Account) -> Cli:
+    plain = {k: v for k, v in cli.environment.items() if not k.startswith("AWS_")}
+    return Cli(plain | VARIABLES | {"AWS_ENDPOINT_URL": account.url})
+
+
+def write(config: Config, folder: Path) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    return path
+
+
+def test_a_plan_says_what_it_makes_and_makes_nothing(
+    cloud_cli: Cli, account: Account, tmp_path: Path, left: Callable[[], list[str]]
+) -> None:
+    path = write(account.config("emr", prices=PRICES, core=2, spot=6), tmp_path)
+    shown = cloud_cli("cluster", "plan", "--config", path)
+    assert shown.code == 0, shown.out + shown.err
+    assert "3.05 USD, by the prices of 2026-01-31" in shown.out  # 1 × 0.25 + 2 × 0.5 + 6 × 0.3
+    assert "36.60 USD" in shown.out  # for 12 hours
+    assert left() == []
+    assert {asked.operation for asked in account.proxy.asked if asked.operation} <= {
+        "GetRole", "GetInstanceProfile", "DescribeSubnets", "DescribeInstanceTypes", "GetServiceQuota"
+    }  # fmt: skip
+
+
+def checks(config: Config) -> dict[str, Verdict]:
+    return {check.name: check.verdict for check in plans.plan(runs.settle(config)).checks}
+
+
+def test_what_is_there_passes(account: Account) -> None:
+    found = checks(account.config("ec2-dask"))
+    quotas = {name: found.pop(name) for name in list(found) if name.endswith("quota")}
+    assert set(found) == {"bucket photos", "instance profile", f"subnet {account.subnet}", "machines"}
+    assert set(found.values()) == {Verdict.PASS}
+    assert set(quotas) == {"on-demand quota"}
+
+
+def test_what_is_missing_fails(account: Account) -> None:
+    config = account.config("emr", instance_profile="nobody", service_role="nobody", worker_types=["t9.huge"],
+                            security_configuration="theirs", subnets=["subnet-12345678"])  # fmt: skip
+    found = checks(config)
+    names = ("instance profile", "service role", "security configuration", "subnet subnet-12345678", "machines")
+    assert {name: found[name] for name in names} == dict.fromkeys(names, Verdict.FAIL)
+
+
+def test_a_public_subnet_fails(account: Account) -> None:
+    ec2 = account.client("ec2")
+    network = ec2.describe_subnets(SubnetIds=[account.subnet])["Subnets"][0]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=network, CidrBlock="10.9.2.0/24")["Subnet"]["SubnetId"]
+    assert checks(account.config("emr", subnets=[subnet]))[f"subnet {subnet}"] is Verdict.FAIL  # it lacks EMR's tag
+    ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
+    assert checks(account.config("ec2-dask", subnets=[subnet]))[f"subnet {subnet}"] is Verdict.FAIL
+
+
+def test_machines_of_another_cpu_fail(account: Account) -> None:
+    assert checks(account.config("ec2-dask", architecture="aarch64"))["machines"] is Verdict.FAIL
+
+
+def test_what_may_not_be_asked_is_no_pass(account: Account) -> None:
+    account.proxy.rule = lambda asked: Refusal("AccessDenied", 403) if asked.service == "iam" else None
+    assert checks(account.config("ec2-dask"))["instance profile"] is Verdict.UNKNOWN
+
+
+def test_a_quota_that_is_too_small_fails(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = aws.ask
+
+    def ask(service: Any, operation: str, **parameters: Any) -> Any:
+        if operation == "get_service_quota":  # moto knows few quotas
+            return {"Quota": {"Value": 64.0}}
+        return real(service, operation, **parameters)
+
+    monkeypatch.setattr(aws, "ask", ask)
+    # 4 vCPU of the scheduler, and 8 a worker
+    assert checks(account.config("ec2-dask", workers=7))["on-demand quota"] is Verdict.PASS
+    assert checks(account.config("ec2-dask", workers=8))["on-demand quota"] is Verdict.FAIL
+
+
+@pytest.mark.parametrize("kind", ["emr", "emr-serverless", "ec2-dask"])
+def test_what_a_killed_launch_left_is_reaped(
+    cloud_cli: Cli, account: Account, kind: str, tmp_path: Path, left: Callable[[], list[str]]
+) -> None:
+    config = account.config(kind, max_hours=0.0005)
+    path = write(config, tmp_path)
+    set_job_state("RUNNING")
+    process = cloud_cli.start("run", "--config", path)
+    try:
+        last = {"emr": "ListSteps", "emr-serverless": "GetJobRun", "ec2-dask": "DescribeInstances"}[kind]
+        assert wait_for(lambda: bool(account.proxy.of(last)), 60), process.communicate()
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert left() != []
+    time.sleep(max(0.0, launches.find(runs.settle(config)).expires - time.time()) + 1)  # until it is past its expiry
+    shown = cloud_cli("cluster", "reap", "--config", path, "--json")
+    assert shown.code == 0, shown.out + shown.err
+    assert {found["problem"] for found in json.loads(shown.out)} == {None}
+    set_job_state("SUCCESS")
+    assert left() == []
+
+
+def test_what_is_not_past_its_expiry_is_left_alone(account: Account, left: Callable[[], list[str]]) -> None:
+    launch = runs.run(account.config("ec2-dask", workers=1), detach=True).launch
+    before = left()
+    assert reap.reap(launch.config) == []
+    assert left() == before
+    runs.take_down(launcher_of(launch), lambda _: None)
+
+
+def test_a_detached_launch_is_found_looked_at_and_stopped(
+    cloud_cli: Cli, account: Account, tmp_path: Path, left: Callable[[], list[str]]
+) -> None:
+    path = write(account.config("ec2-dask", workers=2, prices=PRICES), tmp_path)
+    launched = cloud_cli("run", "--config", path, "--detach", "--json", "--quiet")
+    assert launched.code == 0, launched.err
+    launch_id = json.loads(launched.out)["launch"]
+    told = json.loads(cloud_cli("cluster", "status", "--config", path, "--json").out)
+    assert (told["id"], told["outcome"], len(told["machines"])) == (launch_id, None, 3)
+    assert cloud_cli("cluster", "logs", launch_id, "--config", path).code == 1  # nothing was printed yet
+    stopped = cloud_cli("cluster", "stop", launch_id, "--config", path)
+    assert stopped.code == 0, stopped.err
+    assert f"fruitscale cluster resume {launch_id}" in stopped.out
+    assert left() == []
+    assert cloud_cli("cluster", "stop", launch_id, "--config", path).code == 0  # again: nothing is left to end
+    unknown = cloud_cli("cluster", "status", "nothing", "--config", path)
+    assert (unknown.code, "There is no launch nothing" in unknown.err) == (1, True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Erased", "FruitscaleError", "RunRecord", "__version__", "erase", "run"]
+__all__ = ["Config", "Erased", "FruitscaleError", "RunRecord", "__version__", "apply", "erase", "export", "read", "run"]
 
 if TYPE_CHECKING:
-    from fruitscale.api import Erased, erase, run
+    from fruitscale.api import Erased, apply, erase, export, read, run
     from fruitscale.config import Config
     from fruitscale.errors import FruitscaleError
     from fruitscale.record import RunRecord
@@ -18,7 +18,10 @@ _HOMES = {
     "Erased": "fruitscale.api",
     "FruitscaleError": "fruitscale.errors",
     "RunRecord": "fruitscale.record",
+    "apply": "fruitscale.api",
     "erase": "fruitscale.api",
+    "export": "fruitscale.api",
+    "read": "fruitscale.api",
     "run": "fruitscale.api",
 }
 

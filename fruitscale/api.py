@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from fruitscale import config as configuration
 from fruitscale import pipeline
-from fruitscale.config import Config, Storage
-from fruitscale.erasure import Erased, erase, open_run
-from fruitscale.errors import OutputError, UsageError
+from fruitscale.config import Config, Earlier, Storage
+from fruitscale.erasure import Erased, erase
+from fruitscale.errors import UsageError
 from fruitscale.events import Observer
+from fruitscale.formats import Written
+from fruitscale.formats import write as export
 from fruitscale.record import RunRecord
-from fruitscale.storage.journal import check_finished
-from fruitscale.storage.run_folder import RECORD
+from fruitscale.storage.complete import open_complete
+from fruitscale.tables import read
 
-__all__ = ["Erased", "erase", "record", "run"]
+__all__ = ["Erased", "Written", "apply", "erase", "export", "read", "record", "run"]
+
+Given: TypeAlias = str | Path | Mapping[str, Any] | Config
+INHERITED = ("model", "images.exif_orientation")
+"""Settings of the run whose components are applied, that hold unless they are said otherwise."""
 
 
-def run(config: str | Path | Mapping[str, Any] | Config, observer: Observer = lambda event: None) -> RunRecord:
+def run(config: Given, observer: Observer = lambda event: None) -> RunRecord:
     """Make, resume or verify the run that a config describes, and return its record.
 
     `config` is the path of a YAML file, a mapping, or a Config; `observer` is told where the run is. Raises a
     FruitscaleError whatever goes wrong; what was finished by then is kept, and the same call resumes.
     """
-    if not isinstance(config, Config):
-        config = (
-            configuration.from_mapping(config) if isinstance(config, Mapping) else configuration.load(config).config
-        )
+    config = _as_config(config)
     if config.cluster is not None:
         raise UsageError(
             "This config runs on a cluster (cluster: is set), which fruitscale.run doesn't start.",
@@ -37,17 +40,43 @@ def run(config: str | Path | Mapping[str, Any] | Config, observer: Observer = la
     return pipeline.run(config, observer)
 
 
+def apply(pca: str, config: Given, new_since: Sequence[str] = (), observer: Observer = lambda event: None) -> RunRecord:
+    """Bring new photos into the space of an earlier run: its model and its components, nothing fitted.
+
+    `pca` is that run's folder; `config` says where the new photos are and where they go, as for `run`; a model that it
+    doesn't say is that run's (a Config says everything). With `new_since` only photos are taken that none of those runs has.
+    Raises ModelError when the model is another, NothingNewError when no photo is new, and what `run` raises.
+    """
+    if not isinstance(config, Config):
+        storage = _as_config(config).storage
+        config = _as_config(config, earlier_settings(pca, storage))
+    since = {"input": config.input.model_copy(update={"new_since": tuple(new_since)})} if new_since else {}
+    applied = config.model_copy(update={"pca": config.pca.model_copy(update={"run": pca}), **since})
+    return run(applied, observer)
+
+
+def earlier_settings(uri: str, storage: Storage | None = None) -> Earlier:
+    """Return what of a complete run's settings new photos must have too; `storage` says how to reach it on S3."""
+    had = open_complete(uri, storage).plan.config
+    values = {key: value for key, value in configuration.leaves(had) if _is_inherited(key)}
+    return Earlier(uri, values)
+
+
 def record(uri: str, storage: Storage | None = None) -> RunRecord:
     """Return the record of a complete run; `storage` says how to reach one on S3.
 
     Raises InputError or OutputError when there is none, ResidencyError when its bucket is not where it should be.
     """
-    folder = open_run(uri, storage)
-    check_finished(folder.store)
-    found = folder.read_record()
-    if found is None:
-        unfinished = folder.read_plan() is not None
-        problem = f"holds a run that is not complete: there is no {RECORD}" if unfinished else f"has no {RECORD}"
-        hint = "Run the same command again: it resumes." if unfinished else "Give the --output of a run."
-        raise OutputError(f"{uri} {problem}.", hint)
-    return found
+    return open_complete(uri, storage).record
+
+
+def _as_config(given: Given, earlier: Earlier | None = None) -> Config:
+    if isinstance(given, Config):
+        return given
+    if isinstance(given, Mapping) and earlier is None:
+        return configuration.from_mapping(given)
+    return configuration.load(given, earlier=earlier).config
+
+
+def _is_inherited(key: str) -> bool:
+    return any(f"{key}.".startswith(f"{part}.") for part in INHERITED)

@@ -37,6 +37,8 @@ PATCH_GRID = 8
 """patch_mean has as many patches a side."""
 MOST_SHOWN = 200
 """Characters of a wrong value that a message repeats."""
+FLAGS = {"pca.run": "--pca", "input.new_since": "--new-since"}
+"""Flags that are not named as the last word of their key."""
 
 
 class Section(BaseModel):
@@ -60,6 +62,8 @@ class Input(Section):
     """parent: a photo's label is the name of its folder; none: no labels."""
     limit: Count | None = None
     """Take only so many photos, the first in order of path."""
+    new_since: tuple[str, ...] = ()
+    """Run folders: take only the photos that none of these runs has."""
 
 
 class Output(Section):
@@ -126,6 +130,8 @@ class Pca(Section):
     """A whole number is a count; a number between 0 and 1 the fraction of the variance to keep."""
     standardize: StrictBool = False
     """Scale each feature to unit variance first."""
+    run: str | None = None
+    """The folder of an earlier run: take its components as they are, and fit none. What `fruitscale apply` sets."""
 
     @field_validator("components", mode="before")
     @classmethod
@@ -253,20 +259,37 @@ class Loaded:
     sources: Mapping[str, str]
 
 
-def load(path: str | Path | None = None, sets: Sequence[str] = (), flags: Mapping[str, object] | None = None) -> Loaded:
-    """Merge the defaults, a file, `--set a.b=c` and flags, each stronger than the one before.
+@dataclass(frozen=True)
+class Earlier:
+    """Settings that an earlier run had, and where that run is."""
 
-    `flags` maps dotted keys to values; None means not given. Raises UsageError, with every problem in one message.
+    uri: str
+    values: Mapping[str, Any]
+
+
+def load(
+    path: str | Path | Mapping[str, Any] | None = None,
+    sets: Sequence[str] = (),
+    flags: Mapping[str, object] | None = None,
+    earlier: Earlier | None = None,
+) -> Loaded:
+    """Merge the defaults, an earlier run's settings, a file, `--set a.b=c` and flags, each stronger than the one before.
+
+    `path` is a file, or what would be in one. `flags` maps dotted keys to values; None means not given.
+    Raises UsageError, with every problem in one message.
     """
     layers: list[tuple[str, str, object]] = []
+    if earlier is not None:
+        layers += [(key, earlier.uri, value) for key, value in leaves(earlier.values)]
     if path is not None:
-        layers += [(key, str(path), value) for key, value in leaves(read_yaml(path))]
+        name, values = ("config", path) if isinstance(path, Mapping) else (str(path), read_yaml(path))
+        layers += [(key, name, value) for key, value in leaves(values)]
     for assignment in sets:
         key, value = parse_assignment(assignment)
         layers += [(inner, f"--set {key}", leaf) for inner, leaf in leaves({key: value})]
     for key, value in (flags or {}).items():
         if value is not None:
-            layers.append((key, f"--{key.removesuffix('.uri').rsplit('.', 1)[-1]}", value))
+            layers.append((key, FLAGS.get(key) or f"--{key.removesuffix('.uri').rsplit('.', 1)[-1]}", value))
 
     tree: dict[str, Any] = {}
     sources = dict.fromkeys((key for key, _ in leaves(Config().model_dump())), "default")

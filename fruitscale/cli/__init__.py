@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fruitscale import __version__
-from fruitscale.cli import bench, config, doctor, erase, model, run, sample, show
+from fruitscale.cli import apply, bench, config, doctor, erase, export, model, run, sample, show
 from fruitscale.errors import FruitscaleError
 
 app = typer.Typer(
@@ -21,7 +21,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("apply")(apply.apply)
 app.command("show")(show.show)
+app.command("export")(export.export)
 app.command("erase")(erase.erase)
 app.command("sample")(sample.sample)
 app.command("doctor")(doctor.doctor)

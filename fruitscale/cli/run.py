@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING
 
 import typer
 
-from fruitscale.cli.options import ConfigFile, Engine, Json, Sets, Verbose, loaded
+from fruitscale.cli.options import (
+    ConfigFile,
+    DryRun,
+    Engine,
+    InputUri,
+    Json,
+    OutputUri,
+    Overwrite,
+    Quiet,
+    Sets,
+    Verbose,
+    loaded,
+)
 
 if TYPE_CHECKING:
     from fruitscale.config import Loaded
@@ -17,20 +29,14 @@ if TYPE_CHECKING:
 def run(
     engine: Engine = None,
     config: ConfigFile = None,
-    input_uri: Annotated[
-        Optional[str],  # noqa: UP045  Typer reads it
-        typer.Option("--input", "-i", metavar="URI", help="The folder with the photos, one folder a label."),
-    ] = None,
-    output_uri: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--output", "-o", metavar="URI", help="Where the run folder goes."),
-    ] = None,
+    input_uri: InputUri = None,
+    output_uri: OutputUri = None,
     sets: Sets = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another run that is in --output.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     json: Json = False,
     verbose: Verbose = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Turn photos into features and principal components.
 
@@ -44,16 +50,26 @@ def run(
         output__uri=output_uri,
         output__overwrite=overwrite or None,
     )
+    carry_out(given, dry_run=dry_run, json=json, verbose=verbose, quiet=quiet)
+
+
+def carry_out(given: Loaded, *, dry_run: bool, json: bool, verbose: bool, quiet: bool) -> None:
+    """Make the run of a configuration, and show its record."""
     if verbose:
         _show_sources(given)
-    if dry_run:
-        _preview(given, as_json=json)
-        return
     from fruitscale import api
+    from fruitscale.errors import NothingNewError
     from fruitscale.progress import display
 
-    with display(quiet=quiet) as observer:
-        record = api.run(given.config, observer)
+    try:
+        if dry_run:
+            _preview(given, as_json=json)
+            return
+        with display(quiet=quiet) as observer:
+            record = api.run(given.config, observer)
+    except NothingNewError as nothing:  # what a nightly job finds on most nights
+        typer.echo("null" if json else nothing.message)
+        return
     if json:
         typer.echo(record.to_json(), nl=False)
     else:

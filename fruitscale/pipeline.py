@@ -133,7 +133,7 @@ def _run(config: Config, place: Residency | None, watch: Watch, stack: ExitStack
 
     with watch.stage("export"):
         exported = _export(config, stack)
-    plan = make_plan(config, photos, exported, basis and basis.facts)
+    plan = make_plan(config, photos, exported, None if basis is None else basis.facts)
     if basis is None:
         check_count(config.pca.components, photos.images, exported.features)
     else:

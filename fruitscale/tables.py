@@ -77,6 +77,7 @@ def check_comparable(runs: list[CompleteRun], column: Column) -> None:
 
 def _as_pandas(table: pa.Table) -> pd.DataFrame:
     try:
-        return table.to_pandas()
+        frame: pd.DataFrame = table.to_pandas()
     except ImportError:
         raise MissingExtraError("pandas", "report") from None
+    return frame

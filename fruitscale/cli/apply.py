@@ -52,7 +52,7 @@ def apply(
     given = loaded(
         config,
         sets,
-        earlier=api.earlier_settings(pca, first),
+        api.earlier_settings(pca, first),
         engine=engine,
         input__uri=input_uri,
         input__new_since=new_since,

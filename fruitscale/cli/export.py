@@ -11,6 +11,7 @@ from fruitscale.cli.options import ConfigFile, Json, Sets, Verbose, loaded
 
 if TYPE_CHECKING:
     from fruitscale.formats import Format
+    from fruitscale.tables import Column
 
 
 def export(
@@ -35,7 +36,7 @@ def export(
 
     target = output or Path(f"{run.rstrip('/').rsplit('/', 1)[-1]}{'-' if to == 'tensorboard' else '.'}{to}")
     storage = loaded(config, sets).config.storage
-    column = "features" if features else "components"
+    column: Column = "features" if features else "components"
     done = api.export(run, cast("Format", to), target, column, storage, overwrite)
     if json:
         import json as writer

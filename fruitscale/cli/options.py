@@ -39,7 +39,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and no
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show where each setting came from, and tracebacks.")]
 
 
-def loaded(config: Path | None, sets: list[str] | None, earlier: Earlier | None = None, **flags: object) -> Loaded:
+def loaded(config: Path | None, sets: list[str] | None, earlier: Earlier | None = None, /, **flags: object) -> Loaded:
     """Load the configuration; a flag is named as its key, with `__` for each dot."""
     from fruitscale.config import load
 

@@ -11,6 +11,8 @@ from fruitscale import pipeline
 from fruitscale.config import Config, Earlier, Storage
 from fruitscale.erasure import Erased, erase
 from fruitscale.errors import UsageError
+from fruitscale.evaluation.drift import Drift, drift
+from fruitscale.evaluation.neighbours import Evaluation, evaluate
 from fruitscale.events import Observer
 from fruitscale.formats import Written
 from fruitscale.formats import write as export
@@ -18,7 +20,9 @@ from fruitscale.record import RunRecord
 from fruitscale.storage.complete import open_complete
 from fruitscale.tables import read
 
-__all__ = ["Erased", "Written", "apply", "erase", "export", "read", "record", "run"]
+__all__ = [
+    "Drift", "Erased", "Evaluation", "Written", "apply", "drift", "erase", "evaluate", "export", "read", "record", "run",
+]  # fmt: skip
 
 Given: TypeAlias = str | Path | Mapping[str, Any] | Config
 INHERITED = ("model", "images.exif_orientation")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fruitscale import __version__
-from fruitscale.cli import apply, bench, config, doctor, erase, export, model, run, sample, show
+from fruitscale.cli import apply, bench, config, doctor, drift, erase, evaluate, export, model, run, sample, show
 from fruitscale.errors import FruitscaleError
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("apply")(apply.apply)
 app.command("show")(show.show)
+app.command("evaluate")(evaluate.evaluate)
+app.command("drift")(drift.drift)
 app.command("export")(export.export)
 app.command("erase")(erase.erase)
 app.command("sample")(sample.sample)

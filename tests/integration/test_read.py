@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,8 +32,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_is_an_arrow_table(run: Path) -> None:
+    tables: dict[str, Any] = {
+        "components": fruitscale.read(str(run)),
+        "features": fruitscale.read(str(run), column="features"),
+    }
     for column, place, width in (("components", "reduced", None), ("features", "features", 192)):
-        table = fruitscale.read(str(run), column=column)
+        table = tables[column]
         expected = rows(run, place)
         assert table.column_names == ["path", "label", column]
         assert table["path"].to_pylist() == list(expected)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeAlias
+from collections.abc import Sequence
 
-from fruitscale import config as configuration
 from fruitscale import pipeline
-from fruitscale.config import Config, Earlier, Storage
+from fruitscale.basis import earlier_settings
+from fruitscale.config import Config, Given, Storage, as_config
 from fruitscale.erasure import Erased, erase
 from fruitscale.errors import UsageError
 from fruitscale.evaluation.drift import Drift, drift
@@ -24,10 +22,6 @@ __all__ = [
     "Drift", "Erased", "Evaluation", "Written", "apply", "drift", "erase", "evaluate", "export", "read", "record", "run",
 ]  # fmt: skip
 
-Given: TypeAlias = str | Path | Mapping[str, Any] | Config
-INHERITED = ("model", "images.exif_orientation")
-"""Settings of the run whose components are applied, that hold unless they are said otherwise."""
-
 
 def run(config: Given, observer: Observer = lambda event: None) -> RunRecord:
     """Make, resume or verify the run that a config describes, and return its record.
@@ -35,7 +29,7 @@ def run(config: Given, observer: Observer = lambda event: None) -> RunRecord:
     `config` is the path of a YAML file, a mapping, or a Config; `observer` is told where the run is. Raises a
     FruitscaleError whatever goes wrong; what was finished by then is kept, and the same call resumes.
     """
-    config = _as_config(config)
+    config = as_config(config)
     if config.cluster is not None:
         raise UsageError(
             "This config runs on a cluster (cluster: is set), which fruitscale.run doesn't start.",
@@ -52,18 +46,11 @@ def apply(pca: str, config: Given, new_since: Sequence[str] = (), observer: Obse
     Raises ModelError when the model is another, NothingNewError when no photo is new, and what `run` raises.
     """
     if not isinstance(config, Config):
-        storage = _as_config(config).storage
-        config = _as_config(config, earlier_settings(pca, storage))
+        storage = as_config(config).storage
+        config = as_config(config, earlier_settings(pca, storage))
     since = {"input": config.input.model_copy(update={"new_since": tuple(new_since)})} if new_since else {}
     applied = config.model_copy(update={"pca": config.pca.model_copy(update={"run": pca}), **since})
     return run(applied, observer)
-
-
-def earlier_settings(uri: str, storage: Storage | None = None) -> Earlier:
-    """Return what of a complete run's settings new photos must have too; `storage` says how to reach it on S3."""
-    had = open_complete(uri, storage).plan.config
-    values = {key: value for key, value in configuration.leaves(had) if _is_inherited(key)}
-    return Earlier(uri, values)
 
 
 def record(uri: str, storage: Storage | None = None) -> RunRecord:
@@ -72,15 +59,3 @@ def record(uri: str, storage: Storage | None = None) -> RunRecord:
     Raises InputError or OutputError when there is none, ResidencyError when its bucket is not where it should be.
     """
     return open_complete(uri, storage).record
-
-
-def _as_config(given: Given, earlier: Earlier | None = None) -> Config:
-    if isinstance(given, Config):
-        return given
-    if isinstance(given, Mapping) and earlier is None:
-        return configuration.from_mapping(given)
-    return configuration.load(given, earlier=earlier).config
-
-
-def _is_inherited(key: str) -> bool:
-    return any(f"{key}.".startswith(f"{part}.") for part in INHERITED)

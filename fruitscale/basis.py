@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fruitscale.config import Config, Storage
+from fruitscale.config import Config, Earlier, Storage, leaves
 from fruitscale.errors import ModelError
 from fruitscale.fingerprints import APPLIED, model_differences
 from fruitscale.kernels.moments import Components
 from fruitscale.record import Applied, Pca
 from fruitscale.storage.complete import CompleteRun, open_complete
 from fruitscale.storage.run_folder import Plan
+
+INHERITED = ("model", "images.exif_orientation")
+"""Settings of an earlier run that hold for photos that must land in its space, unless they are said otherwise."""
 
 
 @dataclass(frozen=True)
@@ -63,3 +66,13 @@ def open_basis(uri: str, storage: Storage | None = None) -> Basis:
     run = open_complete(uri, storage)
     content = run.read_components()
     return Basis(run, Components.from_bytes(content), hashlib.sha256(content).hexdigest())
+
+
+def earlier_settings(uri: str, storage: Storage | None = None) -> Earlier:
+    """Return what of a complete run's settings its successors must have too; `storage` says how to reach it on S3."""
+    had = open_complete(uri, storage).plan.config
+    return Earlier(uri, {key: value for key, value in leaves(had) if _is_inherited(key)})
+
+
+def _is_inherited(key: str) -> bool:
+    return any(f"{key}.".startswith(f"{part}.") for part in INHERITED)

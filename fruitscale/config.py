@@ -251,6 +251,10 @@ class Config(Section):
     """Make report.html after the run."""
 
 
+Given: TypeAlias = str | Path | Mapping[str, Any] | Config
+"""A configuration as Python users give it: the path of a YAML file, a mapping, or a Config."""
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A configuration, and for each of its dotted keys where the value came from."""
@@ -297,6 +301,18 @@ def load(
         _put(tree, key, value)
         sources = {k: s for k, s in sources.items() if not k.startswith(f"{key}.")} | {key: source}
     return Loaded(from_mapping(tree, sources), sources)
+
+
+def as_config(given: Given, earlier: Earlier | None = None) -> Config:
+    """Return the configuration that a file, a mapping or a Config is; a Config says everything, so nothing is earlier.
+
+    Raises UsageError.
+    """
+    if isinstance(given, Config):
+        return given
+    if isinstance(given, Mapping) and earlier is None:
+        return from_mapping(given)
+    return load(given, earlier=earlier).config
 
 
 def from_mapping(values: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> Config:

@@ -45,14 +45,14 @@ def apply(
 
     The model is that run's where no setting says otherwise, and another is refused. Run again, it resumes.
     """
-    from fruitscale import api
+    from fruitscale.basis import earlier_settings
     from fruitscale.errors import UsageError
 
     first = loaded(config, sets).config.storage
     given = loaded(
         config,
         sets,
-        api.earlier_settings(pca, first),
+        earlier_settings(pca, first),
         engine=engine,
         input__uri=input_uri,
         input__new_since=new_since,

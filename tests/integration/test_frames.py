@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,9 @@ from fruitscale.frames import kernel, spark
 
 run, photos, out, remote = sys.argv[1:]
 builder = SparkSession.builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", "50")
-if remote == "classic":
-    builder = builder.master("local[2]").config("spark.ui.enabled", "false").config("spark.driver.host", "127.0.0.1")
-    session = builder.config("spark.driver.bindAddress", "127.0.0.1").getOrCreate()
-else:
-    session = builder.remote(remote).getOrCreate()
+for key, value in (("ui.enabled", "false"), ("driver.host", "127.0.0.1"), ("driver.bindAddress", "127.0.0.1")):
+    builder = builder.config(f"spark.{key}", value)
+session = (builder.master("local[2]") if remote == "classic" else builder.remote(remote)).getOrCreate()
 paths = session.read.parquet(f"{run}/manifest.parquet").select("path", "label").repartition(4)
 made = spark.reduce(spark.featurize(paths, run=run), run)
 made.write.parquet(f"{out}/by-path")
@@ -96,8 +94,6 @@ def in_spark(run: Path, photos: Path, out: Path, remote: str, environment: dict[
     by_content = pq.read_table(out / "by-content")
     relative = [path.split("/photos/")[1] for path in by_content["path"].to_pylist()]
     check(run, by_content.set_column(0, "path", pa.array(relative)))
-    import json
-
     loads: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     return loads
 
@@ -119,33 +115,10 @@ def test_spark_has_the_run_s_features(run: Path, photos: Path, environment: dict
     assert len(loads) <= 2
 
 
-@pytest.fixture
-def connect(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
-    """A Spark Connect server, as a user starts one."""
-    from tests.contract.clusters import free_port
-
-    port = free_port()
-    code = (
-        "import sys; from pyspark.sql.connect.session import SparkSession as S; "
-        f"S._start_connect_server('local[2]', {{'spark.connect.grpc.binding.port': '{port}', "
-        "'spark.ui.enabled': 'false', 'spark.driver.host': '127.0.0.1'}); sys.stdin.read()"
-    )
-    server = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, env=environment | {"SPARK_LOCAL_REMOTE": "1"}
-    )
-    try:
-        yield f"sc://127.0.0.1:{port}"
-    finally:
-        assert server.stdin is not None
-        server.stdin.close()
-        server.wait(timeout=30)
-
-
 @pytest.mark.slow
-def test_spark_connect_has_them_too(
-    run: Path, photos: Path, environment: dict[str, str], connect: str, tmp_path: Path
-) -> None:
-    loads = in_spark(run, photos, tmp_path, connect, environment)
+def test_spark_connect_has_them_too(run: Path, photos: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """Spark starts the server itself, and the client talks to it over gRPC; SPARK_TESTING: at a port that is free."""
+    loads = in_spark(run, photos, tmp_path, "local[2]", environment | {"SPARK_TESTING": "1"})
     assert max(loads.values()) == 1
 
 

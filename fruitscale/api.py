@@ -14,6 +14,7 @@ from fruitscale.evaluation.neighbours import Evaluation, evaluate
 from fruitscale.events import Observer
 from fruitscale.formats import Written
 from fruitscale.formats import write as export
+from fruitscale.notebook import watching
 from fruitscale.record import RunRecord
 from fruitscale.storage.complete import open_complete
 from fruitscale.tables import read
@@ -23,11 +24,12 @@ __all__ = [
 ]  # fmt: skip
 
 
-def run(config: Given, observer: Observer = lambda event: None) -> RunRecord:
+def run(config: Given, observer: Observer | None = None) -> RunRecord:
     """Make, resume or verify the run that a config describes, and return its record.
 
-    `config` is the path of a YAML file, a mapping, or a Config; `observer` is told where the run is. Raises a
-    FruitscaleError whatever goes wrong; what was finished by then is kept, and the same call resumes.
+    `config` is the path of a YAML file, a mapping, or a Config; `observer` is told where the run is; without one, a
+    notebook shows it. Raises a FruitscaleError whatever goes wrong; what was finished by then is kept, and the same call
+    resumes.
     """
     config = as_config(config)
     if config.cluster is not None:
@@ -35,10 +37,11 @@ def run(config: Given, observer: Observer = lambda event: None) -> RunRecord:
             "This config runs on a cluster (cluster: is set), which fruitscale.run doesn't start.",
             "Set cluster: null to run here.",
         )
-    return pipeline.run(config, observer)
+    with watching(observer) as told:
+        return pipeline.run(config, told)
 
 
-def apply(pca: str, config: Given, new_since: Sequence[str] = (), observer: Observer = lambda event: None) -> RunRecord:
+def apply(pca: str, config: Given, new_since: Sequence[str] = (), observer: Observer | None = None) -> RunRecord:
     """Bring new photos into the space of an earlier run: its model and its components, nothing fitted.
 
     `pca` is that run's folder; `config` says where the new photos are and where they go, as for `run`; a model that it

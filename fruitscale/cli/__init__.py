@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fruitscale import __version__
-from fruitscale.cli import apply, bench, config, doctor, drift, erase, evaluate, export, model, run, sample, show
+from fruitscale.cli import apply, bench, config, doctor, drift, erase, evaluate, export, init, model, run, sample, show
 from fruitscale.errors import FruitscaleError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("init")(init.init)
 app.command("run")(run.run)
 app.command("apply")(apply.apply)
 app.command("show")(show.show)

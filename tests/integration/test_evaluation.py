@@ -122,7 +122,7 @@ def test_the_command_prints_a_table_and_writes_a_page(cli: Cli, folder: Path, tm
 def test_what_cannot_be_evaluated_is_told(folder: Path, tmp_path: Path) -> None:
     small = {**QUICK_MODEL, "input_size": 32}
     fruitscale.run(settings(folder / "photos-noise", tmp_path / "small", model=small, pca={"components": 2}))
-    with pytest.raises(ModelError, match="model.input_size was 64, is 32"):
+    with pytest.raises(ModelError, match=r"model\.input_size was 64, is 32"):
         fruitscale.evaluate(str(folder / "train"), str(tmp_path / "small"))
     unlabelled = settings(folder / "photos-noise", tmp_path / "unlabelled", model=QUICK_MODEL, pca={"components": 2})
     unlabelled["input"]["label"] = "none"

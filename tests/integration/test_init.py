@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_a_file_has_every_key_and_what_it_means(answers: dict[str, str], tmp_pat
     keys = {key for key, _ in leaves(yaml.safe_load(text))}
     assert keys == {key for key, _ in leaves(Config().model_dump())}
     lines = text.splitlines()
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in itertools.pairwise(lines):
         assert not line or "#" in line or before.lstrip().startswith("#"), line
     (tmp_path / "config.yaml").write_text(text)
     config = load(tmp_path / "config.yaml").config

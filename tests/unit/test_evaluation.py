@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -39,7 +40,7 @@ def test_numbers_of_components_grow_up_to_the_last(most: int) -> None:
     assert tried[-1] == most
     assert tried == sorted(set(tried))
     assert (10 in tried) == (most >= 10)
-    assert all(after <= before * 1.5 + 1 for before, after in zip(tried, tried[1:], strict=False))
+    assert all(after <= before * 1.5 + 1 for before, after in itertools.pairwise(tried))
 
 
 @pytest.mark.parametrize(

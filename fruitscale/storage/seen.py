@@ -16,7 +16,7 @@ from fruitscale.storage.store import is_s3
 
 
 @dataclass(frozen=True)
-class _Photos:
+class RunPhotos:
     """What one run has: its photos by the name that its tables have, and receipts of those erased from it.
 
     A version is the ETag on S3, and time and size on a disk: where one run read a disk and the other S3, sizes are what
@@ -29,6 +29,7 @@ class _Photos:
     hashed_with: PathHash | None
 
     def has(self, photo: Photo, *, on_s3: bool) -> bool:
+        """Tell whether the run has this photo, as it is now; `on_s3` tells where it is now."""
         hashed = self.hashed_with or str
         name = hashed(photo.path)
         if (known := self.versions.get(name)) is None:
@@ -40,7 +41,7 @@ class _Photos:
 class Seen:
     """Tells the photos that some runs have, by path and version, and counts them as they are left out."""
 
-    def __init__(self, runs: Sequence[_Photos], *, on_s3: bool) -> None:
+    def __init__(self, runs: Sequence[RunPhotos], *, on_s3: bool) -> None:
         self.left_out = 0
         self._runs = runs
         self._on_s3 = on_s3
@@ -63,11 +64,11 @@ class Seen:
                 yield photo
 
 
-def _read(run: CompleteRun) -> _Photos:
+def _read(run: CompleteRun) -> RunPhotos:
     table = manifest.read(run.store)
     columns = (table[name].to_pylist() for name in ("path", "size", "version"))
     versions = {path: (size, version) for path, size, version in zip(*columns, strict=True)}
-    return _Photos(versions, read_receipts(run.store), is_s3(run.record.input.uri), _key(run))
+    return RunPhotos(versions, read_receipts(run.store), is_s3(run.record.input.uri), _key(run))
 
 
 def _key(run: CompleteRun) -> PathHash | None:

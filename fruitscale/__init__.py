@@ -20,7 +20,6 @@ __all__ = [
     "evaluate",
     "export",
     "read",
-    "record",
     "run",
 ]
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
         evaluate,
         export,
         read,
-        record,
         run,
     )
     from fruitscale.config import Config

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 ADVICE = {
     "small": "The new photos are much like the fitted ones.",
-    "noticeable": "Some of the new photos are unlike the fitted ones: look at the labels at the top.",
-    "large": "Most of the new photos are unlike the fitted ones: fit again, with photos like these.",
+    "noticeable": "The new photos are not quite like the fitted ones: look at the labels at the top.",
+    "large": "The new photos are unlike the fitted ones: fit again, with photos like these.",
 }
+SHOWN = 3
+"""Labels that are named."""
 
 
 def drift(
@@ -55,8 +57,17 @@ def _show(found: Drift) -> None:
         row = (escape(name), number(one.fitted), number(one.new), *numbers)
         table.add_row(*row, style="bold" if one is found.overall else None)
     out().print(table)
-    out().print(ADVICE[found.verdict], markup=False)
+    out().print(ADVICE[found.verdict] + _furthest(found), markup=False)
     out().print(
         "shift: standard deviations between the mean scores; error: median reconstruction error, 1 is that of the "
         "fitted; beyond: above 99 % of all fitted.", markup=False, style="dim",
     )  # fmt: skip
+
+
+def _furthest(found: Drift) -> str:
+    from fruitscale.evaluation.drift import ERRORS
+
+    names = [one.label or "(no label)" for one in found.labels if one.error >= ERRORS[0]]
+    if not names or found.verdict == "large":
+        return ""
+    return f" Furthest: {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}."

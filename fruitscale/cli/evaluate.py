@@ -63,12 +63,15 @@ def _show(found: Evaluation) -> None:
 def _table(found: Evaluation) -> Table:
     from rich.table import Table
 
+    from fruitscale.evaluation.neighbours import growing
+
     title = f"Accuracy of {found.neighbours} nearest neighbours"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     for heading in ("components", "accuracy", "silhouette"):
         table.add_column(heading, justify="right")
     table.add_column("")
-    for point in found.points:
+    shown = {*growing(found.chosen), found.enough, (found.enough or 0) - 1}  # not each of many that were tried
+    for point in (point for point in found.points if point.components in shown):
         marks = ["enough"] * (point.components == found.enough) + ["chosen"] * (point.components == found.chosen)
         table.add_row(str(point.components), *_cells(point, marks))
     table.add_row(f"all {found.width} features", *_cells(found.full), style="bold")

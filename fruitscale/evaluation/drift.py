@@ -24,8 +24,10 @@ from fruitscale.storage.run_folder import FEATURES
 Floats = NDArray[np.float64]
 Verdict: TypeAlias = Literal["small", "noticeable", "large"]
 PERCENTILE = 99
-NOTICEABLE, LARGE = 0.10, 0.50
-"""Fractions of the new photos beyond nearly all fitted ones, from which on the drift is called so."""
+ERRORS = (1.4, 2.4)
+"""From these on an error is noticeable, and large: about 2 and 6 times the variance that the components leave out."""
+SHIFTS = (0.5, 1.0)
+"""The same for a shift of all photos."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,19 @@ def drift(run: str, new: str, storage: Storage | None = None) -> Drift:
     labels = [
         _distance(label, before.labels.get(label), photos, bound, before.all) for label, photos in now.labels.items()
     ]
-    labels.sort(key=lambda one: (-one.beyond, -one.error))
-    return Drift(run, new, verdict(overall.beyond), overall, tuple(labels))
+    labels.sort(key=lambda one: -one.error)
+    return Drift(run, new, verdict(overall), overall, tuple(labels))
 
 
-def verdict(beyond: float) -> Verdict:
-    """Call a fraction of photos that are beyond nearly all fitted ones by a word."""
-    return "small" if beyond < NOTICEABLE else "noticeable" if beyond < LARGE else "large"
+def verdict(overall: Distance) -> Verdict:
+    """Call the drift of all photos by a word: the worse of what its error and its shift say."""
+    level = max(_level(overall.error, ERRORS), _level(overall.shift, SHIFTS))
+    words: tuple[Verdict, ...] = ("small", "noticeable", "large")
+    return words[level]
+
+
+def _level(value: float, bounds: tuple[float, float]) -> int:
+    return sum(value >= bound for bound in bounds)
 
 
 @dataclass(frozen=True)

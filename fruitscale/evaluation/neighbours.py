@@ -179,7 +179,7 @@ def _pixels(
                 values.append(pixels.values.reshape(len(photos.paths), -1).astype(np.float32))
         if why is not None:
             return None, [f"There is no line for raw pixels: {of.uri}: {why}."]
-    return _score(*values, train, test), []
+    return _score(values[0], values[1], train, test), []
 
 
 def _is_hashed(run: CompleteRun) -> bool:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from fruitscale.evaluation.drift import verdict
+from fruitscale.evaluation.drift import Distance, verdict
 from fruitscale.evaluation.neighbours import growing
 from fruitscale.evaluation.overlap import series_of
 from fruitscale.evaluation.vectors import evenly
@@ -60,7 +60,12 @@ def test_frames_of_one_fruit_are_told(train: str, test: str, shared: bool) -> No
     assert (keys[0] is not None and keys[0] == keys[1]) == shared
 
 
-def test_a_verdict_has_three_words() -> None:
-    assert [verdict(beyond) for beyond in (0, 0.01, 0.1, 0.4, 0.5, 1)] == [
-        "small", "small", "noticeable", "noticeable", "large", "large",
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("shift", "error", "expected"),
+    [
+        (0, 1, "small"), (0.49, 1.39, "small"), (0.5, 1, "noticeable"), (0, 1.4, "noticeable"), (1, 1, "large"),
+        (0.5, 2.4, "large"),
+    ],
+)  # fmt: skip
+def test_a_verdict_is_the_worse_of_two(shift: float, error: float, expected: str) -> None:
+    assert verdict(Distance(None, 100, 100, shift, error, 0.01)) == expected

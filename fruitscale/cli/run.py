@@ -98,6 +98,7 @@ def _preview(given: Loaded, *, as_json: bool) -> None:
         ("images", f"{number(seen.images)} with {seen.labels} labels, {size(seen.bytes)}"),
         ("shards", f"{number(seen.shards)} of {number(seen.shard_images)} images"),
         ("model", f"{seen.architecture}, {seen.weights} weights, {seen.runtime} {seen.precision}"),
+        ("components", seen.components),
         ("engine", f"{seen.engine}, {seen.slots} tasks at once on this machine"),
         ("output", f"{seen.output}: {seen.state}"),
     ]

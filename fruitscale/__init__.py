@@ -5,28 +5,49 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Erased", "FruitscaleError", "RunRecord", "__version__", "erase", "run"]
+__all__ = [
+    "Config",
+    "Drift",
+    "Erased",
+    "Evaluation",
+    "FruitscaleError",
+    "RunRecord",
+    "Written",
+    "__version__",
+    "apply",
+    "drift",
+    "erase",
+    "evaluate",
+    "export",
+    "read",
+    "run",
+]
 
 if TYPE_CHECKING:
-    from fruitscale.api import Erased, erase, run
+    from fruitscale.api import (
+        Drift,
+        Erased,
+        Evaluation,
+        Written,
+        apply,
+        drift,
+        erase,
+        evaluate,
+        export,
+        read,
+        run,
+    )
     from fruitscale.config import Config
     from fruitscale.errors import FruitscaleError
     from fruitscale.record import RunRecord
 
-_HOMES = {
-    "Config": "fruitscale.config",
-    "Erased": "fruitscale.api",
-    "FruitscaleError": "fruitscale.errors",
-    "RunRecord": "fruitscale.record",
-    "erase": "fruitscale.api",
-    "run": "fruitscale.api",
-}
+_HOMES = {"Config": "fruitscale.config", "FruitscaleError": "fruitscale.errors", "RunRecord": "fruitscale.record"}
 
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used, so that `import fruitscale` costs nothing."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'fruitscale' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOMES.get(name, "fruitscale.api")), name)

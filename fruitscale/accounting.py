@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from fruitscale import __version__, record
+from fruitscale.basis import Basis
 from fruitscale.config import Config
 from fruitscale.engines.base import EngineInfo
 from fruitscale.errors import OutputError
@@ -83,12 +84,13 @@ class Outcome:
     engine: EngineInfo
     tally: Tally
     fitted: Components
+    basis: Basis | None
     seconds: dict[str, float]
 
 
 def make_record(outcome: Outcome) -> record.RunRecord:
     """Return the run record."""
-    config, photos, tally, fitted = outcome.config, outcome.photos, outcome.tally, outcome.fitted
+    config, photos, tally = outcome.config, outcome.photos, outcome.tally
     made = tally.featurized - tally.resumed
     per_second = made / outcome.seconds["featurize"] if made else None
     seconds = {stage: round(outcome.seconds.get(stage, 0.0), 3) for stage in (*STAGES, "total")}
@@ -109,12 +111,7 @@ def make_record(outcome: Outcome) -> record.RunRecord:
         output=record.Output(uri=config.output.uri),
         model=record.Model(**exported, precision=config.model.precision),
         images=record.Images(featurized=tally.featurized, rejected=tally.rejected, resumed=tally.resumed),
-        pca=record.Pca(
-            components=fitted.k,
-            requested=config.pca.components,
-            retained_variance=fitted.retained_variance,
-            standardize=config.pca.standardize,
-        ),
+        pca=_pca(outcome),
         seconds=record.Seconds(**seconds),
         worker_seconds=record.WorkerSeconds(**{step: round(s, 3) for step, s in tally.seconds.items()}),
         images_per_second=per_second,
@@ -125,6 +122,18 @@ def make_record(outcome: Outcome) -> record.RunRecord:
         cost=_cost(outcome.engine.machines),
         environment=environment(),
         residency=outcome.place and record.Residency(**asdict(outcome.place)),
+    )
+
+
+def _pca(outcome: Outcome) -> record.Pca:
+    fitted, pca, basis = outcome.fitted, outcome.config.pca, outcome.basis
+    if basis is not None:
+        return basis.pca.model_copy(update={"applied": basis.applied})
+    return record.Pca(
+        components=fitted.k,
+        requested=pca.components,
+        retained_variance=fitted.retained_variance,
+        standardize=pca.standardize,
     )
 
 

@@ -38,6 +38,8 @@ WHOLE = ("spark.conf", "cluster")
 """Keys whose mappings are values: their own keys may have dots in them, or depend on the kind."""
 MOST_SHOWN = 200
 """Characters of a wrong value that a message repeats."""
+FLAGS = {"pca.run": "--pca", "input.new_since": "--new-since"}
+"""Flags that are not named as the last word of their key."""
 
 
 class Input(Section):
@@ -55,6 +57,8 @@ class Input(Section):
     """parent: a photo's label is the name of its folder; none: no labels."""
     limit: Count | None = None
     """Take only so many photos, the first in order of path."""
+    new_since: tuple[str, ...] = ()
+    """Run folders: take only the photos that none of these runs has."""
 
 
 class Output(Section):
@@ -121,6 +125,8 @@ class Pca(Section):
     """A whole number is a count; a number between 0 and 1 the fraction of the variance to keep."""
     standardize: StrictBool = False
     """Scale each feature to unit variance first."""
+    run: str | None = None
+    """The folder of an earlier run: take its components as they are, and fit none. What `fruitscale apply` sets."""
 
     @field_validator("components", mode="before")
     @classmethod
@@ -240,6 +246,10 @@ class Config(Section):
     """Make report.html after the run."""
 
 
+Given: TypeAlias = str | Path | Mapping[str, Any] | Config
+"""A configuration as Python users give it: the path of a YAML file, a mapping, or a Config."""
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A configuration, and for each of its dotted keys where the value came from."""
@@ -248,20 +258,37 @@ class Loaded:
     sources: Mapping[str, str]
 
 
-def load(path: str | Path | None = None, sets: Sequence[str] = (), flags: Mapping[str, object] | None = None) -> Loaded:
-    """Merge the defaults, a file, `--set a.b=c` and flags, each stronger than the one before.
+@dataclass(frozen=True)
+class Earlier:
+    """Settings that an earlier run had, and where that run is."""
 
-    `flags` maps dotted keys to values; None means not given. Raises UsageError, with every problem in one message.
+    uri: str
+    values: Mapping[str, Any]
+
+
+def load(
+    path: str | Path | Mapping[str, Any] | None = None,
+    sets: Sequence[str] = (),
+    flags: Mapping[str, object] | None = None,
+    earlier: Earlier | None = None,
+) -> Loaded:
+    """Merge the defaults, an earlier run's settings, a file, `--set a.b=c` and flags, each stronger than the one before.
+
+    `path` is a file, or what would be in one. `flags` maps dotted keys to values; None means not given.
+    Raises UsageError, with every problem in one message.
     """
     layers: list[tuple[str, str, object]] = []
+    if earlier is not None:
+        layers += [(key, earlier.uri, value) for key, value in leaves(earlier.values)]
     if path is not None:
-        layers += [(key, str(path), value) for key, value in leaves(read_yaml(path))]
+        name, values = ("config", path) if isinstance(path, Mapping) else (str(path), read_yaml(path))
+        layers += [(key, name, value) for key, value in leaves(values)]
     for assignment in sets:
         key, value = parse_assignment(assignment)
         layers += [(inner, f"--set {key}", leaf) for inner, leaf in leaves({key: value})]
     for key, value in (flags or {}).items():
         if value is not None:
-            layers.append((key, f"--{key.removesuffix('.uri').rsplit('.', 1)[-1]}", value))
+            layers.append((key, FLAGS.get(key) or f"--{key.removesuffix('.uri').rsplit('.', 1)[-1]}", value))
 
     tree: dict[str, Any] = {}
     sources = dict.fromkeys((key for key, _ in leaves(Config().model_dump())), "default")
@@ -269,6 +296,18 @@ def load(path: str | Path | None = None, sets: Sequence[str] = (), flags: Mappin
         _put(tree, key, value)
         sources = {k: s for k, s in sources.items() if not k.startswith(f"{key}.")} | {key: source}
     return Loaded(from_mapping(tree, sources), sources)
+
+
+def as_config(given: Given, earlier: Earlier | None = None) -> Config:
+    """Return the configuration that a file, a mapping or a Config is; a Config says everything, so nothing is earlier.
+
+    Raises UsageError.
+    """
+    if isinstance(given, Config):
+        return given
+    if isinstance(given, Mapping) and earlier is None:
+        return from_mapping(given)
+    return load(given, earlier=earlier).config
 
 
 def from_mapping(values: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> Config:

@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING
 from threadpoolctl import threadpool_limits
 
 from fruitscale.config import Storage
-from fruitscale.errors import InputError, InterruptedRunError
-from fruitscale.fingerprints import plan_after_erasing
+from fruitscale.errors import InterruptedRunError, UsageError
+from fruitscale.fingerprints import APPLIED, plan_after_erasing
 from fruitscale.kernels.moments import Components, fit, merge, moments_of, project
 from fruitscale.pipeline import GROUPS
 from fruitscale.storage import erase as erasing
-from fruitscale.storage import lock, parts, residency
-from fruitscale.storage.erase import each, features_of
+from fruitscale.storage import lock, parts
+from fruitscale.storage.complete import each, open_run, part_names
 from fruitscale.storage.journal import Journal, new_id, read_journal
 from fruitscale.storage.manifest import PRIVATE
 from fruitscale.storage.parts import Part
 from fruitscale.storage.run_folder import FEATURES, REDUCED, REJECTS, RunFolder
 from fruitscale.storage.s3 import WAITING
 from fruitscale.storage.selection import Selection
-from fruitscale.storage.store import is_s3, local_path, open_store
 from fruitscale.storage.versions import Forgotten
 
 if TYPE_CHECKING:
@@ -102,17 +101,6 @@ def erase(
     )
 
 
-def open_run(uri: str, storage: Storage | None) -> RunFolder:
-    """Open a run folder; `storage` says how to reach one on S3. Raises InputError or ResidencyError."""
-    storage = storage or Storage()
-    if is_s3(uri):
-        storage = residency.settle(storage)
-        residency.check(storage, [uri])
-    elif not local_path(uri).is_dir():
-        raise InputError(f"{uri} is not a run folder: there is no such folder.", "Give the --output of a run.")
-    return RunFolder(open_store(uri, storage))
-
-
 def _carry_out(folder: RunFolder, journal: Journal, fitted: Components | None, held_by: str) -> Forgotten:
     try:
         erasing.commit(folder, journal)
@@ -132,7 +120,12 @@ def _carry_out(folder: RunFolder, journal: Journal, fitted: Components | None, h
 
 def _fit_again(folder: RunFolder, journal: Journal) -> Components:
     """Fit the PCA on the rows that stay, as the pipeline would on these parts. Raises InputError: too few are left."""
-    names, width, pca = features_of(folder.store), journal.record["model"]["features"], journal.plan["pca"]
+    if APPLIED in journal.plan["pca"]:
+        raise UsageError(
+            "This run has the components of an earlier one, which were not fitted with its photos.",
+            "Leave --refit out here. To fit without them where they were fitted, erase them there, with --refit.",
+        )
+    names, width, pca = part_names(folder.store, FEATURES), journal.record["model"]["features"], journal.plan["pca"]
 
     def staying(name: str) -> NDArray[np.float32]:
         part = parts.read_vectors(folder.store, name, "features")
@@ -155,5 +148,5 @@ def _project_again(folder: RunFolder, fitted: Components, held_by: str) -> None:
     lock.check_held(folder.store, held_by)
     folder.write_components(fitted.to_bytes(), fitted.summary())
     with threadpool_limits(1):
-        for _ in each(folder.store, score, features_of(folder.store)):
+        for _ in each(folder.store, score, part_names(folder.store, FEATURES)):
             pass

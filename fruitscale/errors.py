@@ -4,6 +4,7 @@ FruitscaleError              exit 1   caught once, in the CLI; its message says 
 ├── UsageError               exit 2   the command, a flag or the config can't be used as it is
 │   └── MissingExtraError    exit 2   an optional part of fruitscale is not installed
 ├── InputError               exit 1   the photos, or the list of them, can't be used
+│   └── NothingNewError      exit 0   every photo is in a run of input.new_since: there is nothing to do
 ├── OutputError              exit 1   the run folder can't be used: not writable, another run's, locked, damaged
 ├── StorageError             exit 1   the store said no, or nothing, for longer than it was asked to try
 │   ├── MissingObjectError   exit 1   there is no such file or object
@@ -52,6 +53,12 @@ class MissingExtraError(UsageError):
 
 class InputError(FruitscaleError):
     """The photos, or the list of them, can't be used."""
+
+
+class NothingNewError(InputError):
+    """Every photo is in a run that has it already: there is nothing to do, and that is no failure."""
+
+    exit_code = 0
 
 
 class OutputError(FruitscaleError):

@@ -21,6 +21,12 @@ from fruitscale.storage.run_folder import Plan, RunFolder
 LEAST_IMAGES, MOST_IMAGES, SHARDS = 64, 4096, 1000
 SHOWN = 3
 """Examples named in a message."""
+APPLIED = "pca.run"
+"""A plan's word for an earlier run's components: the sha256 of its pca.npz."""
+COMPARABLE = (
+    "model.architecture", "model.weights", "model.input_size", "model.runtime", "model.precision", "images.exif_orientation",
+)  # fmt: skip
+"""What two runs must have in common for their features to be in one space."""
 
 
 def shard_images(config: Config, n_images: int) -> int:
@@ -30,8 +36,11 @@ def shard_images(config: Config, n_images: int) -> int:
     return min(max(-(-n_images // SHARDS), LEAST_IMAGES), MOST_IMAGES)
 
 
-def make_plan(config: Config, photos: Manifest, exported: Exported) -> Plan:
-    """Return the plan of a run: what its features and its PCA are made of, hashed."""
+def make_plan(config: Config, photos: Manifest, exported: Exported, applied: Mapping[str, Any] | None = None) -> Plan:
+    """Return the plan of a run: what its features and its PCA are made of, hashed.
+
+    `applied` tells of components that an earlier run fitted, where none are fitted.
+    """
     features: dict[str, Any] = {
         "photos": photos.sha256,
         "versions": photos.versions_sha256,
@@ -50,8 +59,8 @@ def make_plan(config: Config, photos: Manifest, exported: Exported) -> Plan:
         "fruitscale's version": __version__,
         "the CPU architecture": platform.machine(),
     }
-    pca = {"pca.components": config.pca.components, "pca.standardize": config.pca.standardize}
-    prints = {"features": _digest(features), "pca": _digest(features | pca)}
+    pca = applied or {"pca.components": config.pca.components, "pca.standardize": config.pca.standardize}
+    prints = {"features": _digest(features), "pca": _digest(features | dict(pca))}
     return Plan(prints, features, pca, config.model_dump(mode="json"))
 
 
@@ -61,6 +70,23 @@ def plan_after_erasing(plan: Plan, photos: Manifest, n_erased: int) -> Plan:
     features = {**plan.features, **facts}
     prints = {"features": _digest(features), "pca": _digest(features | dict(plan.pca))}
     return replace(plan, fingerprints=prints, features=features)
+
+
+def model_differences(old: Plan, new: Plan) -> str:
+    """Say in words what puts the features of two runs in different spaces; nothing where it is one."""
+    changed = [key for key in COMPARABLE if old.features.get(key) != new.features.get(key)]
+    told = [
+        f"{key} was {old.features.get(key)!r}, is {new.features.get(key)!r}"
+        for key in changed
+        if key != "model.weights"
+    ]
+    if "model.weights" in changed:
+        told.append("the weights are others (sha256 {:.12} was {:.12})".format(*_weights(new), *_weights(old)))
+    return "; ".join(told)
+
+
+def _weights(plan: Plan) -> tuple[str]:
+    return (str(plan.features.get("model.weights")),)
 
 
 def differences(folder: RunFolder, old: Plan, new: Plan, photos: Manifest) -> str:

@@ -16,10 +16,19 @@ from threadpoolctl import threadpool_limits
 
 from fruitscale import stages
 from fruitscale.accounting import Outcome, Tally, make_record
+from fruitscale.basis import read_basis
 from fruitscale.config import Config
 from fruitscale.engines import registry
 from fruitscale.engines.base import Engine, EngineInfo, cut
-from fruitscale.errors import EngineError, FruitscaleError, InputError, InterruptedRunError, OutputError, UsageError
+from fruitscale.errors import (
+    EngineError,
+    FruitscaleError,
+    InputError,
+    InterruptedRunError,
+    NothingNewError,
+    OutputError,
+    UsageError,
+)
 from fruitscale.events import Observer
 from fruitscale.fingerprints import differences, make_plan, shard_images
 from fruitscale.kernels.moments import Components, Moments, PackedMoments, check_count, fit, merge
@@ -32,6 +41,7 @@ from fruitscale.storage.manifest import Manifest
 from fruitscale.storage.parts import DamagedPartError
 from fruitscale.storage.residency import Residency
 from fruitscale.storage.run_folder import Plan, RunFolder
+from fruitscale.storage.seen import Seen
 from fruitscale.storage.store import is_s3, local_path, open_store
 from fruitscale.watch import Watch
 
@@ -66,20 +76,28 @@ def check_uris(config: Config) -> None:
     for key, uri in (("input", config.input.uri), ("output", config.output.uri)):
         if not uri:
             raise UsageError(f"{key}.uri is not set.", f"Give --{key}, or {key}.uri in the config.")
-    source, target = (_segments(uri) for uri in (config.input.uri, config.output.uri))
-    if target[: len(source)] == source:
-        raise UsageError(
-            f"The output {config.output.uri} is inside the input {config.input.uri}.", "Choose another --output."
-        )
-    if source[: len(target)] == target:
-        raise UsageError(
-            f"The input {config.input.uri} is inside the output {config.output.uri}.", "Choose another --output."
-        )
+    target = config.output.uri
+    for what, uri in (("input", config.input.uri), *(("run", uri) for uri in _earlier_runs(config))):
+        if _is_inside(target, uri):
+            raise UsageError(f"The output {target} is inside the {what} {uri}.", "Choose another --output.")
+        if _is_inside(uri, target):
+            raise UsageError(f"The {what} {uri} is inside the output {target}.", "Choose another --output.")
+
+
+def _earlier_runs(config: Config) -> list[str]:
+    """Return the folders of the runs that this one reads."""
+    return [*([config.pca.run] if config.pca.run is not None else []), *config.input.new_since]
+
+
+def _is_inside(uri: str, other: str) -> bool:
+    segments, others = _segments(uri), _segments(other)
+    return segments[: len(others)] == others
 
 
 def where_it_is(config: Config) -> tuple[Config, Residency | None]:
     """Settle and check where the buckets are, before anything else is asked of them. Raises ResidencyError."""
-    uris = [uri for uri in (config.input.uri, config.output.uri, config.input.list or "") if is_s3(uri)]
+    named = (config.input.uri, config.output.uri, config.input.list or "", *_earlier_runs(config))
+    uris = [uri for uri in named if is_s3(uri)]
     if not uris:
         return config, None
     storage = residency.settle(config.storage)
@@ -87,22 +105,26 @@ def where_it_is(config: Config) -> tuple[Config, Residency | None]:
 
 
 def list_input(config: Config, watch: Watch) -> Manifest:
-    """List the photos. Raises InputError when there are none."""
+    """List the photos. Raises InputError when there are none, NothingNewError when earlier runs have them all."""
     hashed = path_hash.from_environment() if config.output.paths == "hashed" else None
     with watch.stage("list"):
-        photos = listing.list_photos(config.input, config.storage)
+        seen = Seen.by(config.input.new_since, config.storage, is_s3(config.input.uri))
+        photos = seen.leave_out(listing.list_photos(config.input, config.storage))
         listed = manifest.build(photos, config.input.limit, watch.advance, hashed)
+    if not listed.images and seen.left_out:
+        raise NothingNewError(f"There is nothing new: earlier runs have all {seen.left_out} photos.")
     if not listed.images:
         raise InputError(
             f"There are no photos in {config.input.uri}.",
             f"Looked for {', '.join(config.input.include)}: see input.include and input.exclude.",
         )
-    if isinstance(config.pca.components, int):
+    if isinstance(config.pca.components, int) and config.pca.run is None:
         check_count(config.pca.components, listed.images, config.pca.components)
     return listed
 
 
 def _run(config: Config, place: Residency | None, watch: Watch, stack: ExitStack) -> RunRecord:
+    basis = read_basis(config)
     photos = list_input(config, watch)
     folder = RunFolder(open_store(config.output.uri, config.storage))
     stack.enter_context(lock.locked(folder.store, watch.run_id, watch.tell))
@@ -111,8 +133,11 @@ def _run(config: Config, place: Residency | None, watch: Watch, stack: ExitStack
 
     with watch.stage("export"):
         exported = _export(config, stack)
-    check_count(config.pca.components, photos.images, exported.features)
-    plan = make_plan(config, photos, exported)
+    plan = make_plan(config, photos, exported, None if basis is None else basis.facts)
+    if basis is None:
+        check_count(config.pca.components, photos.images, exported.features)
+    else:
+        basis.check_model(plan)
     kept = _settle(folder, plan, photos, overwrite=config.output.overwrite)
     if kept is not None:
         return kept
@@ -128,10 +153,11 @@ def _run(config: Config, place: Residency | None, watch: Watch, stack: ExitStack
 
     tally = _featurize(engine, job, config, photos, exported, watch, folder)
     n_parts = tally.shards
-    fitted = _fit(engine, job, config, n_parts, watch)
+    fitted = basis.fitted if basis is not None else _fit(engine, job, config, n_parts, watch)
     _project(engine, job, fitted, n_parts, watch, folder)
     seconds = {**watch.seconds, "total": watch.total_seconds}
-    outcome = Outcome(watch.run_id, config, place, plan, photos, exported, engine.describe(), tally, fitted, seconds)
+    info = engine.describe()
+    outcome = Outcome(watch.run_id, config, place, plan, photos, exported, info, tally, fitted, basis, seconds)
     made = make_record(outcome)
     lock.check_held(folder.store, watch.run_id)
     folder.store.delete(manifest.PRIVATE)

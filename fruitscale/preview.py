@@ -15,7 +15,7 @@ from fruitscale.watch import Watch
 
 @dataclass(frozen=True)
 class Preview:
-    """What a run would do; `state` says in words what is in the output now."""
+    """What a run would do; `components` says in words where they come from, `state` what is in the output now."""
 
     images: int
     bytes: int
@@ -26,6 +26,7 @@ class Preview:
     weights: str
     runtime: str
     precision: str
+    components: str
     engine: str
     slots: int
     output: str
@@ -49,6 +50,7 @@ def preview(config: Config) -> Preview:
         weights=config.model.weights,
         runtime=config.model.runtime,
         precision=config.model.precision,
+        components=f"those of {config.pca.run}" if config.pca.run is not None else f"{config.pca.components}, fitted",
         engine=config.engine,
         slots=registry.slots(config),
         output=config.output.uri,

@@ -68,13 +68,22 @@ class Images(_Entry):
     resumed: int
 
 
+class Applied(_Entry):
+    """The earlier run whose components these are; `sha256` is that of its pca.npz."""
+
+    uri: str
+    id: str
+    sha256: str
+
+
 class Pca(_Entry):
-    """`requested` is the config's; `retained_variance` a fraction."""
+    """`requested` is the config's, `retained_variance` a fraction; of the fit, also where that was another run's."""
 
     components: int
     requested: int | float
     retained_variance: float
     standardize: bool
+    applied: Applied | None = None
 
 
 class Seconds(_Entry):

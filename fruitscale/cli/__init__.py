@@ -9,7 +9,23 @@ from typing import Annotated
 import typer
 
 from fruitscale import __version__
-from fruitscale.cli import bench, cluster, config, doctor, erase, gdpr, model, run, sample, show
+from fruitscale.cli import (
+    apply,
+    bench,
+    cluster,
+    config,
+    doctor,
+    drift,
+    erase,
+    evaluate,
+    export,
+    gdpr,
+    init,
+    model,
+    run,
+    sample,
+    show,
+)
 from fruitscale.errors import FruitscaleError
 
 app = typer.Typer(
@@ -20,8 +36,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("init")(init.init)
 app.command("run")(run.run)
+app.command("apply")(apply.apply)
 app.command("show")(show.show)
+app.command("evaluate")(evaluate.evaluate)
+app.command("drift")(drift.drift)
+app.command("export")(export.export)
 app.command("erase")(erase.erase)
 app.command("sample")(sample.sample)
 app.command("doctor")(doctor.doctor)

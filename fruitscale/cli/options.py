@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 if TYPE_CHECKING:
-    from fruitscale.config import Loaded
+    from fruitscale.config import Earlier, Loaded
 
 ConfigFile = Annotated[
     Optional[Path],  # noqa: UP045  Typer reads it
@@ -24,12 +24,23 @@ Engine = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--engine", "-e", metavar="NAME", help="local, spark or dask."),
 ]
+InputUri = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--input", "-i", metavar="URI", help="The folder with the photos, one folder a label."),
+]
+OutputUri = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--output", "-o", metavar="URI", help="Where the run folder goes."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run that is in --output.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show where each setting came from, and tracebacks.")]
 
 
-def loaded(config: Path | None, sets: list[str] | None, **flags: object) -> Loaded:
-    """Load the configuration; a flag is named as its key, with `_uri` for `.uri`."""
+def loaded(config: Path | None, sets: list[str] | None, earlier: Earlier | None = None, /, **flags: object) -> Loaded:
+    """Load the configuration; a flag is named as its key, with `__` for each dot."""
     from fruitscale.config import load
 
-    return load(config, sets or (), {name.replace("__", "."): value for name, value in flags.items()})
+    return load(config, sets or (), {name.replace("__", "."): value for name, value in flags.items()}, earlier)

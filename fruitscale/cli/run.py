@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fruitscale.cli.options import ConfigFile, Engine, Json, Sets, Verbose, loaded
+from fruitscale.cli.options import (
+    ConfigFile,
+    DryRun,
+    Engine,
+    InputUri,
+    Json,
+    OutputUri,
+    Overwrite,
+    Quiet,
+    Sets,
+    Verbose,
+    loaded,
+)
 
 if TYPE_CHECKING:
     from fruitscale.clusters.runs import Ended
@@ -18,21 +30,15 @@ if TYPE_CHECKING:
 def run(
     engine: Engine = None,
     config: ConfigFile = None,
-    input_uri: Annotated[
-        Optional[str],  # noqa: UP045  Typer reads it
-        typer.Option("--input", "-i", metavar="URI", help="The folder with the photos, one folder a label."),
-    ] = None,
-    output_uri: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--output", "-o", metavar="URI", help="Where the run folder goes."),
-    ] = None,
+    input_uri: InputUri = None,
+    output_uri: OutputUri = None,
     sets: Sets = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another run that is in --output.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     detach: Annotated[bool, typer.Option("--detach", help="On a cluster: launch, and don't watch.")] = False,
     json: Json = False,
     verbose: Verbose = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Turn photos into features and principal components.
 
@@ -46,14 +52,27 @@ def run(
         output__uri=output_uri,
         output__overwrite=overwrite or None,
     )
+    carry_out(given, dry_run=dry_run, json=json, verbose=verbose, quiet=quiet, detach=detach)
+
+
+def carry_out(given: Loaded, *, dry_run: bool, json: bool, verbose: bool, quiet: bool, detach: bool = False) -> None:
+    """Make the run of a configuration, and show its record."""
     if verbose:
         _show_sources(given)
-    if dry_run:
-        _preview(given, as_json=json)
-        return
-    if given.config.cluster is not None:
-        _launch(given.config, detach=detach, quiet=quiet, as_json=json)
-        return
+    from fruitscale.errors import NothingNewError
+
+    try:
+        if dry_run:
+            _preview(given, as_json=json)
+        elif given.config.cluster is not None:
+            _launch(given.config, detach=detach, quiet=quiet, as_json=json)
+        else:
+            _run_here(given.config, detach=detach, quiet=quiet, as_json=json)
+    except NothingNewError as nothing:  # what a nightly job finds on most nights
+        typer.echo("null" if json else nothing.message)
+
+
+def _run_here(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> None:
     from fruitscale import api
     from fruitscale.errors import UsageError
     from fruitscale.progress import display
@@ -61,8 +80,8 @@ def run(
     if detach:
         raise UsageError("--detach is for a config with a cluster.", "See configs/emr.yaml and configs/ec2-dask.yaml.")
     with display(quiet=quiet) as observer:
-        record = api.run(given.config, observer)
-    _print(record, as_json=json)
+        record = api.run(config, observer)
+    _print(record, as_json=as_json)
 
 
 def _launch(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> None:
@@ -117,6 +136,7 @@ def _preview(given: Loaded, *, as_json: bool) -> None:
         ("images", f"{number(seen.images)} with {seen.labels} labels, {size(seen.bytes)}"),
         ("shards", f"{number(seen.shards)} of {number(seen.shard_images)} images"),
         ("model", f"{seen.architecture}, {seen.weights} weights, {seen.runtime} {seen.precision}"),
+        ("components", seen.components),
         ("engine", f"{seen.engine}, {seen.slots} tasks at once on this machine"),
         ("output", f"{seen.output}: {seen.state}"),
     ]

@@ -71,6 +71,8 @@ def _result(record: RunRecord) -> list[tuple[str, str]]:
     pca, speed = record.pca, record.images_per_second
     per_core = record.images_per_second_per_core
     kept = f"{pca.components} of {record.model.features} keep {pca.retained_variance:.2%} of the variance"
+    if pca.applied is not None:
+        kept = f"{pca.components}, those of {pca.applied.uri} (run {pca.applied.id})"
     fast = "nothing was featurized again" if speed is None else f"{speed:.0f} images/s, {per_core:.0f} a core"
     return [("components", kept), ("speed", fast)]
 

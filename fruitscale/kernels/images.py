@@ -82,6 +82,13 @@ def resize(pixels: Pixels, size: int) -> Pixels:
     return pixels
 
 
+def encode_png(pixels: Pixels) -> bytes:
+    """Encode RGB pixels (height, width, 3) as a PNG file."""
+    cv2 = _cv2()
+    content: bytes = cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]))[1].tobytes()
+    return content
+
+
 def _decode_jpeg(content: bytes, size: int, max_pixels: int, exif_orientation: bool) -> Pixels | Rejection:
     decoder = _simplejpeg()
     try:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fruitscale.errors import InputError, OutputError, UsageError
 from fruitscale.record import RunRecord
 from fruitscale.storage import lock, manifest, parts, versions
+from fruitscale.storage.complete import COLUMNS, each
 from fruitscale.storage.journal import JOURNAL, Journal, kind, new_id, salted, write_journal, write_receipt
 from fruitscale.storage.manifest import Manifest
 from fruitscale.storage.parts import DamagedPartError, Part
@@ -36,19 +36,12 @@ from fruitscale.storage.run_folder import (
     Plan,
     RunFolder,
 )
-from fruitscale.storage.s3 import S3Store
 from fruitscale.storage.selection import Selection, choose, resolve, without_names
 from fruitscale.storage.store import Store, sweep
 from fruitscale.storage.versions import Forgotten
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-T = TypeVar("T")
-R = TypeVar("R")
-COLUMNS = {FEATURES: "features", REDUCED: "components"}
-AT_ONCE = 8
-"""Files on S3 that are worked on together: few, since each is in memory whole."""
 
 
 def check_is_run(folder: RunFolder) -> None:
@@ -149,21 +142,6 @@ def finish(folder: RunFolder, journal: Journal, record: Mapping[str, Any], held_
     store.delete(JOURNAL)
     versions.forget(store, [JOURNAL], under=JOURNAL)
     return forgotten
-
-
-def each(store: Store, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """Apply a function to items and yield the results in order; on S3, to a few at once."""
-    if not isinstance(store, S3Store):
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(AT_ONCE, "erase") as pool:
-        for start in range(0, len(items), AT_ONCE):
-            yield from pool.map(function, items[start : start + AT_ONCE])
-
-
-def features_of(store: Store) -> list[str]:
-    """Return the names of the features' parts, in the order of their shards."""
-    return [parts.name(FEATURES, index) for index in range(len(_tables(store, FEATURES)))]
 
 
 def _complete(folder: RunFolder) -> tuple[dict[str, Any], Plan]:

@@ -58,6 +58,18 @@ class Journal:
         return f"{RECEIPTS}/{self.id}.json"
 
 
+@dataclass(frozen=True)
+class Receipt:
+    """By what an erased photo can be told: the salted hashes of the paths."""
+
+    salt: str
+    hashes: frozenset[str]
+
+    def has(self, path: str) -> bool:
+        """Tell whether this path, as the tables had it, was erased."""
+        return salted(self.salt, path) in self.hashes
+
+
 def salted(salt: str, path: str) -> str:
     """Return the salted hash of a path: HMAC-SHA256, its first 128 bits in hex."""
     return hmac.digest(bytes.fromhex(salt), path.encode(), hashlib.sha256).hex()[:32]
@@ -90,6 +102,18 @@ def read_journal(store: Store) -> Journal | None:
         return None
     except (ValueError, TypeError):
         raise OutputError(f"{store.uri}/{JOURNAL} is damaged.", "Remove the run folder, and run again.") from None
+
+
+def read_receipts(store: Store) -> list[Receipt]:
+    """Return the receipts of a run, one for each erase that was finished. Raises OutputError when one can't be read."""
+    found = []
+    for name in sorted(store.names(f"{RECEIPTS}/")):
+        try:
+            told = json.loads(store.read(name))
+            found.append(Receipt(str(told["salt"]), frozenset(told["hashes"])))
+        except (ValueError, TypeError, KeyError):
+            raise OutputError(f"{store.uri}/{name} is damaged.", "It is needed to tell what was erased.") from None
+    return found
 
 
 def write_journal(store: Store, journal: Journal) -> None:

@@ -54,17 +54,21 @@ def name(folder: str, index: int) -> str:
 
 def write_vectors(store: Store, part_name: str, column: str, part: Part) -> None:
     """Write a part whose vectors are in `column`, as a fixed-size list of float32. Raises StorageError."""
+    metadata = {CHECKSUM: _checksum(part), REJECTS: str(part.rejects).encode()}
+    store.write(part_name, encode(as_table(part, column).replace_schema_metadata(metadata)))
+
+
+def as_table(part: Part, column: str) -> pa.Table:
+    """Return a part as `path, label` and its vectors in `column`, a fixed-size list of float32."""
     import pyarrow as pa
 
     rows, width = part.values.shape
     flat = pa.array(np.ascontiguousarray(part.values).reshape(-1), pa.float32())
     vectors = pa.FixedSizeListArray.from_arrays(flat, width)
     texts = [pa.array(part.paths, pa.string()), pa.array(part.labels, pa.string())]
-    metadata = {CHECKSUM: _checksum(part), REJECTS: str(part.rejects).encode()}
     fields = [pa.field("path", pa.string(), nullable=False), ("label", pa.string())]
-    schema = pa.schema([*fields, pa.field(column, vectors.type, nullable=False)], metadata)
     assert len(part.paths) == len(part.labels) == rows
-    store.write(part_name, encode(pa.table([*texts, vectors], schema=schema)))
+    return pa.table([*texts, vectors], schema=pa.schema([*fields, pa.field(column, vectors.type, nullable=False)]))
 
 
 def read_vectors(store: Store, part_name: str, column: str) -> Part:

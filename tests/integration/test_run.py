@@ -88,7 +88,7 @@ def test_the_record_has_every_name(runs: dict[str, tuple[Path, dict[str, Any]]])
             ]
         ),
         "images": ["featurized", "rejected", "resumed"],
-        "pca": ["components", "requested", "retained_variance", "standardize"],
+        "pca": ["applied", "components", "requested", "retained_variance", "standardize"],
         "seconds": ["export", "featurize", "fit", "list", "project", "start", "total"],
         "worker_seconds": ["decode", "infer", "load", "read", "write"],
         "images_per_second": None,

@@ -12,7 +12,7 @@ import pytest
 import fruitscale.fingerprints
 from fruitscale.config import load
 from fruitscale.errors import OutputError
-from fruitscale.fingerprints import differences, make_plan, shard_images
+from fruitscale.fingerprints import APPLIED, differences, make_plan, model_differences, shard_images
 from fruitscale.model.export import Exported
 from fruitscale.storage import manifest
 from fruitscale.storage.listing import Photo
@@ -99,6 +99,37 @@ def test_which_setting_changes_which_fingerprint(setting: str, expected: set[str
 )
 def test_what_of_the_model_counts(field: str, value: Any, expected: set[str]) -> None:
     assert changed(plan(**{field: value})) == expected
+
+
+@pytest.mark.parametrize(
+    ("sets", "exported", "told"),
+    [
+        pytest.param(
+            (), {"architecture": "resnet50"}, "model.architecture was 'mobilenet_v2', is 'resnet50'", id="network"
+        ),
+        pytest.param((), {"weights_sha256": "9" * 64}, "the weights are others (sha256 999999999999", id="weights"),
+        pytest.param((), {"input_size": 96}, "model.input_size was 224, is 96", id="input-size"),
+        pytest.param((), {"runtime": "tensorflow"}, "model.runtime was 'openvino', is 'tensorflow'", id="runtime"),
+        pytest.param(("model.precision=bf16",), {}, "model.precision was 'f32', is 'bf16'", id="precision"),
+        pytest.param(("images.exif_orientation=ignore",), {}, "images.exif_orientation was 'apply'", id="orientation"),
+        pytest.param(
+            ("pca.components=3", "shards.images=2", "images.max_pixels=9"), {"sha256": "9" * 64}, "", id="no-matter"
+        ),
+    ],
+)
+def test_what_puts_features_in_another_space(sets: tuple[str, ...], exported: dict[str, Any], told: str) -> None:
+    found = model_differences(plan(), plan(*sets, **exported))
+    assert found.startswith(told)
+    assert bool(found) == bool(told)
+
+
+def test_the_components_that_are_applied_count() -> None:
+    def applied(sha256: str) -> Plan:
+        return make_plan(load().config, manifest.build(PHOTOS), EXPORTED, {**plan().pca, APPLIED: sha256})
+
+    assert changed(applied("a")) == PCA_ONLY
+    assert applied("a").fingerprints["pca"] != applied("b").fingerprints["pca"]
+    assert applied("a").fingerprints == applied("a").fingerprints
 
 
 @pytest.mark.parametrize(

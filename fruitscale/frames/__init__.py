@@ -1,0 +1,1 @@
+"""The kernels inside somebody's own Spark or Dask job: columns in, columns out, lazily."""

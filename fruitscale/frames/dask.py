@@ -1,0 +1,85 @@
+"""fruitscale in a Dask graph: features and components as columns of a DataFrame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fruitscale.config import Given, Storage
+from fruitscale.frames.kernel import ROWS, Featurizer, Projector, check_columns, featurizer, projector
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def featurize(
+    ddf: Any,  # noqa: ANN401  a dask.dataframe.DataFrame, which has no types here
+    config: Given | None = None,
+    *,
+    run: str | None = None,
+    path: str = "path",
+    content: str = "content",
+) -> Any:  # noqa: ANN401
+    """Add the features of photos, as `fruitscale.run` with the same settings makes them, bit for bit.
+
+    The photos are in the column `content` (bytes, as Arrow's binary), or else are read by the column `path`, relative to
+    `input.uri`. What comes back has all columns but the content, `features` (Arrow's list of float) and `reject`: why a
+    photo has none. `config` is as for `fruitscale.run`; with `run` the model and the input are those of that run.
+    Lazy; the model is in the graph once, which Dask calls large, and each worker loads it once.
+    Raises UsageError for columns that are missing or in the way, ModelError when the model can't be had.
+    """
+    source = check_columns(list(ddf.columns), (content, path), ("features", "reject"))
+    kernel = featurizer(config, run)
+    meta = _features(ddf._meta, kernel, source, content)
+    return ddf.map_partitions(_features, _once(kernel, kernel.sha256), source, content, meta=meta)
+
+
+def reduce(ddf: Any, run: str, *, features: str = "features", storage: Storage | None = None) -> Any:  # noqa: ANN401
+    """Add `components` (Arrow's list of float): the scores of a column of features in the space of a run.
+
+    The features are those of the run's model. Lazy; a row without features has no components.
+    Raises UsageError for columns that are missing or in the way, InputError or OutputError when there is no such run.
+    """
+    from hashlib import sha256
+
+    check_columns(list(ddf.columns), (features,), ("components",))
+    kernel = projector(run, storage)
+    meta = _components(ddf._meta, kernel, features)
+    return ddf.map_partitions(_components, _once(kernel, sha256(kernel.content).hexdigest()), features, meta=meta)
+
+
+def _once(kernel: Featurizer | Projector, name: str) -> Any:  # noqa: ANN401
+    """Put a kernel into the graph as one task that all partitions share."""
+    from dask import delayed
+
+    return delayed(kernel, name=f"fruitscale-{type(kernel).__name__.lower()}-{name[:24]}", traverse=False)
+
+
+def _features(frame: pd.DataFrame, kernel: Featurizer, source: str, content: str) -> pd.DataFrame:
+    import pyarrow as pa
+
+    chunks = []
+    for start in range(0, len(frame), ROWS):
+        rows = frame[source].iloc[start : start + ROWS].tolist()
+        chunks.append(kernel.features_of(*((None, rows) if source == content else (rows, None))))
+    types = {"features": pa.list_(pa.float32()), "reject": pa.string()}
+    made = pa.chunked_array(chunks, pa.struct(list(types.items())))
+    columns = dict(zip(types, made.flatten(), strict=True))
+    return _with_columns(frame.drop(columns=content, errors="ignore"), columns)
+
+
+def _components(frame: pd.DataFrame, kernel: Projector, features: str) -> pd.DataFrame:
+    import pyarrow as pa
+
+    column = pa.array(frame[features], pa.list_(pa.float32()))
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return _with_columns(frame, {"components": pa.chunked_array([kernel.components_of(column)])})
+
+
+def _with_columns(frame: pd.DataFrame, columns: dict[str, Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    arrow = {
+        name: pd.Series(pd.arrays.ArrowExtensionArray(column), index=frame.index, name=name)
+        for name, column in columns.items()
+    }
+    return frame.assign(**arrow)

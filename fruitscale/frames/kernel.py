@@ -1,0 +1,204 @@
+"""What runs on a batch of rows, on any engine: photos to features, features to components.
+
+Both are picklable and carry what they need, so that they can be a closure of somebody's job. Workers need fruitscale's
+base install.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from fruitscale.basis import earlier_settings, open_basis
+from fruitscale.config import Given, Images, Storage, as_config
+from fruitscale.errors import InputError, MissingObjectError, UsageError
+from fruitscale.kernels import backbone, images
+from fruitscale.kernels.images import Rejection
+from fruitscale.kernels.moments import Components, project
+from fruitscale.model.export import export
+from fruitscale.storage.complete import open_complete, reach
+from fruitscale.storage.listing import Photo
+from fruitscale.storage.read_ahead import read_ahead
+from fruitscale.storage.store import Store, is_s3, open_store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS = 256
+"""Rows that are worked on at once: what is decoded and inferred of a batch is in memory together."""
+MOST_BYTES = 100_000_000
+"""A model in a closure may have so many: Spark Connect takes messages of up to 128 MB."""
+LOADS: Counter[str] = Counter()
+"""How often this process has loaded each model, by its sha256."""
+
+
+@dataclass(frozen=True)
+class Featurizer:
+    """A model and how photos are read for it: batches with `path` or `content` in, with features out."""
+
+    payload: bytes = field(repr=False)
+    sha256: str
+    precision: str
+    input_size: int
+    width: int
+    images: Images
+    root_uri: str
+    storage: Storage
+
+    def features_of(self, paths: Sequence[str] | None, contents: Sequence[bytes | None] | None) -> pa.StructArray:
+        """Return `features` (list of float32) and `reject` (text: why there are none) of some photos.
+
+        Raises InputError for the first that can't be used, where `images.on_error` is fail; StorageError when the store
+        gives no answer.
+        """
+        import pyarrow as pa
+
+        rows = list(self._pixels(paths, contents))
+        good = [row for row in rows if isinstance(row, np.ndarray)]
+        values = self._infer(np.stack(good)) if good else np.empty((0, self.width), np.float32)
+        whys = [f"{row.reason}: {row.detail}" if isinstance(row, Rejection) else None for row in rows]
+        return pa.StructArray.from_arrays(
+            [lists(values, [why is None for why in whys]), pa.array(whys, pa.string())], NAMES
+        )
+
+    def _infer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        model, loaded = backbone.cached(self.sha256, self.precision, lambda: self.payload)
+        LOADS[self.sha256] += loaded
+        return model.infer(pixels)
+
+    def _pixels(
+        self, paths: Sequence[str] | None, contents: Sequence[bytes | None] | None
+    ) -> Iterator[NDArray[np.uint8] | Rejection]:
+        for content in contents if contents is not None else self._read(paths or ()):
+            pixels = self._decode(content)
+            if isinstance(pixels, Rejection) and self.images.on_error == "fail":
+                raise InputError(f"A photo can't be used: {pixels.reason}: {pixels.detail}.")
+            yield pixels
+
+    def _decode(self, content: bytes | Rejection | None) -> NDArray[np.uint8] | Rejection:
+        if content is None or isinstance(content, Rejection):
+            return content or Rejection("empty", "There is no content.")
+        options = self.images
+        turn = options.exif_orientation == "apply"
+        return images.decode(content, self.input_size, max_pixels=options.max_pixels, exif_orientation=turn)
+
+    def _read(self, paths: Sequence[str]) -> Iterator[bytes | Rejection]:
+        source = open_store(self.root_uri, self.storage)
+        photos = [Photo(self._name(path), None, 0, "") for path in paths]
+        if not is_s3(self.root_uri):
+            yield from (_content(source, photo) for photo in photos)
+            return
+        for _, content in read_ahead(lambda photo: _content(source, photo), photos, self.storage.concurrency):
+            yield content
+
+    def _name(self, path: str) -> str:
+        """Return a path as the store of the root knows it. Raises UsageError for one that is elsewhere."""
+        root = self.root_uri.rstrip("/") + "/"
+        if path.startswith(root):
+            return path[len(root) :]
+        if path.startswith("file:"):  # as Spark writes it: file:/photos/a.jpg
+            path = unquote("/" + path.removeprefix("file:").lstrip("/"))
+        if "://" in path or (path.startswith("/") and is_s3(self.root_uri)):
+            raise UsageError(
+                f"{path} is not below {self.root_uri}.", "Set input.uri to the folder that has the photos."
+            )
+        return path
+
+
+@dataclass(frozen=True)
+class Projector:
+    """A run's components: features in, scores out."""
+
+    content: bytes = field(repr=False)
+    uri: str
+
+    @property
+    def fitted(self) -> Components:
+        """The components, read once a process."""
+        return _components(self.content)
+
+    def components_of(self, features: pa.ListArray) -> pa.ListArray:
+        """Return the scores of a column of features; no features, no scores. Raises UsageError for another width."""
+        width = self.fitted.mean.size
+        known = features.is_valid().to_numpy(zero_copy_only=False)
+        flat = features.flatten().to_numpy(zero_copy_only=False)
+        if flat.size != width * known.sum():
+            raise UsageError(f"The features are not the {width} of {self.uri}.", "Make them with that run's model.")
+        with threadpool_limits(1):
+            return lists(project(flat.reshape(-1, width), self.fitted), known)
+
+
+NAMES = ["features", "reject"]
+
+
+def featurizer(config: Given | None = None, run: str | None = None) -> Featurizer:
+    """Return the kernel of a configuration, with its model exported; `run`: with an earlier run's model and settings.
+
+    `input.uri` is what paths are relative to; without it the run's input is. Raises ModelError, UsageError.
+    """
+    given: Given = {} if config is None else config
+    storage = as_config(given).storage
+    settings = as_config(given, None if run is None else earlier_settings(run, storage))
+    root = settings.input.uri or ("" if run is None else open_complete(run, storage).record.input.uri) or "/"
+    exported = export(settings.model)
+    if len(exported.payload) > MOST_BYTES:
+        raise UsageError(
+            f"The model has {len(exported.payload) / 1e6:.0f} MB, and a closure may have {MOST_BYTES / 1e6:.0f} MB.",
+            "Take a smaller one, or fruitscale.run, which has no such limit.",
+        )
+    return Featurizer(
+        payload=exported.payload,
+        sha256=exported.sha256,
+        precision=settings.model.precision,
+        input_size=exported.input_size,
+        width=exported.features,
+        images=settings.images,
+        root_uri=root,
+        storage=reach(root, settings.storage),
+    )
+
+
+def projector(run: str, storage: Storage | None = None) -> Projector:
+    """Return the kernel of a complete run's components. Raises InputError or OutputError when there is none."""
+    basis = open_basis(run, storage)
+    return Projector(basis.fitted.to_bytes(), run)
+
+
+def check_columns(there: Sequence[str], needs: Sequence[str], adds: Sequence[str]) -> str:
+    """Return the first of the columns that are needed and there. Raises UsageError."""
+    if taken := set(adds) & set(there):
+        raise UsageError(f"There is a column {sorted(taken)[0]} already.", "Rename it first.")
+    for name in needs:
+        if name in there:
+            return name
+    raise UsageError(f"There is no column {' or '.join(needs)}; there are: {', '.join(there)}.", "Rename one.")
+
+
+def lists(values: NDArray[np.float32], known: Sequence[bool] | NDArray[np.bool_]) -> pa.ListArray:
+    """Return rows (n, width) as lists of float32, with a null for each row that is not known."""
+    import pyarrow as pa
+
+    lengths = np.where(np.asarray(known, bool), values.shape[1], 0)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1), pa.float32())
+    return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(~np.asarray(known, bool)))
+
+
+def _content(source: Store, photo: Photo) -> bytes | Rejection:
+    try:
+        return source.read(photo.path)
+    except MissingObjectError:
+        return Rejection("missing", f"there is no {photo.path}")
+
+
+@lru_cache(maxsize=1)
+def _components(content: bytes) -> Components:
+    return Components.from_bytes(content)

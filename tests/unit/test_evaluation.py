@@ -1,0 +1,71 @@
+"""Which photos are taken, which numbers of components are tried, and how frames of a turning fruit are told."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import pytest
+
+from fruitscale.evaluation.drift import Distance, verdict
+from fruitscale.evaluation.neighbours import growing
+from fruitscale.evaluation.overlap import series_of
+from fruitscale.evaluation.vectors import evenly
+
+
+@pytest.mark.parametrize(
+    ("counts", "most", "expected"),
+    [
+        pytest.param({"a": 3, "b": 2}, 5, {"a": 3, "b": 2}, id="all"),
+        pytest.param({"a": 100, "b": 100}, 20, {"a": 10, "b": 10}, id="evenly"),
+        pytest.param({"a": 100, "b": 3, "c": 50}, 23, {"a": 10, "b": 3, "c": 10}, id="the-small-ones-whole"),
+        pytest.param({"a": 5, "b": 5, "c": 5}, 2, {"a": 1, "b": 1, "c": 1}, id="one-at-least"),
+    ],
+)
+def test_photos_are_taken_evenly(counts: dict[str, int], most: int, expected: dict[str, int]) -> None:
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    rows = evenly(labels, most)
+    assert Counter(labels[row] for row in rows) == expected
+    assert rows == sorted(set(rows))
+
+
+def test_photos_of_a_label_are_spread_over_it() -> None:
+    assert evenly(["a"] * 100, 4) == [0, 25, 50, 75]
+
+
+@pytest.mark.parametrize("most", [1, 2, 9, 10, 132, 1280])
+def test_numbers_of_components_grow_up_to_the_last(most: int) -> None:
+    tried = growing(most)
+    assert tried[0] == 1
+    assert tried[-1] == most
+    assert tried == sorted(set(tried))
+    assert (10 in tried) == (most >= 10)
+    assert all(after <= before * 1.5 + 1 for before, after in itertools.pairwise(tried))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "shared"),
+    [
+        pytest.param("Apple/12_100.jpg", "Apple/13_100.jpg", True, id="the-same-axis"),
+        pytest.param("Apple/r_12_100.jpg", "Apple/r_0_100.jpg", True, id="lying-on-its-side"),
+        pytest.param("Apple/r0_12.jpg", "Apple/r0_99.jpg", True, id="original-size"),
+        pytest.param("Apple/12_100.jpg", "Apple/r_12_100.jpg", False, id="another-axis"),
+        pytest.param("Apple/12_100.jpg", "Pear/12_100.jpg", False, id="another-fruit"),
+        pytest.param("Apple/IMG_0012.jpg", "Apple/IMG_0013.jpg", False, id="no-frames"),
+        pytest.param("Apple/12.jpg", "Apple/13.jpg", False, id="only-numbered"),
+    ],
+)
+def test_frames_of_one_fruit_are_told(train: str, test: str, shared: bool) -> None:
+    keys = [series_of(path, path.split("/")[0]) for path in (train, test)]
+    assert (keys[0] is not None and keys[0] == keys[1]) == shared
+
+
+@pytest.mark.parametrize(
+    ("shift", "error", "expected"),
+    [
+        (0, 1, "small"), (0.49, 1.39, "small"), (0.5, 1, "noticeable"), (0, 1.4, "noticeable"), (1, 1, "large"),
+        (0.5, 2.4, "large"),
+    ],
+)  # fmt: skip
+def test_a_verdict_is_the_worse_of_two(shift: float, error: float, expected: str) -> None:
+    assert verdict(Distance(None, 100, 100, shift, error, 0.01)) == expected

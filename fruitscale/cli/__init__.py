@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fruitscale import __version__
-from fruitscale.cli import bench, config, doctor, erase, model, run, sample, show
+from fruitscale.cli import bench, config, doctor, erase, model, report, run, sample, show
 from fruitscale.errors import FruitscaleError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("show")(show.show)
+app.command("report")(report.report)
 app.command("erase")(erase.erase)
 app.command("sample")(sample.sample)
 app.command("doctor")(doctor.doctor)

@@ -8,24 +8,28 @@ from fruitscale import pipeline
 from fruitscale.basis import earlier_settings
 from fruitscale.config import Config, Given, Storage, as_config
 from fruitscale.erasure import Erased, erase
-from fruitscale.errors import UsageError
+from fruitscale.errors import FruitscaleError, UsageError
 from fruitscale.evaluation.drift import Drift, drift
 from fruitscale.evaluation.neighbours import Evaluation, evaluate
-from fruitscale.events import Observer
+from fruitscale.events import Event, Observer
 from fruitscale.formats import Written
 from fruitscale.formats import write as export
 from fruitscale.notebook import watching
 from fruitscale.record import RunRecord
-from fruitscale.storage.complete import open_complete
+from fruitscale.report import publication
+from fruitscale.storage.complete import open_complete, open_run
+from fruitscale.storage.run_folder import REPORT, RunFolder
+from fruitscale.storage.store import open_store
 from fruitscale.tables import read
 
 __all__ = [
-    "Drift", "Erased", "Evaluation", "Written", "apply", "drift", "erase", "evaluate", "export", "read", "record", "run",
+    "Drift", "Erased", "Evaluation", "Written", "apply", "drift", "erase", "evaluate", "export", "read", "record", "report",
+    "run",
 ]  # fmt: skip
 
 
 def run(config: Given, observer: Observer | None = None) -> RunRecord:
-    """Make, resume or verify the run that a config describes, and return its record.
+    """Make, resume or verify the run that a config describes, and return its record; then make its page.
 
     `config` is the path of a YAML file, a mapping, or a Config; `observer` is told where the run is; without one, a
     notebook shows it. Raises a FruitscaleError whatever goes wrong; what was finished by then is kept, and the same call
@@ -38,7 +42,10 @@ def run(config: Given, observer: Observer | None = None) -> RunRecord:
             "Set cluster: null to run here.",
         )
     with watching(observer) as told:
-        return pipeline.run(config, told)
+        made = pipeline.run(config, told)
+        if config.report:
+            _make_page(config, told)
+    return made
 
 
 def apply(pca: str, config: Given, new_since: Sequence[str] = (), observer: Observer | None = None) -> RunRecord:
@@ -62,3 +69,33 @@ def record(uri: str, storage: Storage | None = None) -> RunRecord:
     Raises InputError or OutputError when there is none, ResidencyError when its bucket is not where it should be.
     """
     return open_complete(uri, storage).record
+
+
+def report(uri: str, storage: Storage | None = None) -> str:
+    """Make `report.html` of a complete run, and return where it is; `storage` says how to reach run and photos on S3.
+
+    Raises InputError or OutputError when there is no complete run, MissingExtraError without Bokeh.
+    """
+    folder = open_run(uri, storage)
+    publication.publish(folder, storage or Storage())
+    return f"{folder.store.uri.rstrip('/')}/{REPORT}"
+
+
+def _make_page(config: Config, observer: Observer) -> None:
+    """Make the page of a run that has none. A run that is complete doesn't fail for it: the observer is warned."""
+    try:
+        config, _ = pipeline.where_it_is(config)
+        folder = RunFolder(open_store(config.output.uri, config.storage))
+        if folder.store.exists(REPORT):
+            return
+        observer(Event("report", 0, 1))
+        publication.publish(folder, config.storage)
+        observer(Event("report", 1, 1))
+    except Exception as error:  # noqa: BLE001  whatever it is, the run is there
+        observer(Event("report", 0, 1, warning=f"{REPORT} was not made: {_why(error)}"))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, FruitscaleError):
+        return " ".join(filter(None, [error.message, error.hint]))
+    return f"{type(error).__name__}: {error}"

@@ -371,6 +371,21 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield dotted, value
 
 
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """Write a configuration as YAML that `read_yaml` reads."""
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=100)
+
+
+def differing(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those values of a whole configuration, as it is in JSON, that are not the defaults."""
+    defaults = dict(leaves(Config().model_dump(mode="json")))
+    tree: dict[str, Any] = {}
+    for key, value in leaves(values):
+        if value != defaults.get(key):
+            _put(tree, key, value)
+    return tree
+
+
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of the configuration, for editors."""
     return Config.model_json_schema()

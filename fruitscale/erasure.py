@@ -1,4 +1,4 @@
-"""Erasing photos from a run, from the choice to the receipt: tables first, then the PCA where that is asked for."""
+"""Erasing photos from a run, from the choice to the receipt: tables, the PCA where that is asked for, and the page."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 from threadpoolctl import threadpool_limits
 
 from fruitscale.config import Storage
-from fruitscale.errors import InterruptedRunError, UsageError
+from fruitscale.errors import FruitscaleError, InterruptedRunError, UsageError
 from fruitscale.fingerprints import APPLIED, plan_after_erasing
 from fruitscale.kernels.moments import Components, fit, merge, moments_of, project
 from fruitscale.pipeline import GROUPS
+from fruitscale.report import publication
 from fruitscale.storage import erase as erasing
 from fruitscale.storage import lock, parts
 from fruitscale.storage.complete import each, open_run, part_names
 from fruitscale.storage.journal import Journal, new_id, read_journal
 from fruitscale.storage.manifest import PRIVATE
 from fruitscale.storage.parts import Part
-from fruitscale.storage.run_folder import FEATURES, REDUCED, REJECTS, RunFolder
+from fruitscale.storage.run_folder import FEATURES, REDUCED, REJECTS, REPORT, RunFolder
 from fruitscale.storage.s3 import WAITING
 from fruitscale.storage.selection import Selection
 from fruitscale.storage.versions import Forgotten
@@ -38,7 +39,8 @@ class Erased:
 
     `photos` went now, `rejects` of them had no features; `total` went since the run was made, `remaining` are left.
     `files` are those rewritten, by kind; `removed` went whole. `versions_remaining` counts the objects in a versioned
-    bucket whose old versions could not be removed. `resumed`: it finished one that had been interrupted.
+    bucket whose old versions could not be removed. `resumed`: it finished one that had been interrupted. `page`:
+    `report.html` was made anew; `page_problem`: why it could not be.
     """
 
     uri: str
@@ -55,6 +57,8 @@ class Erased:
     receipt: str | None
     resumed: bool
     dry_run: bool
+    page: bool = False
+    page_problem: str | None = None
 
 
 def erase(
@@ -83,6 +87,8 @@ def erase(
             journal = erasing.resume(folder, begun, asked, refit=refit)
         fitted = _fit_again(folder, journal) if journal.refit else None  # raises while nothing has changed yet
         done = Forgotten() if dry_run else _carry_out(folder, journal, fitted, held_by)
+    had_page = REPORT in journal.removed and journal.plan["config"].get("report", True) and not dry_run
+    page_problem = _remake_page(folder, storage) if had_page else None
     return Erased(
         uri=uri,
         photos=len(journal.hashes),
@@ -98,7 +104,20 @@ def erase(
         receipt=None if dry_run else journal.receipt,
         resumed=begun is not None,
         dry_run=dry_run,
+        page=had_page and page_problem is None,
+        page_problem=page_problem,
     )
+
+
+def _remake_page(folder: RunFolder, storage: Storage | None) -> str | None:
+    """Make the page of what is left; return why it can't be. Nothing is erased any less for it."""
+    try:
+        publication.publish(folder, storage or Storage())
+    except FruitscaleError as error:
+        return error.message
+    except Exception as error:  # noqa: BLE001
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def _carry_out(folder: RunFolder, journal: Journal, fitted: Components | None, held_by: str) -> Forgotten:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-Stage: TypeAlias = Literal["list", "export", "start", "featurize", "fit", "project", "finish"]
-STAGES: tuple[Stage, ...] = ("list", "export", "start", "featurize", "fit", "project", "finish")
+Stage: TypeAlias = Literal["list", "export", "start", "featurize", "fit", "project", "finish", "report"]
+STAGES: tuple[Stage, ...] = ("list", "export", "start", "featurize", "fit", "project", "finish", "report")
 UNITS: dict[Stage, str] = {
     "list": "images",
     "export": "models",
@@ -16,6 +16,7 @@ UNITS: dict[Stage, str] = {
     "fit": "groups",
     "project": "parts",
     "finish": "files",
+    "report": "pages",
 }
 
 
@@ -30,6 +31,8 @@ class Event:
     resumed: int = 0
     message: str | None = None
     """Something to tell in words: that it waits, that a service was slow."""
+    warning: str | None = None
+    """Something that went wrong, and is no reason for the run to fail."""
     engine: str | None = None
     """Name, version and master of what runs the tasks, once it is there."""
     ui: str | None = None

@@ -32,6 +32,7 @@ LABELS: dict[Stage, str] = {
     "fit": "Fit the PCA",
     "project": "Project",
     "finish": "Finish",
+    "report": "Make the page",
 }
 LINE_SECONDS = 10.0
 
@@ -41,7 +42,7 @@ def display(*, quiet: bool = False) -> Iterator[Observer]:
     """Give an observer that shows events on stderr for as long as the block lasts."""
     console = Console(stderr=True, highlight=False)
     if quiet:
-        yield lambda event: None
+        yield _warn
     elif console.is_terminal:
         with _Live(console) as live:
             yield live.show
@@ -86,6 +87,8 @@ class _Live:
         if event.engine and not self._engine_told:
             self._progress.console.print(_engine_line(event), style="dim")
             self._engine_told = True
+        if event.warning:
+            self._progress.console.print(Text.assemble(("Warning: ", "bold yellow"), event.warning))
         if event.stage not in self._tasks:
             self._end_others()
             self._tasks[event.stage] = self._progress.add_task(
@@ -113,6 +116,7 @@ class _Lines:
         if event.engine and not self._engine_told:
             self._engine_told = True
             self._print(_engine_line(event))
+        _warn(event)
         if event.stage != self._stage:
             self._stage = event.stage
             total = f": {event.total:,} {UNITS[event.stage]}" if event.total else ""
@@ -127,6 +131,12 @@ class _Lines:
     def _print(self, line: str) -> None:
         self._last = time.monotonic()
         print(line, file=sys.stderr, flush=True)  # noqa: T201  this is where runs are shown
+
+
+def _warn(event: Event) -> None:
+    """Tell what went wrong, also where nothing else is told."""
+    if event.warning:
+        print(f"Warning: {event.warning}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _engine_line(event: Event) -> str:

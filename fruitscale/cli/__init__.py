@@ -22,6 +22,7 @@ from fruitscale.cli import (
     gdpr,
     init,
     model,
+    report,
     run,
     sample,
     show,
@@ -40,6 +41,7 @@ app.command("init")(init.init)
 app.command("run")(run.run)
 app.command("apply")(apply.apply)
 app.command("show")(show.show)
+app.command("report")(report.report)
 app.command("evaluate")(evaluate.evaluate)
 app.command("drift")(drift.drift)
 app.command("export")(export.export)

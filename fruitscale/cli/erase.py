@@ -50,6 +50,8 @@ def erase(
         typer.echo(writer.dumps(asdict(done), indent=2))
     else:
         _show(done)
+    if done.page_problem:
+        typer.echo(f"Warning: report.html was removed, and could not be made anew: {done.page_problem}", err=True)
     if done.versions_remaining:
         typer.echo(_versions_warning(done), err=True)
 
@@ -64,6 +66,8 @@ def _show(done: Erased) -> None:
         ("removed", ", ".join(done.removed) or "nothing"),
         ("PCA", _pca(done)),
     ]
+    if done.page:
+        rows.append(("page", "report.html made anew"))
     if done.versions_removed:
         rows.append(("old versions", f"{number(done.versions_removed)} removed"))
     if done.receipt:

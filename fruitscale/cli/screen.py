@@ -12,6 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from fruitscale.wording import number, seconds, size
+
+__all__ = ["number", "out", "pairs", "print_error", "seconds", "size"]
+
 
 def out() -> Console:
     """Return the console of results: stdout; wide where no terminal sets its width, so that nothing is cut or folded."""
@@ -49,27 +53,3 @@ def pairs(title: str, rows: Iterable[tuple[str, str]]) -> Table:
     for name, value in rows:
         table.add_row(escape(name), escape(value))
     return table
-
-
-def number(value: float) -> str:
-    """Write a number as people do: 2,400."""
-    return f"{value:,.0f}"
-
-
-def seconds(value: float) -> str:
-    """Write a duration: 0.42 s, 12.3 s, 3 min 20 s, 2 h 5 min."""
-    if value < 60:
-        return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
-def size(n_bytes: float) -> str:
-    """Write a size in bytes: 3.2 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.1f} TB"

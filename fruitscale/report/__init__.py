@@ -1,0 +1,1 @@
+"""Pages that people look at: one HTML file each, which needs no network."""

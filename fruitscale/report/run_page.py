@@ -1,0 +1,183 @@
+"""The page of a run: what its findings say, in words, tables and figures."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fruitscale import config as configuration
+from fruitscale.config import Storage
+from fruitscale.errors import FruitscaleError
+from fruitscale.record import RunRecord
+from fruitscale.report import figures, page
+from fruitscale.report.findings import Findings, shown
+from fruitscale.report.neighbours import NEIGHBOURS
+from fruitscale.report.palette import look_of
+from fruitscale.report.sampling import evenly
+from fruitscale.report.thumbnails import thumbnails
+
+if TYPE_CHECKING:
+    from bokeh.models import Plot
+
+MOST_THUMBNAILS = 1000
+MOST_BYTES = 3_000_000
+"""Of thumbnails, in all."""
+LONGEST_PATH = 200
+EXAMPLES = 5
+STAGES = {
+    "list": "List the photos",
+    "export": "Export the model",
+    "start": "Start the engine",
+    "featurize": "Featurize",
+    "fit": "Fit the PCA",
+    "project": "Project",
+}
+SECRET = ("secret", "password", "token", "key")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Thumbnails in base64, the number of each by its row, and why there are none."""
+
+    images: list[str]
+    number: Mapping[int, int]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the run: when it began and how long it took, in seconds and in percent of the whole."""
+
+    name: str
+    seconds: float
+    begin: float
+    width: float
+
+
+def make_run_page(findings: Findings, storage: Storage) -> bytes:
+    """Return the page of a run. `storage` says how to reach the photos, whose thumbnails it shows."""
+    page.check_installed()
+    pictures = _pictures(findings, storage)
+    facts = _facts(findings, pictures)
+    plots: dict[str, Plot] = {"scatter": figures.scatter(findings), "variance": figures.variance(findings)}
+    return page.render("run.html", facts, _data(findings, pictures), plots)
+
+
+def _facts(findings: Findings, pictures: Pictures) -> dict[str, Any]:
+    record = findings.record
+    return {
+        "title": f"{record.images.featurized:,} photos, {record.pca.components} components",
+        "run": record,
+        "findings": findings,
+        "pictures": pictures,
+        "stages": stages(record),
+        "marks": _marks(findings),
+        "rejects": rejects(findings),
+        "reproduce": reproduce(findings),
+        "label": lambda code: shown(findings.labels[code]),
+        "label_of": findings.label,
+        "medoid": lambda code: int(findings.sample[findings.closeness.medoids[code]]) if findings.closeness else None,
+        "path_of": lambda row: path_of(findings, row),
+        "neighbours": NEIGHBOURS,
+        "share_of": lambda component: float(findings.fitted.ratio[component]),
+    }
+
+
+def _data(findings: Findings, pictures: Pictures) -> dict[str, Any]:
+    sample = findings.sample.tolist()
+    counts = np.bincount(findings.codes, minlength=len(findings.labels)).tolist()
+    looks = [look_of(code) for code in range(len(findings.labels))]
+    return {
+        "labels": [shown(label) for label in findings.labels],
+        "counts": counts,
+        "looks": [[look.tone, look.shape, look.hollow] for look in looks],
+        "points": {
+            "label": findings.codes[findings.sample].tolist(),
+            "path": [path_of(findings, row) for row in sample] if findings.is_named else None,
+            "thumb": [pictures.number.get(row, -1) for row in sample],
+        },
+        "thumbs": pictures.images,
+        "shares": findings.fitted.ratio[: findings.leading.shape[1]].tolist(),
+    }
+
+
+def path_of(findings: Findings, row: int) -> str:
+    """Return a photo's path, its middle left out when it is very long; empty where photos are not named."""
+    if not findings.is_named:
+        return ""
+    path: str = findings.photos["path"][row].as_py()
+    half = LONGEST_PATH // 2
+    return path if len(path) <= LONGEST_PATH else f"{path[:half]}…{path[-half:]}"
+
+
+def _pictures(findings: Findings, storage: Storage) -> Pictures:
+    """Choose the photos that are shown, and make their thumbnails: what the tables show first, then points by label."""
+    if not findings.is_named:
+        return Pictures([], {})
+    first = {int(row) for end in findings.ends for row in (*end.low, *end.high)}
+    if findings.closeness:
+        pairs = (*findings.closeness.confused, *findings.closeness.nearest)
+        medoids = {findings.closeness.medoids[code] for pair in pairs for code in (pair.label, pair.other)}
+        first |= {int(findings.sample[number]) for number in medoids}
+    rest = findings.sample[evenly(findings.codes[findings.sample], MOST_THUMBNAILS - len(first))]
+    rows = sorted(first | set(rest.tolist()))[:MOST_THUMBNAILS]
+    photos = [findings.photo(row) for row in rows]
+    try:
+        made = thumbnails(findings.record.input.uri, photos, findings.config.images, storage, MOST_BYTES)
+    except FruitscaleError as error:
+        return Pictures([], {}, error.message)
+    return _numbered(rows, made, findings.record.input.uri)
+
+
+def _numbered(rows: list[int], made: list[str], uri: str) -> Pictures:
+    there = [(row, image) for row, image in zip(rows, made, strict=True) if image]
+    missing = len(rows) - len(there)
+    problem = f"{missing} of {len(rows)} photos are not in {uri} any more, or have changed." if missing else ""
+    return Pictures([image for _, image in there], {row: i for i, (row, _) in enumerate(there)}, problem)
+
+
+def stages(record: RunRecord) -> list[Stage]:
+    """Return the stages in their order; what is in none is the last."""
+    total, begin, found = record.seconds.total or 1.0, 0.0, []
+    for key, name in STAGES.items():
+        seconds = float(getattr(record.seconds, key))
+        found.append(Stage(name, seconds, 100 * begin / total, 100 * seconds / total))
+        begin += seconds
+    other = max(total - begin, 0.0)
+    return [*found, Stage("Everything else", other, 100 * begin / total, 100 * other / total)]
+
+
+def _marks(findings: Findings) -> list[tuple[float, int]]:
+    kept = np.cumsum(findings.fitted.ratio)
+    return [(mark, int(np.searchsorted(kept, mark - 1e-12)) + 1) for mark in figures.MARKS]
+
+
+def rejects(findings: Findings) -> list[tuple[str, int, list[tuple[str, str]]]]:
+    """Return each reason with how many there are and a few examples: path and detail; none where photos are not named."""
+    counted = Counter(reject.reason for reject in findings.rejects)
+    found = []
+    for reason, count in counted.most_common():
+        some = [(r.path, r.detail) for r in findings.rejects if r.reason == reason][:EXAMPLES]
+        found.append((reason, count, some if findings.is_named else []))
+    return found
+
+
+def reproduce(findings: Findings) -> dict[str, str]:
+    """Return the command and the configuration that make this run again; values that may be secret are left out."""
+    config = findings.config.model_dump(mode="json")
+    config["spark"]["conf"] = {k: "(left out)" if _is_secret(k) else v for k, v in config["spark"]["conf"].items()}
+    whole = configuration.to_yaml(config)
+    return {
+        "command": shlex.join(["fruitscale", "run", "--config", "run.yaml"]),
+        "short": configuration.to_yaml(configuration.differing(config)),
+        "whole": whole,
+    }
+
+
+def _is_secret(key: str) -> bool:
+    return any(word in key.lower() for word in SECRET)

@@ -1,0 +1,276 @@
+"use strict";
+// What a page does: gives its figures their colours and its photos their places, and answers to the reader.
+// Labels and paths go into the page as text only.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const byId = (id) => document.getElementById(id);
+  const style = () => getComputedStyle(document.documentElement);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const picture = (number) => `data:image/jpeg;base64,${data.thumbs[number]}`;
+
+  for (const image of document.querySelectorAll("img[data-thumb]")) image.src = picture(Number(image.dataset.thumb));
+
+  // ---- figures
+
+  const plots = new Map();
+
+  function paint(theme) {
+    const colour = (role) => style().getPropertyValue(`--${role}`).trim();
+    const tones = data.tones[theme];
+    for (const plot of plots.values()) {
+      for (const model of plot.references()) paintModel(model, colour, tones);
+    }
+    document.documentElement.dataset.theme = theme;
+    for (const swatch of document.querySelectorAll("[data-tone]")) swatch.style.color = tones[Number(swatch.dataset.tone)];
+  }
+
+  function paintModel(model, colour, tones) {
+    if (model.type.endsWith("Axis")) {
+      model.setv({axis_label_text_color: colour("muted"), major_label_text_color: colour("muted"), axis_line_color: colour("line")});
+    } else if (model.type === "Grid") {
+      model.grid_line_color = colour("grid");
+    } else if (model.tags?.includes("tones")) {
+      model.palette = tones;
+    } else if (model.type === "GlyphRenderer" && model.name) {
+      const own = /^tone-/.test(model.name) ? tones[Number(model.name.slice(5))] : colour(model.name);
+      for (const glyph of [model.glyph]) {
+        if ("line_color" in glyph) glyph.line_color = own;
+        if ("fill_color" in glyph) glyph.fill_color = own;
+      }
+    } else if (model.tags?.[0]) {
+      const own = colour(model.tags[0]);
+      if ("line_color" in model) model.line_color = own;
+      if ("text_color" in model) model.text_color = own;
+    }
+  }
+
+  const theme = () => (dark.matches ? "dark" : "light");
+  dark.addEventListener("change", () => paint(theme()));
+  addEventListener("beforeprint", () => paint("light"));
+  addEventListener("afterprint", () => paint(theme()));
+
+  async function draw() {
+    Bokeh.set_log_level("warn");
+    for (const [id, item] of Object.entries(data.figures)) {
+      const views = await Bokeh.embed.embed_item(item, id);
+      plots.set(id, [...views.roots][0].model);
+    }
+    if (plots.has("scatter")) explore(plots.get("scatter"));
+    paint(theme());
+    document.documentElement.dataset.ready = "yes";
+  }
+
+  // ---- the scatter: two components, zoom, labels, and the photo under the pointer
+
+  function explore(plot) {
+    const box = byId("scatter");
+    const source = plot.references().values().find((model) => model.name === "points");
+    const shown = plot.references().values().find((model) => model.name === "shown");
+    const {x_range, y_range} = plot;
+    const choices = [byId("across"), byId("up")];
+    const axes = [plot.below[0], plot.left[0]];
+
+    const name = (number) => `Component ${number + 1} (${(100 * data.shares[number]).toFixed(1)} % of the variance)`;
+    choices.forEach((choice, at) => {
+      data.shares.forEach((_, number) => choice.add(new Option(`Component ${number + 1}`, number)));
+      choice.value = Math.min(at, data.shares.length - 1);
+      choice.addEventListener("change", move);
+    });
+
+    function move() {
+      const [across, up] = choices.map((choice) => Number(choice.value));
+      const columns = source.data instanceof Map ? Object.fromEntries(source.data) : source.data;
+      source.data = {...columns, x: source.get(`c${across}`), y: source.get(`c${up}`)};
+      axes[0].axis_label = name(across);
+      axes[1].axis_label = name(up);
+      reset();
+    }
+
+    function reset() {
+      [[x_range, source.get("x")], [y_range, source.get("y")]].forEach(([range, values]) => {
+        let low = Infinity, high = -Infinity;
+        for (const value of values) { low = Math.min(low, value); high = Math.max(high, value); }
+        const margin = (high - low || 1) * 0.05;
+        range.setv({start: low - margin, end: high + margin});
+      });
+    }
+
+    function zoom(factor) {
+      for (const range of [x_range, y_range]) {
+        const middle = (range.start + range.end) / 2, half = (range.end - range.start) / 2 / factor;
+        range.setv({start: middle - half, end: middle + half});
+      }
+    }
+
+    function pan(across, up) {
+      [[x_range, across], [y_range, up]].forEach(([range, part]) => {
+        const step = (range.end - range.start) * part;
+        range.setv({start: range.start + step, end: range.end + step});
+      });
+    }
+
+    byId("zoom-in").addEventListener("click", () => zoom(1.4));
+    byId("zoom-out").addEventListener("click", () => zoom(1 / 1.4));
+    byId("reset").addEventListener("click", reset);
+    const keys = {ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowDown: [0, -0.1], ArrowUp: [0, 0.1]};
+    box.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (keys[event.key]) pan(...keys[event.key]);
+      else if (event.key === "+" || event.key === "=") zoom(1.4);
+      else if (event.key === "-") zoom(1 / 1.4);
+      else if (event.key === "0") reset();
+      else return;
+      event.preventDefault();
+    });
+
+    // The wheel and the finger scroll the page until the figure is asked for.
+    const take = (on) => plot.toolbar.tools.forEach((tool) => {
+      if (tool.type === "PanTool" || tool.type === "WheelZoomTool") tool.active = on;
+    });
+    box.addEventListener("pointerdown", () => { box.focus({preventScroll: true}); });
+    box.addEventListener("focus", () => take(true));
+    box.addEventListener("blur", () => take(false));
+
+    pointAtPhotos(plot, source);
+    listLabels(source, shown);
+    move();
+  }
+
+  function pointAtPhotos(plot, source) {
+    const tip = byId("tip"), box = byId("scatter");
+    let at = [0, 0];
+    addEventListener("pointermove", (event) => {
+      at = [event.clientX, event.clientY];
+      if (!tip.hidden) place();
+    }, {capture: true, passive: true});
+    addEventListener("pointerdown", (event) => { at = [event.clientX, event.clientY]; }, {capture: true, passive: true});
+    box.addEventListener("pointerleave", () => { tip.hidden = true; });
+    addEventListener("scroll", () => { tip.hidden = true; }, {passive: true});
+
+    function nearest(indices, {x, y}) {
+      const wide = plot.x_range.end - plot.x_range.start, high = plot.y_range.end - plot.y_range.start;
+      const away = (i) => ((source.get("x")[i] - x) / wide) ** 2 + ((source.get("y")[i] - y) / high) ** 2;
+      return indices.reduce((best, i) => (away(i) < away(best) ? i : best));
+    }
+
+    source.inspect.connect(([, {geometry}]) => {
+      const {indices} = source.inspected;
+      tip.hidden = !indices.length || geometry.type !== "point";
+      if (!tip.hidden) fill(nearest(indices, geometry), indices.length);
+    });
+
+    function fill(point, under) {
+      const row = document.createElement("div");
+      row.className = "row";
+      const number = data.points.thumb[point];
+      if (number >= 0) {
+        const image = document.createElement("img");
+        image.src = picture(number);
+        image.alt = "";
+        row.append(image);
+      }
+      const words = document.createElement("div"), label = document.createElement("strong"), path = document.createElement("span");
+      label.textContent = data.labels[data.points.label[point]];
+      path.textContent = data.points.path?.[point] ?? "";
+      words.append(label, path);
+      if (under > 1) {
+        const more = document.createElement("span");
+        more.textContent = ` (and ${under - 1} more here)`;
+        words.append(more);
+      }
+      row.append(words);
+      tip.replaceChildren(row);
+      tip.dataset.point = point;
+      place();
+    }
+
+    function place() {
+      const {width, height} = tip.getBoundingClientRect();
+      const left = at[0] + 16 + width < innerWidth ? at[0] + 16 : Math.max(8, at[0] - 16 - width);
+      const top = at[1] + 16 + height < innerHeight ? at[1] + 16 : Math.max(8, at[1] - 16 - height);
+      tip.style.left = `${left}px`;
+      tip.style.top = `${top}px`;
+    }
+  }
+
+  function listLabels(source, shown) {
+    const list = byId("label-list");
+    if (!list) return;
+    const visible = new Array(data.labels.length).fill(true);
+    const rows = data.labels.map((label, number) => {
+      const row = document.createElement("li"), line = document.createElement("label"), box = document.createElement("input");
+      box.type = "checkbox";
+      box.checked = true;
+      const name = document.createElement("span"), count = document.createElement("span");
+      name.className = "name";
+      name.textContent = label;
+      count.className = "count";
+      count.textContent = data.counts[number].toLocaleString("en");
+      line.append(box, swatch(...data.looks[number]), name, count);
+      row.append(line);
+      box.addEventListener("change", () => { visible[number] = box.checked; show(); });
+      line.addEventListener("pointerenter", () => emphasise(number));
+      line.addEventListener("pointerleave", () => emphasise(-1));
+      box.addEventListener("focus", () => { if (box.matches(":focus-visible")) emphasise(number); });
+      box.addEventListener("blur", () => emphasise(-1));
+      return {row, box, text: label.toLocaleLowerCase()};
+    });
+    list.append(...rows.map(({row}) => row));
+
+    function show() {
+      shown.booleans = data.points.label.map((label) => visible[label]);
+      const count = visible.filter(Boolean).length;
+      byId("label-count").textContent = `${count} of ${visible.length} shown`;
+    }
+
+    function emphasise(number) {
+      const indices = [];
+      if (number >= 0 && visible[number]) data.points.label.forEach((label, i) => { if (label === number) indices.push(i); });
+      source.selected.indices = indices;
+    }
+
+    function check(on) {
+      rows.forEach(({row, box}, number) => { if (!row.hidden) { box.checked = on; visible[number] = on; } });
+      show();
+    }
+
+    byId("all").addEventListener("click", () => check(true));
+    byId("none").addEventListener("click", () => check(false));
+    byId("label-search").addEventListener("input", (event) => {
+      const wanted = event.target.value.trim().toLocaleLowerCase();
+      for (const {row, text} of rows) row.hidden = !text.includes(wanted);
+    });
+    show();
+  }
+
+  // ---- the look of a label: its colour and its shape, as in the figure
+
+  const SHAPES = {
+    circle: "M7 1.5a5.5 5.5 0 1 0 .01 0z",
+    square: "M2 2h10v10H2z",
+    triangle: "M7 1.5 13 12H1z",
+    inverted_triangle: "M7 12.5 1 2h12z",
+    diamond: "M7 0.5 11.5 7 7 13.5 2.5 7z",
+    star: "M7 .8l1.7 4.1 4.5.4-3.4 2.9 1 4.3L7 10.2l-3.8 2.3 1-4.3L.8 5.3l4.5-.4z",
+    plus: "M5 1h4v4h4v4H9v4H5V9H1V5h4z",
+    hex: "M7 1l5.2 3v6L7 13l-5.2-3V4z",
+    square_pin: "M1 1q6 3 12 0q-3 6 0 12q-6-3-12 0q3-6 0-12z",
+    triangle_pin: "M7 .8q1.2 6.6 6 10.9q-6-2.2-12 0Q5.8 7.4 7 .8z",
+  };
+
+  function swatch(tone, shape, hollow) {
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    svg.setAttribute("viewBox", "0 0 14 14");
+    svg.setAttribute("aria-hidden", "true");
+    svg.dataset.tone = tone;
+    const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+    path.setAttribute("d", SHAPES[shape]);
+    path.setAttribute("fill", "currentColor");
+    path.setAttribute("fill-opacity", hollow ? "0.05" : "0.8");
+    path.setAttribute("stroke", "currentColor");
+    svg.append(path);
+    return svg;
+  }
+
+  if (Object.keys(data.figures).length) draw();
+})();

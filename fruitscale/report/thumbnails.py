@@ -1,0 +1,71 @@
+"""Small pictures of photos, within a budget of bytes."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from fruitscale.config import Images, Storage
+from fruitscale.errors import ChangedObjectError, MissingObjectError
+from fruitscale.kernels import images
+from fruitscale.kernels.images import Pixels, Rejection
+from fruitscale.storage import residency
+from fruitscale.storage.listing import UNADDRESSABLE, Photo
+from fruitscale.storage.store import Store, is_s3, open_store
+
+SIDE, LEAST_SIDE = 96, 24
+QUALITIES = (82, 70, 55, 40)
+THREADS = 4
+PATIENCE = 10.0
+"""Seconds for which a request to S3 is tried again: a page is worth less waiting than a run."""
+
+
+def thumbnails(uri: str, photos: Sequence[Photo], options: Images, storage: Storage, most_bytes: int) -> list[str]:
+    """Return a JPEG of each photo in base64, `most_bytes` in all; empty for a photo that is gone, or changed.
+
+    A thumbnail is the whole photo stretched to a square, as the network sees it. Photos on S3 are read only where the
+    buckets may be. Raises ResidencyError or StorageError when the place of the photos can't be used at all.
+    """
+    if not photos:
+        return []
+    if is_s3(uri):
+        storage = residency.settle(storage.model_copy(update={"retry_seconds": min(storage.retry_seconds, PATIENCE)}))
+        residency.check(storage, [uri])
+    source, most = open_store(uri, storage), most_bytes // len(photos)
+
+    def make(photo: Photo) -> str:
+        return _thumbnail(source, photo, options, most)
+
+    pool = ThreadPoolExecutor(storage.concurrency if is_s3(uri) else THREADS, "thumbnail")
+    try:
+        return list(pool.map(make, photos))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _thumbnail(source: Store, photo: Photo, options: Images, most: int) -> str:
+    if photo.version == UNADDRESSABLE:
+        return ""
+    try:
+        content = source.read(photo.path, photo.version)
+    except (MissingObjectError, ChangedObjectError):
+        return ""
+    turn = options.exif_orientation == "apply"
+    pixels = images.decode(content, SIDE, max_pixels=options.max_pixels, exif_orientation=turn)
+    return "" if isinstance(pixels, Rejection) else _encode(pixels, most)
+
+
+def _encode(pixels: Pixels, most: int) -> str:
+    """Return a JPEG in base64 that is small enough: of less quality, then of fewer pixels; empty when none is."""
+    import simplejpeg
+
+    side = SIDE
+    while side >= LEAST_SIDE:
+        small = images.resize(pixels, side)
+        for quality in QUALITIES:
+            content = base64.b64encode(simplejpeg.encode_jpeg(small, quality, "RGB", "420"))
+            if len(content) <= most:
+                return content.decode()
+        side //= 2
+    return ""

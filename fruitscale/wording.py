@@ -1,0 +1,27 @@
+"""How numbers are written: counts, durations and sizes as people write them."""
+
+from __future__ import annotations
+
+
+def number(value: float) -> str:
+    """Write a number as people do: 2,400."""
+    return f"{value:,.0f}"
+
+
+def seconds(value: float) -> str:
+    """Write a duration: 0.42 s, 12.3 s, 3 min 20 s, 2 h 5 min."""
+    if value < 60:
+        return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(n_bytes: float) -> str:
+    """Write a size in bytes: 3.2 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} TB"

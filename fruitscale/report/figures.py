@@ -1,5 +1,7 @@
-"""The figures of a run's page. Their colours are given by the page, which knows whether it is light or dark: a model's
-tag is the name of its role there.
+"""The figures of a run's page.
+
+Their colours are given by the page, which knows whether it is light or dark: a renderer's name, and the tag of anything
+else, is that of a colour in style.css.
 """
 
 from __future__ import annotations

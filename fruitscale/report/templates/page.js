@@ -4,7 +4,6 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
-  const style = () => getComputedStyle(document.documentElement);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const picture = (number) => `data:image/jpeg;base64,${data.thumbs[number]}`;
 
@@ -14,40 +13,35 @@
 
   const plots = new Map();
 
-  function paint(theme) {
-    const colour = (role) => style().getPropertyValue(`--${role}`).trim();
-    const tones = data.tones[theme];
+  function paint() {
+    const style = getComputedStyle(document.documentElement);
+    const colour = (role) => style.getPropertyValue(`--${role}`).trim();
     for (const plot of plots.values()) {
-      for (const model of plot.references()) paintModel(model, colour, tones);
+      for (const model of plot.references()) paintModel(model, colour);
     }
-    document.documentElement.dataset.theme = theme;
-    for (const swatch of document.querySelectorAll("[data-tone]")) swatch.style.color = tones[Number(swatch.dataset.tone)];
   }
 
-  function paintModel(model, colour, tones) {
+  function paintModel(model, colour) {
     if (model.type.endsWith("Axis")) {
       model.setv({axis_label_text_color: colour("muted"), major_label_text_color: colour("muted"), axis_line_color: colour("line")});
     } else if (model.type === "Grid") {
       model.grid_line_color = colour("grid");
     } else if (model.tags?.includes("tones")) {
-      model.palette = tones;
+      model.palette = model.palette.map((_, tone) => colour(`tone-${tone}`));
     } else if (model.type === "GlyphRenderer" && model.name) {
-      const own = /^tone-/.test(model.name) ? tones[Number(model.name.slice(5))] : colour(model.name);
-      for (const glyph of [model.glyph]) {
-        if ("line_color" in glyph) glyph.line_color = own;
-        if ("fill_color" in glyph) glyph.fill_color = own;
-      }
+      dye(model.glyph, colour(model.name));
     } else if (model.tags?.[0]) {
-      const own = colour(model.tags[0]);
-      if ("line_color" in model) model.line_color = own;
-      if ("text_color" in model) model.text_color = own;
+      dye(model, colour(model.tags[0]));
     }
   }
 
-  const theme = () => (dark.matches ? "dark" : "light");
-  dark.addEventListener("change", () => paint(theme()));
-  addEventListener("beforeprint", () => paint("light"));
-  addEventListener("afterprint", () => paint(theme()));
+  function dye(model, colour) {
+    for (const property of ["line_color", "fill_color", "text_color"]) if (property in model) model[property] = colour;
+  }
+
+  dark.addEventListener("change", paint);
+  addEventListener("beforeprint", () => { document.documentElement.dataset.print = ""; paint(); });
+  addEventListener("afterprint", () => { delete document.documentElement.dataset.print; paint(); });
 
   async function draw() {
     Bokeh.set_log_level("warn");
@@ -56,7 +50,7 @@
       plots.set(id, [...views.roots][0].model);
     }
     if (plots.has("scatter")) explore(plots.get("scatter"));
-    paint(theme());
+    paint();
     document.documentElement.dataset.ready = "yes";
   }
 
@@ -258,18 +252,24 @@
     triangle_pin: "M7 .8q1.2 6.6 6 10.9q-6-2.2-12 0Q5.8 7.4 7 .8z",
   };
 
+  for (const svg of document.querySelectorAll("svg[data-shape]")) svg.append(outline(svg.dataset.shape, false));
+
   function swatch(tone, shape, hollow) {
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     svg.setAttribute("viewBox", "0 0 14 14");
     svg.setAttribute("aria-hidden", "true");
-    svg.dataset.tone = tone;
+    svg.style.color = `var(--tone-${tone})`;
+    svg.append(outline(shape, hollow));
+    return svg;
+  }
+
+  function outline(shape, hollow) {
     const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
     path.setAttribute("d", SHAPES[shape]);
     path.setAttribute("fill", "currentColor");
     path.setAttribute("fill-opacity", hollow ? "0.05" : "0.8");
     path.setAttribute("stroke", "currentColor");
-    svg.append(path);
-    return svg;
+    return path;
   }
 
   if (Object.keys(data.figures).length) draw();

@@ -16,7 +16,7 @@
   function paint() {
     const style = getComputedStyle(document.documentElement);
     const colour = (role) => style.getPropertyValue(`--${role}`).trim();
-    for (const plot of plots.values()) {
+    for (const {model: plot} of plots.values()) {
       for (const model of plot.references()) paintModel(model, colour);
     }
   }
@@ -47,7 +47,7 @@
     Bokeh.set_log_level("warn");
     for (const [id, item] of Object.entries(data.figures)) {
       const views = await Bokeh.embed.embed_item(item, id);
-      plots.set(id, [...views.roots][0].model);
+      plots.set(id, [...views.roots][0]);
     }
     if (plots.has("scatter")) explore(plots.get("scatter"));
     paint();
@@ -56,10 +56,11 @@
 
   // ---- the scatter: two components, zoom, labels, and the photo under the pointer
 
-  function explore(plot) {
-    const box = byId("scatter");
-    const source = plot.references().values().find((model) => model.name === "points");
-    const shown = plot.references().values().find((model) => model.name === "shown");
+  function explore(view) {
+    const plot = view.model, box = byId("scatter");
+    const visible = new Array(data.labels.length).fill(true);
+    const source = [...plot.references()].find((model) => model.name === "points");
+    const shown = [...plot.references()].find((model) => model.name === "shown");
     const {x_range, y_range} = plot;
     const choices = [byId("across"), byId("up")];
     const axes = [plot.below[0], plot.left[0]];
@@ -84,6 +85,7 @@
       [[x_range, source.get("x")], [y_range, source.get("y")]].forEach(([range, values]) => {
         let low = Infinity, high = -Infinity;
         for (const value of values) { low = Math.min(low, value); high = Math.max(high, value); }
+        if (low > high) [low, high] = [0, 1]; // no photo is left
         const margin = (high - low || 1) * 0.05;
         range.setv({start: low - margin, end: high + margin});
       });
@@ -125,35 +127,50 @@
     box.addEventListener("focus", () => take(true));
     box.addEventListener("blur", () => take(false));
 
-    pointAtPhotos(plot, source);
-    listLabels(source, shown);
+    pointAtPhotos(view, source, visible);
+    listLabels(source, shown, visible);
     move();
   }
 
-  function pointAtPhotos(plot, source) {
-    const tip = byId("tip"), box = byId("scatter");
-    let at = [0, 0];
-    addEventListener("pointermove", (event) => {
-      at = [event.clientX, event.clientY];
-      if (!tip.hidden) place();
-    }, {capture: true, passive: true});
-    addEventListener("pointerdown", (event) => { at = [event.clientX, event.clientY]; }, {capture: true, passive: true});
-    box.addEventListener("pointerleave", () => { tip.hidden = true; });
-    addEventListener("scroll", () => { tip.hidden = true; }, {passive: true});
+  const REACH = {mouse: 10, pen: 14, touch: 24};
+  const TOGETHER = 4;
 
-    function nearest(indices, {x, y}) {
-      const wide = plot.x_range.end - plot.x_range.start, high = plot.y_range.end - plot.y_range.start;
-      const away = (i) => ((source.get("x")[i] - x) / wide) ** 2 + ((source.get("y")[i] - y) / high) ** 2;
-      return indices.reduce((best, i) => (away(i) < away(best) ? i : best));
+  function pointAtPhotos(view, source, visible) {
+    const tip = byId("tip"), box = byId("scatter");
+    const hide = () => { tip.hidden = true; };
+    let at = [0, 0];
+
+    // The points within reach of the pointer, in pixels; the nearest one first.
+    function under({clientX, clientY, pointerType}) {
+      const {x, y} = view.canvas_view.el.getBoundingClientRect(), {x_scale, y_scale, bbox} = view.frame;
+      const sx = clientX - x, sy = clientY - y, reach = REACH[pointerType] ?? REACH.mouse;
+      if (!bbox.contains(sx, sy)) return [];
+      const across = x_scale.v_compute(source.get("x")), up = y_scale.v_compute(source.get("y"));
+      const near = [];
+      data.points.label.forEach((label, point) => {
+        const away = Math.hypot(across[point] - sx, up[point] - sy);
+        if (away <= reach && visible[label]) near.push({point, away});
+      });
+      near.sort((a, b) => a.away - b.away);
+      return near.filter(({away}) => away <= near[0].away + TOGETHER).map(({point}) => point);
     }
 
-    source.inspect.connect(([, {geometry}]) => {
-      const {indices} = source.inspected;
-      tip.hidden = !indices.length || geometry.type !== "point";
-      if (!tip.hidden) fill(nearest(indices, geometry), indices.length);
-    });
+    function look(event) {
+      at = [event.clientX, event.clientY];
+      const points = under(event);
+      tip.hidden = !points.length;
+      if (points.length) fill(points[0], points.length);
+    }
 
-    function fill(point, under) {
+    box.addEventListener("pointermove", (event) => { if (!event.buttons) look(event); });
+    box.addEventListener("pointerup", (event) => { if (event.pointerType !== "mouse") look(event); });
+    box.addEventListener("pointerdown", hide);
+    box.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") hide(); });
+    addEventListener("pointerdown", (event) => { if (!box.contains(event.target)) hide(); });
+    addEventListener("scroll", hide, {passive: true});
+    addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+
+    function fill(point, count) {
       const row = document.createElement("div");
       row.className = "row";
       const number = data.points.thumb[point];
@@ -167,9 +184,9 @@
       label.textContent = data.labels[data.points.label[point]];
       path.textContent = data.points.path?.[point] ?? "";
       words.append(label, path);
-      if (under > 1) {
+      if (count > 1) {
         const more = document.createElement("span");
-        more.textContent = ` (and ${under - 1} more here)`;
+        more.textContent = ` (and ${count - 1} more here)`;
         words.append(more);
       }
       row.append(words);
@@ -187,10 +204,9 @@
     }
   }
 
-  function listLabels(source, shown) {
+  function listLabels(source, shown, visible) {
     const list = byId("label-list");
     if (!list) return;
-    const visible = new Array(data.labels.length).fill(true);
     const rows = data.labels.map((label, number) => {
       const row = document.createElement("li"), line = document.createElement("label"), box = document.createElement("input");
       box.type = "checkbox";

@@ -99,7 +99,8 @@ def test_the_command_warns_also_when_it_is_quiet(cli: Cli, coloured: Path, made:
     ran = cli("run", "--config", config, "--quiet", "--json", PYTHONPATH=path)
     assert ran.record["status"] == "complete"
     assert ran.err == (
-        "Warning: report.html was not made: Bokeh, which draws report.html, is not installed. pip install 'fruitscale[report]'\n"
+        "Warning: report.html was not made: Bokeh, which draws report.html, is not installed. "
+        "pip install 'fruitscale[report]'\n"
     )
     refused = cli("report", run, PYTHONPATH=path)
     assert (refused.code, refused.out) == (2, "")

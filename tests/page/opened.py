@@ -16,12 +16,13 @@ DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 DARK: dict[str, Any] = {**DESKTOP, "color_scheme": "dark"}
 PRINT: dict[str, Any] = {"viewport": {"width": 720, "height": 1000}}
-PLACE = """point => {
+PLACES = """() => {
   const view = [...Bokeh.index.roots].find(view => view.model.renderers.some(r => r.data_source?.name === "points"));
   const source = view.model.renderers.find(r => r.data_source?.name === "points").data_source;
   const box = view.canvas_view.el.getBoundingClientRect();
   const {x_scale, y_scale} = view.frame;
-  return [box.x + x_scale.compute(source.get("x")[point]), box.y + y_scale.compute(source.get("y")[point])];
+  const across = x_scale.v_compute(source.get("x")), up = y_scale.v_compute(source.get("y"));
+  return Array.from(across, (x, point) => [box.x + x, box.y + up[point]]);
 }"""
 
 
@@ -36,15 +37,19 @@ class Opened:
         points: dict[str, Any] = self.page.evaluate("JSON.parse(document.getElementById('data').textContent).points")
         return points
 
-    def place(self, point: int) -> tuple[float, float]:
-        """Where a point is in the window, with the figure scrolled to."""
+    def places(self) -> NDArray[np.float64]:
+        """Where each point is in the window, with the figure scrolled to."""
         self.page.locator("#scatter").scroll_into_view_if_needed()
-        x, y = self.page.evaluate(PLACE, point)
+        return np.array(self.page.evaluate(PLACES))
+
+    def place(self, point: int) -> tuple[float, float]:
+        """Where a point is."""
+        x, y = self.places()[point].tolist()
         return x, y
 
     def alone(self, labels: list[int]) -> list[int]:
         """Of each label the point that is furthest from all others in the window."""
-        places = np.array([self.place(point) for point in range(len(self.points()["label"]))])
+        places = self.places()
         apart = np.linalg.norm(places[:, None] - places[None], axis=2)
         np.fill_diagonal(apart, np.inf)
         of = np.array(self.points()["label"])

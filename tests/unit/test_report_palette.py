@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -16,10 +16,16 @@ VISION = {
     "normal": np.eye(3),
     # Machado, Oliveira and Fernandes 2009, "A physiologically-based model for simulation of color vision deficiency",
     # severity 1, on linear RGB
-    "protanopia": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
-    "deuteranopia": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
-    "tritanopia": np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]),
-}  # fmt: skip
+    "protanopia": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deuteranopia": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    ),
+    "tritanopia": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
+    ),
+}
 PAGES = {"light": (LIGHT, "#ffffff"), "dark": (DARK, "#14161a")}
 
 
@@ -58,6 +64,6 @@ def test_colours_stand_out_from_their_page(page: str) -> None:
 def test_140_looks_differ_and_neighbours_differ_in_colour() -> None:
     looks = [look_of(number) for number in range(140)]
     assert len(set(looks)) == 140
-    assert all(a.tone != b.tone for a, b in zip(looks, looks[1:], strict=False))
+    assert all(a.tone != b.tone for a, b in pairwise(looks))
     script = (TEMPLATES / "page.js").read_text()
     assert all(f"    {shape}: " in script for shape in SHAPES)

@@ -62,6 +62,7 @@
     const source = [...plot.references()].find((model) => model.name === "points");
     const shown = [...plot.references()].find((model) => model.name === "shown");
     const {x_range, y_range} = plot;
+    if (innerWidth < 600) plot.height = 400;
     const choices = [byId("across"), byId("up")];
     const axes = [plot.below[0], plot.left[0]];
 

@@ -18,9 +18,10 @@ ENGINES = ("local", "spark", "dask")
 ROOT = Path(__file__).parent.parent
 QUICK = [
     "--config", str(ROOT / "configs" / "quickstart.yaml"), "--set", "model.input_size=64", "--set", "slots=2",
+    "--set", "report=false",
 ]  # fmt: skip
 """The packaged weights at a small input size: a real model, quick to run."""
-SLOWER = [*QUICK[:2], "--set", "slots=2", "--set", "shards.images=16"]
+SLOWER = [*QUICK[:2], "--set", "report=false", "--set", "slots=2", "--set", "shards.images=16"]
 """The same at its own input size, in small shards: a run that lasts long enough to be disturbed in its middle."""
 
 

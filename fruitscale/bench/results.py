@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from fruitscale.bench import statistics
 from fruitscale.bench.environment import Environment
 from fruitscale.bench.measure import STAGES, Sample
 from fruitscale.bench.plan import Comparison, Entry, Plan, Variant
 from fruitscale.bench.statistics import Line, Ratio, Verdict
+from fruitscale.errors import InputError
 
 MILLION = 1_000_000
 
@@ -85,6 +88,11 @@ class Results:
         return tuple(sample for sample in self.samples if sample.outcome != "ok")
 
 
+@dataclass(frozen=True)
+class _Document:
+    fruitscale: Results
+
+
 def make_results(
     plan: Plan, samples: Sequence[Sample], *, started: str, compare: str, environment: Environment,
     notes: Iterable[str] = (), price: float | None = None,
@@ -133,6 +141,16 @@ def to_json(results: Results) -> str:
         "fruitscale": asdict(results),
     }  # fmt: skip
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str | bytes) -> Results:
+    """Read what to_json wrote. Raises InputError when it is something else."""
+    try:
+        return TypeAdapter(_Document).validate_json(text).fruitscale
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"This is no JSON of fruitscale bench: {where or 'it'}: {first['msg']}.") from None
 
 
 def _benchmark(found: VariantResult, results: Results) -> dict[str, Any]:

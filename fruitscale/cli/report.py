@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fruitscale.cli.options import ConfigFile, Sets, Verbose, loaded
+
+if TYPE_CHECKING:
+    from fruitscale.config import Storage
 
 
 def report(
@@ -19,14 +22,22 @@ def report(
     verbose: Verbose = False,
 ) -> None:
     """Make the page of each run or benchmark: one file that needs no network."""
-    from fruitscale import api
-
     storage = loaded(config, sets).config.storage
     for uri in of:
-        page = api.report(uri, storage)
+        page = _make(uri, storage)
         typer.echo(page)
         if open_:
             _open(page)
+
+
+def _make(uri: str, storage: Storage) -> str:
+    from fruitscale import api
+    from fruitscale.bench import page as bench_page
+    from fruitscale.storage.store import is_s3, local_path
+
+    if not is_s3(uri) and bench_page.is_bench(local_path(uri)):
+        return str(bench_page.publish(local_path(uri)))
+    return api.report(uri, storage)
 
 
 def _open(page: str) -> None:

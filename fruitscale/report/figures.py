@@ -1,5 +1,7 @@
-"""The figures of a run's page. Their colours are given by the page, which knows whether it is light or dark: a model's
-tag is the name of its role there.
+"""The figures of a run's page.
+
+Their colours are given by the page, which knows whether it is light or dark: a renderer's name, and the tag of anything
+else, is that of a colour in style.css.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 def scatter(findings: Findings) -> Plot:
     """Draw the points in two components; the page moves them to others, and hides labels, by the filter `shown`."""
-    from bokeh.models import BooleanFilter, CDSView, ColumnDataSource, HoverTool, LinearColorMapper, TapTool
+    from bokeh.models import BooleanFilter, CDSView, ColumnDataSource, LinearColorMapper
     from bokeh.transform import transform
 
     points = findings.leading[findings.sample]
@@ -37,12 +39,11 @@ def scatter(findings: Findings) -> Plot:
     tones = LinearColorMapper(palette=list(LIGHT), low=-0.5, high=len(LIGHT) - 0.5, tags=["tones"])
     colour = transform("tone", tones)
     source = ColumnDataSource(columns, name="points")
-    drawn = plot.scatter(
+    plot.scatter(
         "x", "y", source=source, view=CDSView(filter=BooleanFilter([True] * len(looks), name="shown")), marker="shape",
         size=8, fill_color=colour, line_color=colour, fill_alpha="fill", line_alpha=0.9, nonselection_fill_alpha=0.03,
         nonselection_line_alpha=0.08,
     )  # fmt: skip
-    plot.add_tools(HoverTool(renderers=[drawn], tooltips=None), TapTool(renderers=[drawn]))
     return plot
 
 

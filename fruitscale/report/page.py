@@ -39,9 +39,7 @@ def render(template: str, facts: Mapping[str, Any], data: Mapping[str, Any], plo
     """
     from bokeh.embed import json_item
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
 
-    tones = {"light": palette.LIGHT, "dark": palette.DARK}
     items = {name: json_item(plot, name) for name, plot in plots.items()}
     scripts = [bokeh_script(), script("page.js")] if plots else [script("page.js")]
     environment = Environment(
@@ -53,9 +51,10 @@ def render(template: str, facts: Mapping[str, Any], data: Mapping[str, Any], plo
         facts,
         version=__version__,
         policy=policy(scripts),
-        style=Markup(script("style.css")),
-        scripts=[Markup(text) for text in scripts],
-        data=Markup(to_json({**data, "tones": tones, "figures": items})),
+        style=script("style.css"),
+        tones={"light": palette.LIGHT, "dark": palette.DARK},
+        scripts=scripts,
+        data=to_json({**data, "figures": items}),
     )
     return text.encode()
 

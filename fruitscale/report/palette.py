@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LIGHT = ("#0067a5", "#c2410c", "#0f8a5f", "#b0539a", "#8a6d00", "#3b3f46", "#4f9bd0")
-DARK = ("#4aa8ea", "#f0803c", "#35bd8b", "#dd86c4", "#d3b23a", "#c9ced6", "#6f7cf0")
+LIGHT = ("#0067a5", "#dd5500", "#1c9463", "#cc79a7", "#6b2c10", "#33373e", "#8a63d8")
+DARK = ("#4aa8ea", "#f0803c", "#45c46e", "#f2a9d8", "#f0d860", "#9aa0a8", "#7b74f0")
 SHAPES = (
     "circle", "square", "triangle", "diamond", "inverted_triangle", "star", "plus", "hex", "square_pin", "triangle_pin",
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -37,6 +38,20 @@ def test_the_parts_are_those_of_the_disk(watched: Watched, whole: dict[str, byte
     assert not any(version.strip('"').encode() in part for version in versions for part in whole.values())
     assert json.loads(place.get("run.json")) == record
     check_clean(place)
+
+
+def test_the_page_of_a_run_is_on_s3_with_photos_of_s3(s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket) -> None:
+    ran = s3_cli(
+        *arguments("local", few_on_s3, bucket), "--set", "report=true", "--set", "model.architecture=patch_mean"
+    )
+    assert ran.code == 0, ran.err
+    assert "Warning" not in ran.err
+    found = re.search(rb'<script type="application/json" id="data">(.*?)</script>', bucket.get("report.html"))
+    assert found is not None
+    assert len(json.loads(found[1])["thumbs"]) == N_PHOTOS
+    check_clean(bucket)
+    again = s3_cli("report", bucket.uri, *bucket.flags())
+    assert (again.code, again.out) == (0, f"{bucket.uri}/report.html\n"), again.err
 
 
 def test_photos_of_the_disk_and_a_run_on_s3(s3_cli: Cli, few: Path, bucket: Bucket, whole: dict[str, bytes]) -> None:

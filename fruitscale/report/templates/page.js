@@ -4,7 +4,6 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
-  const style = () => getComputedStyle(document.documentElement);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const picture = (number) => `data:image/jpeg;base64,${data.thumbs[number]}`;
 
@@ -14,59 +13,56 @@
 
   const plots = new Map();
 
-  function paint(theme) {
-    const colour = (role) => style().getPropertyValue(`--${role}`).trim();
-    const tones = data.tones[theme];
-    for (const plot of plots.values()) {
-      for (const model of plot.references()) paintModel(model, colour, tones);
+  function paint() {
+    const style = getComputedStyle(document.documentElement);
+    const colour = (role) => style.getPropertyValue(`--${role}`).trim();
+    for (const {model: plot} of plots.values()) {
+      for (const model of plot.references()) paintModel(model, colour);
     }
-    document.documentElement.dataset.theme = theme;
-    for (const swatch of document.querySelectorAll("[data-tone]")) swatch.style.color = tones[Number(swatch.dataset.tone)];
   }
 
-  function paintModel(model, colour, tones) {
+  function paintModel(model, colour) {
     if (model.type.endsWith("Axis")) {
       model.setv({axis_label_text_color: colour("muted"), major_label_text_color: colour("muted"), axis_line_color: colour("line")});
     } else if (model.type === "Grid") {
       model.grid_line_color = colour("grid");
     } else if (model.tags?.includes("tones")) {
-      model.palette = tones;
+      model.palette = model.palette.map((_, tone) => colour(`tone-${tone}`));
     } else if (model.type === "GlyphRenderer" && model.name) {
-      const own = /^tone-/.test(model.name) ? tones[Number(model.name.slice(5))] : colour(model.name);
-      for (const glyph of [model.glyph]) {
-        if ("line_color" in glyph) glyph.line_color = own;
-        if ("fill_color" in glyph) glyph.fill_color = own;
-      }
+      dye(model.glyph, colour(model.name));
     } else if (model.tags?.[0]) {
-      const own = colour(model.tags[0]);
-      if ("line_color" in model) model.line_color = own;
-      if ("text_color" in model) model.text_color = own;
+      dye(model, colour(model.tags[0]));
     }
   }
 
-  const theme = () => (dark.matches ? "dark" : "light");
-  dark.addEventListener("change", () => paint(theme()));
-  addEventListener("beforeprint", () => paint("light"));
-  addEventListener("afterprint", () => paint(theme()));
+  function dye(model, colour) {
+    for (const property of ["line_color", "fill_color", "text_color"]) if (property in model) model[property] = colour;
+  }
+
+  dark.addEventListener("change", paint);
+  addEventListener("beforeprint", () => { document.documentElement.dataset.print = ""; paint(); });
+  addEventListener("afterprint", () => { delete document.documentElement.dataset.print; paint(); });
 
   async function draw() {
     Bokeh.set_log_level("warn");
     for (const [id, item] of Object.entries(data.figures)) {
       const views = await Bokeh.embed.embed_item(item, id);
-      plots.set(id, [...views.roots][0].model);
+      plots.set(id, [...views.roots][0]);
     }
     if (plots.has("scatter")) explore(plots.get("scatter"));
-    paint(theme());
+    paint();
     document.documentElement.dataset.ready = "yes";
   }
 
   // ---- the scatter: two components, zoom, labels, and the photo under the pointer
 
-  function explore(plot) {
-    const box = byId("scatter");
-    const source = plot.references().values().find((model) => model.name === "points");
-    const shown = plot.references().values().find((model) => model.name === "shown");
+  function explore(view) {
+    const plot = view.model, box = byId("scatter");
+    const visible = new Array(data.labels.length).fill(true);
+    const source = [...plot.references()].find((model) => model.name === "points");
+    const shown = [...plot.references()].find((model) => model.name === "shown");
     const {x_range, y_range} = plot;
+    if (innerWidth < 600) plot.height = 400;
     const choices = [byId("across"), byId("up")];
     const axes = [plot.below[0], plot.left[0]];
 
@@ -90,6 +86,7 @@
       [[x_range, source.get("x")], [y_range, source.get("y")]].forEach(([range, values]) => {
         let low = Infinity, high = -Infinity;
         for (const value of values) { low = Math.min(low, value); high = Math.max(high, value); }
+        if (low > high) [low, high] = [0, 1]; // no photo is left
         const margin = (high - low || 1) * 0.05;
         range.setv({start: low - margin, end: high + margin});
       });
@@ -131,35 +128,50 @@
     box.addEventListener("focus", () => take(true));
     box.addEventListener("blur", () => take(false));
 
-    pointAtPhotos(plot, source);
-    listLabels(source, shown);
+    pointAtPhotos(view, source, visible);
+    listLabels(source, shown, visible);
     move();
   }
 
-  function pointAtPhotos(plot, source) {
-    const tip = byId("tip"), box = byId("scatter");
-    let at = [0, 0];
-    addEventListener("pointermove", (event) => {
-      at = [event.clientX, event.clientY];
-      if (!tip.hidden) place();
-    }, {capture: true, passive: true});
-    addEventListener("pointerdown", (event) => { at = [event.clientX, event.clientY]; }, {capture: true, passive: true});
-    box.addEventListener("pointerleave", () => { tip.hidden = true; });
-    addEventListener("scroll", () => { tip.hidden = true; }, {passive: true});
+  const REACH = {mouse: 10, pen: 14, touch: 24};
+  const TOGETHER = 4;
 
-    function nearest(indices, {x, y}) {
-      const wide = plot.x_range.end - plot.x_range.start, high = plot.y_range.end - plot.y_range.start;
-      const away = (i) => ((source.get("x")[i] - x) / wide) ** 2 + ((source.get("y")[i] - y) / high) ** 2;
-      return indices.reduce((best, i) => (away(i) < away(best) ? i : best));
+  function pointAtPhotos(view, source, visible) {
+    const tip = byId("tip"), box = byId("scatter");
+    const hide = () => { tip.hidden = true; };
+    let at = [0, 0];
+
+    // The points within reach of the pointer, in pixels; the nearest one first.
+    function under({clientX, clientY, pointerType}) {
+      const {x, y} = view.canvas_view.el.getBoundingClientRect(), {x_scale, y_scale, bbox} = view.frame;
+      const sx = clientX - x, sy = clientY - y, reach = REACH[pointerType] ?? REACH.mouse;
+      if (!bbox.contains(sx, sy)) return [];
+      const across = x_scale.v_compute(source.get("x")), up = y_scale.v_compute(source.get("y"));
+      const near = [];
+      data.points.label.forEach((label, point) => {
+        const away = Math.hypot(across[point] - sx, up[point] - sy);
+        if (away <= reach && visible[label]) near.push({point, away});
+      });
+      near.sort((a, b) => a.away - b.away);
+      return near.filter(({away}) => away <= near[0].away + TOGETHER).map(({point}) => point);
     }
 
-    source.inspect.connect(([, {geometry}]) => {
-      const {indices} = source.inspected;
-      tip.hidden = !indices.length || geometry.type !== "point";
-      if (!tip.hidden) fill(nearest(indices, geometry), indices.length);
-    });
+    function look(event) {
+      at = [event.clientX, event.clientY];
+      const points = under(event);
+      tip.hidden = !points.length;
+      if (points.length) fill(points[0], points.length);
+    }
 
-    function fill(point, under) {
+    box.addEventListener("pointermove", (event) => { if (!event.buttons) look(event); });
+    box.addEventListener("pointerup", (event) => { if (event.pointerType !== "mouse") look(event); });
+    box.addEventListener("pointerdown", hide);
+    box.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") hide(); });
+    addEventListener("pointerdown", (event) => { if (!box.contains(event.target)) hide(); });
+    addEventListener("scroll", hide, {passive: true});
+    addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+
+    function fill(point, count) {
       const row = document.createElement("div");
       row.className = "row";
       const number = data.points.thumb[point];
@@ -173,9 +185,9 @@
       label.textContent = data.labels[data.points.label[point]];
       path.textContent = data.points.path?.[point] ?? "";
       words.append(label, path);
-      if (under > 1) {
+      if (count > 1) {
         const more = document.createElement("span");
-        more.textContent = ` (and ${under - 1} more here)`;
+        more.textContent = ` (and ${count - 1} more here)`;
         words.append(more);
       }
       row.append(words);
@@ -193,10 +205,9 @@
     }
   }
 
-  function listLabels(source, shown) {
+  function listLabels(source, shown, visible) {
     const list = byId("label-list");
     if (!list) return;
-    const visible = new Array(data.labels.length).fill(true);
     const rows = data.labels.map((label, number) => {
       const row = document.createElement("li"), line = document.createElement("label"), box = document.createElement("input");
       box.type = "checkbox";
@@ -258,18 +269,24 @@
     triangle_pin: "M7 .8q1.2 6.6 6 10.9q-6-2.2-12 0Q5.8 7.4 7 .8z",
   };
 
+  for (const svg of document.querySelectorAll("svg[data-shape]")) svg.append(outline(svg.dataset.shape, false));
+
   function swatch(tone, shape, hollow) {
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     svg.setAttribute("viewBox", "0 0 14 14");
     svg.setAttribute("aria-hidden", "true");
-    svg.dataset.tone = tone;
+    svg.style.color = `var(--tone-${tone})`;
+    svg.append(outline(shape, hollow));
+    return svg;
+  }
+
+  function outline(shape, hollow) {
     const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
     path.setAttribute("d", SHAPES[shape]);
     path.setAttribute("fill", "currentColor");
     path.setAttribute("fill-opacity", hollow ? "0.05" : "0.8");
     path.setAttribute("stroke", "currentColor");
-    svg.append(path);
-    return svg;
+    return path;
   }
 
   if (Object.keys(data.figures).length) draw();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -73,7 +74,7 @@ def test_accuracies_are_those_computed_by_hand(folder: Path) -> None:
             accuracy(projected(train, train, k), projected(train, test, k)), abs=1 / 60
         )
     assert found.points[-1].components == found.chosen
-    assert found.full.accuracy > 0.5 > found.points[0].accuracy > 1 / 12  # better than chance, and more is better
+    assert found.full.accuracy > found.points[0].accuracy > 1 / 6  # more is better, and both are better than chance
 
 
 def test_enough_is_the_fewest_within_one_point(folder: Path) -> None:
@@ -114,7 +115,7 @@ def test_the_command_prints_a_table_and_writes_a_page(cli: Cli, folder: Path, tm
         assert text in ran.out
     html = page.read_text()
     assert "Bokeh" in html
-    assert 'src="http' not in html
+    assert not re.search(r'<(script|link)[^>]+(src|href)="http', html)  # it works without a network
     found: dict[str, Any] = json.loads(cli("evaluate", train, test, "--json").out)
     assert found["full"]["accuracy"] == fruitscale.evaluate(str(train), str(test)).full.accuracy
 

@@ -109,10 +109,11 @@ def environment() -> dict[str, str]:
             "PYSPARK_PYTHON": sys.executable}  # fmt: skip
 
 
+@pytest.mark.slow  # the example notebook does it on every `make test`
 def test_spark_has_the_run_s_features(run: Path, photos: Path, environment: dict[str, str], tmp_path: Path) -> None:
     loads = in_spark(run, photos, tmp_path, "classic", environment)
     assert max(loads.values()) == 1
-    assert len(loads) <= 2
+    assert len(loads) <= 4  # of each of two tasks at once, one worker for featurize and one for reduce
 
 
 @pytest.mark.slow

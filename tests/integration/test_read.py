@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -127,9 +127,9 @@ def test_tensorboard_says_what_is_missing(run: Path, tmp_path: Path) -> None:
 def test_an_export_replaces_nothing_unasked(cli: Cli, run: Path, tmp_path: Path) -> None:
     target = tmp_path / "there.csv"
     target.write_text("mine")
-    ran = cli("export", run, "--to", "csv", "-o", target)
-    assert ran.code == 1
-    assert "there already" in ran.err
+    with pytest.raises(OutputError, match="there already"):
+        fruitscale.export(str(run), "csv", target)
     assert target.read_text() == "mine"
     assert cli("export", run, "--to", "csv", "-o", target, "--overwrite").out.startswith(f"{target}: 36 photos")
-    assert cli("export", run, "--to", "xls", "-o", tmp_path / "x").code == 2
+    with pytest.raises(UsageError, match="no format xls"):
+        fruitscale.export(str(run), cast("Any", "xls"), tmp_path / "x")

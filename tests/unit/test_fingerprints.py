@@ -164,7 +164,7 @@ def test_fingerprints_are_hashes_and_the_plan_holds_the_config() -> None:
     made = plan("pca.components=7")
     assert all(len(value) == 64 and int(value, 16) for value in made.fingerprints.values())
     assert made.fingerprints["features"] != made.fingerprints["pca"]
-    assert made.config["pca"] == {"components": 7, "standardize": False}
+    assert made.config["pca"] == {"components": 7, "standardize": False, "run": None}
     assert made.pca == {"pca.components": 7, "pca.standardize": False}
 
 

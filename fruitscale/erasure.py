@@ -14,8 +14,7 @@ from threadpoolctl import threadpool_limits
 from fruitscale.config import Storage
 from fruitscale.errors import FruitscaleError, InterruptedRunError, UsageError
 from fruitscale.fingerprints import APPLIED, plan_after_erasing
-from fruitscale.kernels.moments import Components, fit, merge, moments_of, project
-from fruitscale.pipeline import GROUPS
+from fruitscale.kernels.moments import Components, fit, group_edges, merge, moments_of, project
 from fruitscale.report import publication
 from fruitscale.storage import erase as erasing
 from fruitscale.storage import lock, parts
@@ -150,8 +149,7 @@ def _fit_again(folder: RunFolder, journal: Journal) -> Components:
         part = parts.read_vectors(folder.store, name, "features")
         return part.values[[not journal.has(path) for path in part.paths]]
 
-    n_groups = min(GROUPS, len(names))
-    edges = [group * len(names) // n_groups for group in range(n_groups + 1)]
+    edges = group_edges(len(names), journal.record["input"]["images"])
     with threadpool_limits(1):
         groups = (moments_of(each(folder.store, staying, names[a:b]), width) for a, b in pairwise(edges))
         return fit(reduce(merge, groups), pca["pca.components"], standardize=pca["pca.standardize"])

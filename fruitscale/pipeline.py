@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -31,7 +32,7 @@ from fruitscale.errors import (
 )
 from fruitscale.events import Observer
 from fruitscale.fingerprints import differences, make_plan, shard_images
-from fruitscale.kernels.moments import Components, Moments, PackedMoments, check_count, fit, merge
+from fruitscale.kernels.moments import Components, Moments, PackedMoments, check_count, fit, group_edges, merge
 from fruitscale.model import export
 from fruitscale.model.export import Exported
 from fruitscale.record import RunRecord
@@ -48,8 +49,6 @@ from fruitscale.watch import Watch
 SHARE = 2
 """A task of stage 1 takes half of the shards that a core has left: large ones first, small ones at the end."""
 WARM = ("fruitscale.stages.warm", "fruitscale.stages.warm_network")
-GROUPS = 32
-"""Groups of parts in stage 2, at most: fixed, so that sums don't depend on the machine."""
 
 
 def run(config: Config, observer: Observer = lambda event: None) -> RunRecord:
@@ -153,7 +152,10 @@ def _run(config: Config, place: Residency | None, watch: Watch, stack: ExitStack
 
     tally = _featurize(engine, job, config, photos, exported, watch, folder)
     n_parts = tally.shards
-    fitted = basis.fitted if basis is not None else _fit(engine, job, config, n_parts, watch)
+    if basis is not None:
+        fitted = basis.fitted
+    else:
+        fitted = _fit(engine, job, config, n_parts, photos.images, watch)
     _project(engine, job, fitted, n_parts, watch, folder)
     seconds = {**watch.seconds, "total": watch.total_seconds}
     info = engine.describe()
@@ -300,11 +302,10 @@ def _check_rejects(rejected: int, images: int, config: Config, folder: RunFolder
         )
 
 
-def _fit(engine: Engine, job: stages.Job, config: Config, n_parts: int, watch: Watch) -> Components:
-    n_groups = min(GROUPS, n_parts)
-    edges = [g * n_parts // n_groups for g in range(n_groups + 1)]
-    groups = [stages.Group(job, g, edges[g], edges[g + 1]) for g in range(n_groups)]
-    with watch.stage("fit", n_groups), threadpool_limits(1):
+def _fit(engine: Engine, job: stages.Job, config: Config, n_parts: int, n_images: int, watch: Watch) -> Components:
+    edges = group_edges(n_parts, n_images)
+    groups = [stages.Group(job, index, start, stop) for index, (start, stop) in enumerate(pairwise(edges))]
+    with watch.stage("fit", len(groups)), threadpool_limits(1):
         total = _fold(engine.map(stages.group_moments, groups), watch)
         return fit(total, config.pca.components, standardize=config.pca.standardize)
 

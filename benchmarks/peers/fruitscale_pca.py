@@ -23,7 +23,7 @@ def main() -> None:
     watch = Watch("pca", lambda event: None)
     engine = registry.open_engine(config, task.slots, pipeline.WARM[:1])
     try:
-        fitted = pipeline._fit(engine, job, config, len(parts), watch)
+        fitted = pipeline._fit(engine, job, config, len(parts), matrix.rows(parts), watch)
     finally:
         engine.close()
     tell_ratios(task, watch.seconds["fit"], fitted.n, fitted.ratio[: fitted.k].tolist())

@@ -27,6 +27,11 @@ def parts(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.parquet"))
 
 
+def rows(files: list[Path]) -> int:
+    """Return how many rows parts have together."""
+    return sum(int(pq.read_metadata(file).num_rows) for file in files)
+
+
 def width(part: Path) -> int:
     """Return how many features a part's rows have."""
     metadata = pq.read_metadata(part)

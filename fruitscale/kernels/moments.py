@@ -21,6 +21,7 @@ SIGN_RULE = "the loading of largest magnitude of each component is positive"
 Floats = NDArray[np.float64]
 BLOCK = 4096
 """Rows that are centred and multiplied at once."""
+MOST_GROUPS = 32
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,13 @@ class Components:
 
 def moments(rows: NDArray[np.floating]) -> Moments:
     """Return the moments of rows (n, F), computed in float64."""
-    values = np.asarray(rows, dtype=np.float64)
-    if not len(values):
-        width = values.shape[1]
+    centred = np.array(rows, dtype=np.float64)
+    if not len(centred):
+        width = centred.shape[1]
         return Moments(0, np.zeros(width), np.zeros((width, width)))
-    mean = values.mean(axis=0)
-    centred = values - mean
-    return Moments(len(values), mean, centred.T @ centred)
+    mean = centred.mean(axis=0)
+    centred -= mean
+    return Moments(len(centred), mean, centred.T @ centred)
 
 
 def merge(a: Moments, b: Moments) -> Moments:
@@ -143,6 +144,16 @@ def moments_of(parts: Iterable[NDArray[np.floating]], width: int) -> Moments:
         if sum(map(len, waiting)) >= BLOCK:
             total, waiting = merge(total, moments(np.concatenate(waiting))), []
     return merge(total, moments(np.concatenate(waiting))) if waiting else total
+
+
+def group_edges(n_parts: int, n_rows: int) -> list[int]:
+    """Return where the groups of parts begin and end whose moments are computed apart: at most 32 groups.
+
+    They depend on the rows alone, never on the machine, so that the sums don't either. A group has a block of rows at
+    least: the moments of fewer are more to send than the rows themselves.
+    """
+    n_groups = min(MOST_GROUPS, n_parts, max(1, n_rows // BLOCK))
+    return [group * n_parts // n_groups for group in range(n_groups + 1)]
 
 
 def fit(total: Moments, requested: float, *, standardize: bool = False) -> Components:

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from functools import reduce
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from fruitscale.kernels.moments import (
     Moments,
     choose,
     fit,
+    group_edges,
     merge,
     moments,
     moments_of,
@@ -170,6 +172,24 @@ def test_parts_in_blocks_are_the_whole(sizes: list[int]) -> None:
     rows = features(sum(sizes), 3)
     pieces = np.split(rows, np.cumsum(sizes)[:-1]) if sizes else []
     assert_close(moments_of(pieces, 3), moments(rows))
+
+
+@pytest.mark.parametrize(
+    ("n_parts", "n_rows", "n_groups"),
+    [
+        (1, 5, 1),
+        (38, 2400, 1),
+        (157, 10_000, 2),
+        (594, 38_000, 9),
+        (1000, 90_380, 22),
+        (1000, 4_000_000, 32),
+        (3, 10**6, 3),
+    ],
+)
+def test_groups_depend_on_the_rows_and_have_every_part_once(n_parts: int, n_rows: int, n_groups: int) -> None:
+    edges = group_edges(n_parts, n_rows)
+    assert (edges[0], edges[-1], len(edges)) == (0, n_parts, n_groups + 1)
+    assert all(start < stop for start, stop in pairwise(edges))
 
 
 def test_blocks_do_not_depend_on_the_laziness_of_parts() -> None:

@@ -16,8 +16,11 @@ from fruitscale.report.palette import Look, look_of
 if TYPE_CHECKING:
     from bokeh.models import Plot
 
+DASHES = ("solid", "dashed", "dotted", "dotdash")
 REST = "rest of the process"
 PARTS = (*(stage for stage in STAGES if stage != "total"), REST)
+TONES = {"featurize": 0, "start": 1, "list": 2, "export": 3, "fit": 4, "project": 5, REST: 6}
+"""The colour of each part by its number; the first one for what is longest."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,28 @@ def bars(variants: Iterable[VariantResult]) -> list[Bar]:
 def _parts(found: VariantResult, longest: float) -> Iterable[tuple[str, int, float, float]]:
     seconds = dict(found.stages)
     seconds[REST] = max((found.seconds or 0.0) - sum(seconds[part] for part in PARTS[:-1]), 0.0)
-    for number, part in enumerate(PARTS):
-        yield part, number, seconds[part], 100 * seconds[part] / longest
+    for part in PARTS:
+        yield part, TONES[part], seconds[part], 100 * seconds[part] / longest
 
 
 def looks(results: Results) -> dict[str, Look]:
     """Return the look of each engine."""
     engines = dict.fromkeys(v.variant.engine for v in results.variants)
     return {engine: look_of(number * 8) for number, engine in enumerate(engines)}  # a colour and a shape of its own
+
+
+def dashes(results: Results, what: str) -> dict[int, str]:
+    """Return the dash of a line by its `slots` or `images`."""
+    numbers = sorted({getattr(v.variant, what) for v in results.variants})
+    return {number: DASHES[at % len(DASHES)] for at, number in enumerate(numbers)}
+
+
+def dashes_in_words(results: Results, what: str) -> str:
+    """Return what the dashes mean, as a sentence; empty where there is one."""
+    found = dashes(results, what)
+    if len(found) == 1:
+        return ""
+    return " Lines: " + ", ".join(f"{dash} {number:,} {what}" for number, dash in found.items()) + "."
 
 
 def scaling(results: Results) -> Plot | None:
@@ -89,22 +106,26 @@ def scaling(results: Results) -> Plot | None:
         return None
     plot = plot_of("Slots", "Times faster", height=320)
     least, most = min(c.baseline.slots for c in found), max(c.subject.slots for c in found)
-    plot.line([least, most], [1, most / least], line_dash="dotted", line_width=1.5, name="muted")
+    plot.line([least, most], [1, most / least], line_width=1, name="muted")
+    dash = dashes(results, "images")
     for lane, curve in _curves(found).items():
         look = looks(results)[lane.engine]
         xs = [lane.slots, *(c.subject.slots for c in curve)]
         ys = [1.0, *(1 / c.ratio.median for c in curve if c.ratio)]
-        _draw(plot, xs, ys, look)
+        _draw(plot, xs, ys, look, dash[lane.images])
     plot.xaxis.ticker = FixedTicker(ticks=sorted({n for c in found for n in (c.subject.slots, c.baseline.slots)}))
     return plot
 
 
 def growth(results: Results, what: str) -> Plot | None:
     """Draw every run's `seconds` or `peak_mb` over its images, with the straight lines; None where none was fitted."""
+    from bokeh.models import NumeralTickFormatter
+
     if not results.growth:
         return None
     label = {"seconds": "Process, seconds", "peak_mb": "Peak memory, MB"}[what]
-    plot = plot_of("Images", label, height=320)
+    plot, dash = plot_of("Images", label, height=320), dashes(results, "slots")
+    plot.xaxis.formatter = plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
     for line in results.growth:
         look = looks(results)[line.engine]
         good = [
@@ -116,7 +137,9 @@ def growth(results: Results, what: str) -> Plot | None:
         dots.name = f"tone-{look.tone}"
         dots.glyph.fill_alpha = 0.6
         ends, fitted = [min(line.images), max(line.images)], getattr(line, what)
-        plot.line(ends, [fitted.at(x) for x in ends], line_width=2, name=f"tone-{look.tone}")
+        plot.line(
+            ends, [fitted.at(x) for x in ends], line_width=2, line_dash=dash[line.slots], name=f"tone-{look.tone}"
+        )
     return plot
 
 
@@ -128,8 +151,8 @@ def _curves(found: Iterable[Compared]) -> dict[Variant, list[Compared]]:
     return curves
 
 
-def _draw(plot: Any, xs: Sequence[float], ys: Sequence[float], look: Look) -> None:  # noqa: ANN401  Bokeh has no types
-    plot.line(xs, ys, line_width=2, name=f"tone-{look.tone}")
+def _draw(plot: Any, xs: Sequence[float], ys: Sequence[float], look: Look, dash: str) -> None:  # noqa: ANN401  untyped
+    plot.line(xs, ys, line_width=2, line_dash=dash, name=f"tone-{look.tone}")
     plot.scatter(xs, ys, marker=look.shape, size=10, name=f"tone-{look.tone}")
 
 

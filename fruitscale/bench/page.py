@@ -95,8 +95,9 @@ def make_bench_page(measured: Measured) -> bytes:
             "whiskers": figures.whiskers(found.comparisons),
             "floors": figures.whiskers(found.floors),
             "bars": figures.bars(found.variants),
-            "parts": figures.PARTS,
+            "parts": [(part, figures.TONES[part]) for part in figures.PARTS],
             "looks": figures.looks(found),
+            "dashes": {what: figures.dashes_in_words(found, what) for what in ("slots", "images")},
             "most_mb": max((v.peak_mb for v in found.variants), default=0.0) or 1.0,
         }
     return page.render("bench.html", facts, {"looks": []}, plots)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fruitscale.report.findings import Findings
 from fruitscale.report.palette import LIGHT, look_of
@@ -58,17 +59,36 @@ def variance(findings: Findings) -> Plot:
     source = ColumnDataSource({"number": numbers, "kept": kept[:last], "own": ratio[:last]})
     plot = plot_of("Components", "Variance kept", height=340)
     plot.x_range, plot.y_range = Range1d(0, last * 1.02), Range1d(0, 1.02)
-    plot.yaxis.formatter = NumeralTickFormatter(format="0 %")
+    plot.yaxis.formatter = NumeralTickFormatter(format="0%")
     for mark in MARKS:
         plot.add_layout(Span(location=mark, dimension="width", line_dash="dotted", line_width=1, tags=["muted"]))
     plot.add_layout(Span(location=k, dimension="height", line_width=1.5, line_dash="dashed", tags=["second"]))
     plot.line("number", "kept", source=source, line_width=2.5, name="accent")
+    _label_marks(plot, kept, last)
     dots = plot.scatter([k], [kept[k - 1]], size=10, name="second")
     dots.level = "annotation"
     near = plot.scatter("number", "kept", source=source, size=12, fill_alpha=0, line_alpha=0)
-    tips = [("components", "@number"), ("variance kept", "@kept{0.00 %}"), ("the last one's own", "@own{0.000 %}")]
+    tips = [("components", "@number"), ("variance kept", "@kept{0.00%}"), ("the last one's own", "@own{0.000%}")]
     plot.add_tools(HoverTool(renderers=[near], tooltips=tips, mode="vline"))
     return plot
+
+
+def _label_marks(plot: Any, kept: NDArray[np.float64], last: int) -> None:  # noqa: ANN401  Bokeh has no types
+    """Name each mark where the curve crosses it."""
+    from bokeh.models import Label
+
+    for mark in MARKS:
+        at = components_for(kept, mark)
+        if at <= last:
+            plot.add_layout(
+                Label(x=at, y=mark, x_offset=7, y_offset=-18, text=f"{mark:.0%}: {at:,}", text_font=FONT,
+                      text_font_size="12px", tags=["muted"])
+            )  # fmt: skip
+
+
+def components_for(kept: NDArray[np.float64], mark: float) -> int:
+    """Return how many components keep so much; `kept` is what the first 1, 2, … keep together."""
+    return min(int(np.searchsorted(kept, mark - 1e-12)) + 1, len(kept))
 
 
 def plot_of(x_label: str, y_label: str, height: int, **options: Any) -> Any:  # noqa: ANN401  Bokeh has no types

@@ -29,12 +29,13 @@ class Closeness:
     """Which labels are close.
 
     `own` is the share of nearest neighbours that have the photo's own label; `confused` the largest shares that another
-    label has, `nearest` the smallest distances of centroids, in units of the spread of the two labels. `medoids` are
-    the rows nearest to the centroids, by label.
+    label has, `others` the same of each photo's nearest one of another label; `nearest` the smallest distances of
+    centroids, in units of the spread of the two labels. `medoids` are the rows nearest to the centroids, by label.
     """
 
     own: float
     confused: tuple[Pair, ...]
+    others: tuple[Pair, ...]
     nearest: tuple[Pair, ...]
     medoids: dict[int, int]
 
@@ -47,32 +48,42 @@ def closeness(scores: Floats, codes: Codes, most: int) -> Closeness | None:
     labels = np.unique(codes)
     if len(labels) < 2:
         return None
-    own, confused = _confused(codes, nearest(scores, NEIGHBOURS))
+    neighbours, others = nearest(scores, codes, NEIGHBOURS)
+    own = float((codes[neighbours] == codes[:, None]).mean())
+    confused, alike = _pairs(codes, neighbours), _pairs(codes, others[:, None])
     centroids = np.stack([scores[codes == label].mean(axis=0, dtype=np.float64) for label in labels])
     away = np.linalg.norm(scores - centroids[np.searchsorted(labels, codes)], axis=1)
     medoids = {int(label): _least(codes == label, away) for label in labels}
-    return Closeness(own, tuple(confused[:most]), tuple(_near(labels, codes, centroids, away, most)), medoids)
+    near = _near(labels, codes, centroids, away, most)
+    return Closeness(own, tuple(confused[:most]), tuple(alike[:most]), tuple(near), medoids)
 
 
-def nearest(scores: Floats, count: int) -> NDArray[np.intp]:
-    """Return for each row (n, k) the rows of its `count` nearest others, in no order (n, count)."""
+def nearest(scores: Floats, codes: Codes, count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return for each row (n, k) its `count` nearest others, in no order (n, count), and its nearest of another label (n,).
+
+    There are two labels at least.
+    """
     count = min(count, len(scores) - 1)
     squares = np.einsum("ij,ij->i", scores, scores)
-    found = []
+    found, others = [], []
     for start in range(0, len(scores), BLOCK):
-        block = scores[start : start + BLOCK]
-        distances = squares - 2 * (block @ scores.T)  # and the block's own squares, the same for a whole row
-        distances[np.arange(len(block)), np.arange(start, start + len(block))] = np.inf
+        block = slice(start, start + BLOCK)
+        distances = squares - 2 * (scores[block] @ scores.T)  # and the block's own squares, the same for a whole row
+        rows = np.arange(len(distances))
+        distances[rows, start + rows] = np.inf
         found.append(np.argpartition(distances, count - 1, axis=1)[:, :count])
-    return np.concatenate(found)
+        distances[codes[block, None] == codes] = np.inf
+        others.append(distances.argmin(axis=1))
+    return np.concatenate(found), np.concatenate(others)
 
 
-def _confused(codes: Codes, neighbours: NDArray[np.intp]) -> tuple[float, list[Pair]]:
+def _pairs(codes: Codes, neighbours: NDArray[np.intp]) -> list[Pair]:
+    """Return each two labels with the share of the first one's neighbours (n, count) that are of the second."""
     theirs = codes[neighbours]
     totals = Counter(codes.tolist())
     met = Counter(zip(np.repeat(codes, theirs.shape[1]).tolist(), theirs.ravel().tolist(), strict=True))
     pairs = [Pair(a, b, n / (totals[a] * theirs.shape[1])) for (a, b), n in met.items() if a != b]
-    return float((theirs == codes[:, None]).mean()), sorted(pairs, key=lambda p: (-p.value, p.label, p.other))
+    return sorted(pairs, key=lambda p: (-p.value, p.label, p.other))
 
 
 def _near(labels: Codes, codes: Codes, centroids: NDArray[np.float64], away: Floats, most: int) -> list[Pair]:

@@ -47,7 +47,7 @@ def render(template: str, facts: Mapping[str, Any], data: Mapping[str, Any], plo
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {"number": wording.number, "seconds": wording.seconds, "size": wording.size}
-    text = environment.get_template(template).render(
+    text: str = environment.get_template(template).render(
         facts,
         version=__version__,
         policy=policy(scripts),
@@ -85,6 +85,6 @@ def bokeh_script() -> str:
     """Return BokehJS, its core only. Raises AssertionError if it could not stand in a page."""
     from bokeh.resources import Resources
 
-    (text,) = Resources(mode="inline", components=["bokeh"], minified=True).js_raw[:1]
+    text: str = Resources(mode="inline", components=["bokeh"], minified=True).js_raw[0]
     assert "</script" not in text.lower() and "\r" not in text
     return text

@@ -121,7 +121,8 @@ def _pictures(findings: Findings, storage: Storage) -> Pictures:
         return Pictures([], {})
     first = {int(row) for end in findings.ends for row in (*end.low, *end.high)}
     if findings.closeness:
-        pairs = (*findings.closeness.confused, *findings.closeness.nearest)
+        close = findings.closeness
+        pairs = (*(close.confused or close.others), *close.nearest)
         medoids = {findings.closeness.medoids[code] for pair in pairs for code in (pair.label, pair.other)}
         first |= {int(findings.sample[number]) for number in medoids}
     rest = findings.sample[evenly(findings.codes[findings.sample], MOST_THUMBNAILS - len(first))]
@@ -154,7 +155,7 @@ def stages(record: RunRecord) -> list[Stage]:
 
 def _marks(findings: Findings) -> list[tuple[float, int]]:
     kept = np.cumsum(findings.fitted.ratio)
-    return [(mark, int(np.searchsorted(kept, mark - 1e-12)) + 1) for mark in figures.MARKS]
+    return [(mark, figures.components_for(kept, mark)) for mark in figures.MARKS]
 
 
 def rejects(findings: Findings) -> list[tuple[str, int, list[tuple[str, str]]]]:

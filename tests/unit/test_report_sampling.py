@@ -61,8 +61,14 @@ def test_with_few_labels_the_ends_are_the_outermost() -> None:
 def test_neighbours_are_scikit_learns() -> None:
     scores = np.random.default_rng(3).normal(size=(1300, 7)).astype(np.float32)
     expected = NearestNeighbors(n_neighbors=6, algorithm="brute").fit(scores).kneighbors(return_distance=False)[:, :5]
-    assert np.array_equal(np.sort(nearest(scores, 5)), np.sort(expected))
-    assert nearest(scores[:3], 5).shape == (3, 2)
+    codes = np.arange(1300) // 100
+    found, others = nearest(scores, codes, 5)
+    assert np.array_equal(np.sort(found), np.sort(expected))
+    for row in (0, 99, 512, 1299):
+        elsewhere = np.flatnonzero(codes != codes[row])
+        away = np.linalg.norm(scores[elsewhere] - scores[row], axis=1)
+        assert others[row] == elsewhere[away.argmin()]
+    assert nearest(scores[:3], np.array([0, 0, 1]), 5)[0].shape == (3, 2)
 
 
 def test_labels_that_are_close_are_named_first() -> None:
@@ -76,6 +82,7 @@ def test_labels_that_are_close_are_named_first() -> None:
     assert {(p.label, p.other) for p in found.confused} == {(0, 1), (1, 0)}
     assert 0.05 < found.confused[0].value < 0.5
     assert [(p.label, p.other) for p in found.nearest[:1]] == [(0, 1)]
+    assert ((found.others[0].label, found.others[0].other), found.others[0].value) == ((2, 1), 1.0)
     assert found.nearest[0].value == pytest.approx(1 / (0.6 * 2**0.5), rel=0.25)
     for label, row in found.medoids.items():
         mine = scores[codes == label]

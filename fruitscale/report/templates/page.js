@@ -66,7 +66,7 @@
     const choices = [byId("across"), byId("up")];
     const axes = [plot.below[0], plot.left[0]];
 
-    const name = (number) => `Component ${number + 1} (${(100 * data.shares[number]).toFixed(1)} % of the variance)`;
+    const name = (number) => `Component ${number + 1} (${(100 * data.shares[number]).toFixed(1)}% of the variance)`;
     choices.forEach((choice, at) => {
       data.shares.forEach((_, number) => choice.add(new Option(`Component ${number + 1}`, number)));
       choice.value = Math.min(at, data.shares.length - 1);

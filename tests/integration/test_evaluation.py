@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from typer.testing import CliRunner
 
 import fruitscale
+from fruitscale.cli import app
 from fruitscale.errors import InputError, ModelError, UsageError
 from fruitscale.kernels.moments import Components
 from fruitscale.sample import draw
@@ -107,6 +109,12 @@ def test_shared_frames_and_pictures_are_told(folder: Path) -> None:
     assert "120 of 120 test photos are in the training run too" in same
 
 
+def printed(*arguments: object) -> dict[str, Any]:
+    """Return what the command prints with --json."""
+    found: dict[str, Any] = json.loads(CliRunner().invoke(app, [*map(str, arguments), "--json"]).stdout)
+    return found
+
+
 def test_the_command_prints_a_table_and_writes_a_page(cli: Cli, folder: Path, tmp_path: Path) -> None:
     train, test, page = folder / "train", folder / "test", tmp_path / "out" / "evaluation.html"
     ran = cli("evaluate", train, test, "--plot", page)
@@ -116,7 +124,7 @@ def test_the_command_prints_a_table_and_writes_a_page(cli: Cli, folder: Path, tm
     html = page.read_text()
     assert "Bokeh" in html
     assert not re.search(r'<(script|link)[^>]+(src|href)="http', html)  # it works without a network
-    found: dict[str, Any] = json.loads(cli("evaluate", train, test, "--json").out)
+    found = printed("evaluate", train, test)
     assert found["full"]["accuracy"] == fruitscale.evaluate(str(train), str(test)).full.accuracy
 
 
@@ -163,7 +171,7 @@ def test_drift_is_told_by_the_command(cli: Cli, folder: Path) -> None:
     assert ran.code == 0, ran.err
     assert ": large" in ran.out
     assert "fit again" in ran.out
-    assert json.loads(cli("drift", folder / "train", folder / "noise", "--json").out)["verdict"] == "large"
+    assert printed("drift", folder / "train", folder / "noise")["verdict"] == "large"
 
 
 def test_drift_is_from_the_photos_that_were_fitted(folder: Path, tmp_path: Path) -> None:

@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.peers import preparation, table, trial
-from benchmarks.peers.answers import RATIO_TOLERANCE, TYPICAL_TOLERANCE, WORST_TOLERANCE
+from benchmarks.peers import preparation, trial
 from benchmarks.peers.contestants import PEERS, Contestant, JobName, ours
 from benchmarks.peers.ground import HERE, ROOT, Ground
 from benchmarks.peers.preparation import Expected
-from benchmarks.peers.trial import VARIANCE_TOLERANCE, Sample
-from fruitscale.bench import environment
-from fruitscale.bench.tables import Rows, to_markdown
-from fruitscale.config import load
+from benchmarks.peers.results import Options, Results
+from benchmarks.peers.trial import Sample
 from fruitscale.errors import FruitscaleError, UsageError
-
-
-@dataclass(frozen=True)
-class Options:
-    """The command line."""
-
-    input: str | None
-    images: int
-    rows: int
-    pairs: int
-    slots: int
-    seed: int
-    engines: Sequence[str]
-    only: Sequence[str]
-    components: int
-    k: int
-    python: Path
-    out: Path
-    timeout: float
 
 
 def options(arguments: Sequence[str] | None = None) -> Options:
@@ -95,26 +71,24 @@ def main() -> int:
 
 
 def compare(given: Options, contestants: Sequence[Contestant]) -> int:
-    """Prepare, run, print and write."""
+    """Prepare, run, print and write: also what there is when it is interrupted."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.slots])  # what is started inherits it
-    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    installed = preparation.versions(given.python)
-    samples: list[Sample] = []
-    made: list[Rows] = []
-    notes: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as name:
-        java = preparation.java_home(installed.get("pyspark"))
-        kept: dict[JobName, int] = {"featurize": given.components, "pca": given.k}
-        ground = Ground(Path(name), given.python, java, given.slots, given.timeout, kept)
-        for job in ("featurize", "pca"):
-            these = [one for one in contestants if one.job == job]
-            if not these:
-                continue
-            expected = prepare(ground, given, job, notes)
-            found = trial.rounds(these, given.pairs, given.seed, partial(run, ground, expected))
-            made.append(table.rows(these, found, given.seed))
-            samples += found
-    write(given, started, installed, samples, made, notes)
+    results = Results(given, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), preparation.versions(given.python))
+    try:
+        with tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as name:
+            java = preparation.java_home(results.installed.get("pyspark"))
+            kept: dict[JobName, int] = {"featurize": given.components, "pca": given.k}
+            ground = Ground(Path(name), given.python, java, given.slots, given.timeout, kept)
+            for job in ("featurize", "pca"):
+                these = [one for one in contestants if one.job == job]
+                if these:
+                    results.contestants.append(these)
+                    expected = prepare(ground, given, job, results.notes)
+                    results.samples.extend(trial.rounds(these, given.pairs, given.seed, partial(run, ground, expected)))
+    finally:
+        if results.samples:
+            _tell(f"written: {results.write()}")
+            sys.stdout.write(results.text)
     return 0
 
 
@@ -138,49 +112,6 @@ def run(ground: Ground, expected: Expected, contestant: Contestant, number: int)
         told = f"{sample.stage_seconds:.2f} s, off by {sample.off.typical:.1e}, at worst {sample.off.worst:.1e}"
     _tell(f"round {number or '0 (warm-up)'}: {contestant.name}: {sample.outcome}, {told}")
     return sample
-
-
-def write(
-    given: Options,
-    started: str,
-    installed: dict[str, str],
-    samples: Sequence[Sample],
-    made: Sequence[Rows],
-    notes: Sequence[str],
-) -> None:
-    """Print the tables, and write everything as JSON and the tables as Markdown."""
-    here = environment.look(load(ROOT / "configs" / "quickstart.yaml").config)
-    raw = {
-        "started": started,
-        "options": {name: value for name, value in asdict(given).items() if name not in ("input", "python", "out")},
-        "environment": asdict(here),
-        "peers": installed,
-        "tolerances": {
-            "features": [TYPICAL_TOLERANCE, WORST_TOLERANCE],
-            "ratio": RATIO_TOLERANCE,
-            "variance": VARIANCE_TOLERANCE,
-        },
-        "notes": notes,
-        "samples": [asdict(sample) for sample in samples],
-        "tables": [asdict(rows) for rows in made],
-    }
-    lines = [
-        f"{started}, {here.cpu}, {given.slots} slots, {given.pairs} pairs, seed {given.seed}; {'; '.join(notes)}",
-        f"fruitscale {here.fruitscale}, commit {(here.commit or '-')[:12]}{' and changes' if here.dirty else ''}",
-        f"Ours: {_list(here.packages)}",
-        f"Peers: {_list(installed) or 'not installed'}",
-    ]
-    text = "".join(f"- {line}\n" for line in lines) + "\n" + "\n".join(map(to_markdown, made))
-    given.out.mkdir(parents=True, exist_ok=True)
-    path = given.out / f"peers-{started.translate(str.maketrans('', '', '-:'))}.json"
-    path.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    path.with_suffix(".md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
-    _tell(f"written: {path}")
-
-
-def _list(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _tell(line: str) -> None:

@@ -1,4 +1,4 @@
-"""The table: a line a contestant, its medians, and how many times our seconds it takes."""
+"""The table: a line a contestant, its medians, and how many times our seconds it takes; an interval from 5 pairs on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from benchmarks.peers.contestants import Contestant
 from benchmarks.peers.trial import WARM_UP, Sample
-from fruitscale.bench.statistics import Ratio, ratio_of
+from fruitscale.bench.statistics import LEAST_PAIRS, Ratio, ratio_of
 from fruitscale.bench.tables import Rows, figure
 
 What: TypeAlias = Literal["stage_seconds", "process_seconds"]
@@ -76,4 +76,5 @@ def _off_cell(off: float | None) -> str:
 def _ratio_cell(found: Ratio | None) -> str:
     if found is None:
         return "-"
-    return f"{found.median:.2f} ({found.low:.2f} to {found.high:.2f})"
+    interval = f" ({found.low:.2f} to {found.high:.2f})" if found.pairs >= LEAST_PAIRS else ""
+    return f"{found.median:.2f}{interval}"

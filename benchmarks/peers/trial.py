@@ -6,7 +6,7 @@ import json
 import random
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -135,21 +135,21 @@ def wrong(contestant: Contestant, off: Off, more: dict[str, float], expected: Ex
 Measure: TypeAlias = Callable[[Contestant, int], Sample]
 
 
-def rounds(contestants: Sequence[Contestant], pairs: int, seed: int, run: Measure) -> list[Sample]:
+def rounds(contestants: Sequence[Contestant], pairs: int, seed: int, run: Measure) -> Iterator[Sample]:
     """Run all once for warm-up, then `pairs` rounds, each in a random order. What fails is not run again."""
-    samples: list[Sample] = []
-    going = list(contestants)
+    failed: set[str] = set()
     for number in range(WARM_UP, pairs + 1):
-        order = going if number == WARM_UP else order_of(going, seed, number)
-        made = [run(contestant, number) for contestant in order]
-        samples += made
-        failed = {sample.contestant for sample in made if sample.outcome != "ok"}
-        going = [contestant for contestant in going if contestant.name not in failed]
-    return samples
+        for contestant in order_of(contestants, seed, number):
+            if contestant.name not in failed:
+                sample = run(contestant, number)
+                if sample.outcome != "ok":
+                    failed.add(contestant.name)
+                yield sample
 
 
 def order_of(contestants: Sequence[Contestant], seed: int, number: int) -> list[Contestant]:
-    """Return a round's order: the same for the same seed."""
+    """Return a round's order, the same for the same seed; the warm-up's is the given one."""
     order = list(contestants)
-    random.Random(f"{seed} {number}").shuffle(order)
+    if number != WARM_UP:
+        random.Random(f"{seed} {number}").shuffle(order)
     return order

@@ -19,6 +19,7 @@ from benchmarks.peers.answers import Features, Off
 from benchmarks.peers.contestants import PEERS, Contestant, ours
 from benchmarks.peers.ground import Ground
 from benchmarks.peers.preparation import Expected
+from benchmarks.peers.results import Results
 from benchmarks.peers.trial import Sample
 from fruitscale.errors import UsageError
 
@@ -83,7 +84,8 @@ def test_a_wrong_answer_has_no_time(here: Ground, monkeypatch: pytest.MonkeyPatc
     sample = trial.measure(here, EXPECTED, PEER, 1)
     assert (sample.outcome, sample.stage_seconds) == ("wrong answer", None)
     assert sample.off is not None
-    assert [sample.off.worst, sample.off.typical] == pytest.approx([0.16, 0.08])
+    assert sample.off.worst == pytest.approx(0.16)
+    assert sample.off.typical == pytest.approx(0.08)
     more = Features((*PATHS, "Pear/3.jpg"), np.vstack([VALUES, VALUES[:1]]))
     missing = trial.measure(here, Expected(more), PEER, 1)
     assert "2 photos, 1 of 3 are missing" in missing.message
@@ -91,7 +93,7 @@ def test_a_wrong_answer_has_no_time(here: Ground, monkeypatch: pytest.MonkeyPatc
 
 def test_a_peer_that_is_not_installed_is_a_row(here: Ground) -> None:
     nowhere = replace(here, python=here.work / "no" / "python")
-    samples = trial.rounds([PEER], 2, 0, lambda one, number: trial.measure(nowhere, EXPECTED, one, number))
+    samples = list(trial.rounds([PEER], 2, 0, lambda one, number: trial.measure(nowhere, EXPECTED, one, number)))
     assert [sample.outcome for sample in samples] == ["not installed"]
     assert "make bench-peers" in table.rows([PEER, OURS], samples, 0).rows[0][1]
 
@@ -121,7 +123,7 @@ def test_rounds_are_interleaved_at_random_after_a_warm_up() -> None:
         return Sample(one.name, number, "failed" if one.name == "mllib" and number == 1 else "ok")
 
     some = [peer for peer in PEERS if peer.job == "pca"]
-    trial.rounds(some, 4, 7, run)
+    list(trial.rounds(some, 4, 7, run))
     names = [one.name for one in some]
     orders = [[name for name, number in asked if number == n] for n in range(5)]
     assert orders[0] == names
@@ -144,8 +146,21 @@ def test_ratios_are_of_pairs_of_a_round() -> None:
     rows = table.rows([PEER, OURS], samples, 0)
     assert rows.headings[-2:] == ("featurize / spark", "process / spark")
     assert rows.rows[0][:4] == ("peer", "ok", "3", "10.00")
-    assert rows.rows[0][-2].startswith("5.50 (")
+    assert rows.rows[0][-2] == "5.50", "an interval of so few pairs would say nothing"
     assert rows.rows[1][1] == "failed: why"
+
+
+def test_results_are_written_whole(tmp_path: Path) -> None:
+    given = options(["--out", str(tmp_path / "results"), "--input", "secret/place"])
+    samples = [Sample(one.name, 1, "ok", "", 4.0, 6.0, off=Off(0.1, 0.02)) for one in (PEER, OURS)]
+    found = Results(given, "2026-01-02T03:04:05Z", {"ray": "2"}, [[PEER, OURS]], samples, ["2,400 images"])
+    written = found.write()
+    assert written.name == "peers-20260102T030405Z.json"
+    raw = json.loads(written.read_text())
+    assert raw["samples"][0]["off"] == {"worst": 0.1, "typical": 0.02}
+    assert (raw["peers"], raw["options"]["pairs"]) == ({"ray": "2"}, 5)
+    assert "secret" not in written.read_text()
+    assert "| peer | ok | 1 | 4.00 | 6.00 | 0.0 | 0 | 1.0e-01 | 1.00" in written.with_suffix(".md").read_text()
 
 
 def test_exact_ratios_are_those_of_an_svd(tmp_path: Path) -> None:
@@ -155,8 +170,7 @@ def test_exact_ratios_are_those_of_an_svd(tmp_path: Path) -> None:
     np.testing.assert_allclose(ratios, (expected / expected.sum())[:3], rtol=1e-12)
     told = tmp_path / "ratios.json"
     told.write_text(json.dumps([ratios[0], ratios[1] + 2e-9, ratios[2]]))
-    off = answers.ratios_off(told, ratios)
-    assert [off.worst, off.typical] == pytest.approx([2e-9, 0])
+    assert answers.ratios_off(told, ratios).worst == pytest.approx(2e-9)
     with pytest.raises(ValueError, match="3 components, not 2"):
         answers.ratios_off(told, ratios[:2])
 

@@ -152,10 +152,7 @@ def _run(config: Config, place: Residency | None, watch: Watch, stack: ExitStack
 
     tally = _featurize(engine, job, config, photos, exported, watch, folder)
     n_parts = tally.shards
-    if basis is not None:
-        fitted = basis.fitted
-    else:
-        fitted = _fit(engine, job, config, n_parts, photos.images, watch)
+    fitted = basis.fitted if basis is not None else _fit(engine, job, config, n_parts, photos.images, watch)
     _project(engine, job, fitted, n_parts, watch, folder)
     seconds = {**watch.seconds, "total": watch.total_seconds}
     info = engine.describe()

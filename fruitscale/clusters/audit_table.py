@@ -17,7 +17,7 @@ NOTES = (
     "Whose photos these are, why they are processed and on which legal basis, who else receives them, and how long they "
     "are kept (article 30(1)(a) to (f)) is for the controller to add.",
 )
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&-])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~$&])")
 
 
 def markdown(audit: Audit) -> str:

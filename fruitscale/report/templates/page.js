@@ -125,8 +125,8 @@
       if (tool.type === "PanTool" || tool.type === "WheelZoomTool") tool.active = on;
     });
     box.addEventListener("pointerdown", () => { box.focus({preventScroll: true}); });
-    box.addEventListener("focus", () => take(true));
-    box.addEventListener("blur", () => take(false));
+    box.addEventListener("focusin", () => take(true));
+    box.addEventListener("focusout", (event) => { if (!box.contains(event.relatedTarget)) take(false); });
 
     pointAtPhotos(view, source, visible);
     listLabels(source, shown, visible);

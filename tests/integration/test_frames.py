@@ -135,7 +135,8 @@ def test_dask_has_the_run_s_features(run: Path, photos: Path) -> None:
     done = made.compute(scheduler="threads")
     assert (done.dtypes[made.columns] == made.dtypes).all()
     check(run, pa.Table.from_pandas(done, preserve_index=False))
-    binary = pd.array([(photos / path).read_bytes() for path in paths["path"]], pd.ArrowDtype(pa.binary()))
+    binary_type: Any = pd.ArrowDtype(pa.binary())
+    binary = pd.array([(photos / path).read_bytes() for path in paths["path"]], binary_type)
     contents = dd.from_pandas(paths.assign(content=binary), npartitions=2)
     check(run, pa.Table.from_pandas(frames.featurize(contents, run=str(run)).compute(scheduler="threads")))
 

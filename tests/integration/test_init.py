@@ -75,7 +75,7 @@ def test_a_file_has_every_key_and_what_it_means(answers: dict[str, str], tmp_pat
 
 def test_it_is_five_questions_either_way() -> None:
     for answers in ({"input.uri": "photos", **ON_DISK}, ON_S3):
-        asked = []
+        asked: list[str] = []
         while (question := next_question({key: answers[key] for key in asked})) is not None:
             asked.append(question.key)
         assert asked == list(answers)

@@ -2,46 +2,47 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import fruitscale
-from tests.conftest import Cli
+from fruitscale.errors import NothingNewError, ResidencyError
+from tests.integration.test_apply import QUICK_MODEL
 from tests.s3.bucket import Bucket
 from tests.s3.conftest import N_PHOTOS
 from tests.s3.runs import check_clean
 
-QUICK = ["-e", "local", "--set", "slots=1", "--set", "model.architecture=patch_mean", "--set", "model.input_size=64"]
 
-
-def test_a_run_on_s3_is_applied_and_read(
-    s3_cli: Cli, few: Path, few_on_s3: Bucket, bucket: Bucket, tmp_path: Path
-) -> None:
+def test_a_run_on_s3_is_applied_and_read(few: Path, few_on_s3: Bucket, bucket: Bucket, tmp_path: Path) -> None:
     fitted, tonight = f"{bucket.uri}/fitted", f"{bucket.uri}/tonight"
-    made = s3_cli("run", *QUICK, *bucket.flags(), "-i", few_on_s3.uri, "-o", fitted)
-    assert made.code == 0, made.err
+    storage = bucket.storage()
 
+    def settings(source: str | Path, target: str, **more: Any) -> dict[str, Any]:
+        where = {"input": {"uri": str(source)}, "output": {"uri": target}}
+        return {"engine": "local", "slots": 1, "storage": storage.model_dump() | more, **where}
+
+    fruitscale.run(settings(few_on_s3.uri, fitted) | {"model": QUICK_MODEL})
     more = shutil.copytree(few, tmp_path / "more")  # on a disk: other versions, the same sizes
     label = sorted(more.iterdir())[0]
     shutil.copy(sorted(label.glob("*.jpg"))[0], label / "new_100.jpg")
-    apply = ["apply", "--pca", fitted, "-e", "local", "--set", "slots=1", "--new-since", fitted, *bucket.flags()]
-    record = s3_cli(*apply, "-i", more, "-o", tonight, "--json").record
-    assert record["images"]["featurized"] == 1
-    assert record["pca"]["applied"]["uri"] == fitted
-    assert s3_cli(*apply, "-i", few, "-o", f"{bucket.uri}/none", "--json").out == "null\n"
+    record = fruitscale.apply(fitted, settings(more, tonight), new_since=[fitted])
+    assert record.images.featurized == 1
+    assert record.pca.applied is not None
+    assert record.pca.applied.uri == fitted
+    with pytest.raises(NothingNewError):
+        fruitscale.apply(fitted, settings(few, f"{bucket.uri}/none"), new_since=[fitted])
     assert not [name for name in bucket.names() if name.startswith("none/")]
+    with pytest.raises(ResidencyError, match="doesn't say in which region"):
+        fruitscale.apply(fitted, settings(more, str(tmp_path / "run"), residency="checked"))
 
-    refused = s3_cli(*apply, "-i", more, "-o", tmp_path / "run", "--set", "storage.residency=checked")
-    assert refused.code == 1
-    assert "doesn't say in which region" in refused.err
-
-    table = fruitscale.read(fitted, tonight, storage=bucket.storage())
+    table = fruitscale.read(fitted, tonight, storage=storage)
     assert table["run"].value_counts().to_pylist() == [
         {"values": fitted, "counts": N_PHOTOS}, {"values": tonight, "counts": 1},
     ]  # fmt: skip
-    done = s3_cli("export", fitted, "--to", "tensorboard", "-o", tmp_path / "projector", "--json", *bucket.flags())
-    assert json.loads(done.out)["notes"] == []
+    assert fruitscale.export(fitted, "tensorboard", tmp_path / "projector", storage=storage).notes == ()
     assert (tmp_path / "projector" / "sprite.png").stat().st_size > 10_000
     for name in ("fitted", "tonight"):
         check_clean(bucket.at(name))

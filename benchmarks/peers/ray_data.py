@@ -30,9 +30,13 @@ class Featurizer:
 
 def main() -> None:
     task = told()
-    # One logical CPU more than actors: else they hold all, and the tasks that write are never scheduled.
-    ray.init(num_cpus=task.slots + 1, include_dashboard=False, log_to_driver=False)
-    photos = ray.data.read_images(str(task.input), size=(SIZE, SIZE), mode="RGB", include_paths=True)
+    # Twice the logical CPUs: actors hold one each for good, and tasks that read and write must be scheduled beside them.
+    ray.init(num_cpus=2 * task.slots, include_dashboard=False, log_to_driver=False)
+    # A batch a block: left to itself, Ray reads 12 photos a task, and is a fifth slower.
+    n_blocks = max(2 * task.slots, sum(1 for _ in task.input.rglob("*.jpg")) // BATCH)
+    photos = ray.data.read_images(
+        str(task.input), size=(SIZE, SIZE), mode="RGB", include_paths=True, override_num_blocks=n_blocks
+    )
     features = photos.map_batches(
         Featurizer,
         fn_constructor_args=(task.variant, task.model),

@@ -19,7 +19,7 @@ from fruitscale.record import RunRecord
 from fruitscale.report.neighbours import Closeness, closeness
 from fruitscale.report.sampling import Rows, ends, evenly
 from fruitscale.storage import manifest, parts
-from fruitscale.storage.erase import each
+from fruitscale.storage.complete import each
 from fruitscale.storage.journal import check_finished
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.parts import Part, Reject

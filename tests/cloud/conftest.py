@@ -34,7 +34,8 @@ class Account:
     def client(self, service: str) -> Any:
         import boto3
 
-        return boto3.client(service, region_name=REGION, endpoint_url=self.url)
+        make: Any = boto3.client  # its stubs have an overload a service, and no name of one is a plain str
+        return make(service, region_name=REGION, endpoint_url=self.url)
 
     def config(self, kind: str, **cluster: Any) -> Config:
         """Return a config for a launch of a kind."""

@@ -59,6 +59,7 @@ def test_every_request_fits_botocores_model(account: Account, kind: str, cluster
         model = botocore.session.get_session().get_service_model(request.service)
         names = {xform_name(name): name for name in model.operation_names}
         shape = model.operation_model(names[request.operation]).input_shape
+        assert shape is not None
         assert ParamValidator().validate(request.parameters, shape).generate_report() == ""
 
 

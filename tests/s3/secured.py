@@ -31,7 +31,8 @@ class Aws:
 
     def client(self, service: str, region: str = PARIS) -> Any:
         """Return a client of a service."""
-        return boto3.client(
+        make: Any = boto3.client  # its stubs have an overload a service, and no name of one is a plain str
+        return make(
             service,
             endpoint_url=self.endpoint,
             region_name=region,

@@ -335,7 +335,7 @@ def arguments(settings: Config) -> list[str]:
 def test_what_passes_ends_with_0_and_json_is_alone(
     s3_cli: Cli, cloud: Aws, photos: str, caller: dict[str, str]
 ) -> None:
-    ran = s3_cli(*arguments(config(cloud.endpoint, photos)), "--json", "--strict", **caller)
+    ran = s3_cli(*arguments(config(cloud.endpoint, photos)), "--json", "--strict", timeout=300, **caller)
     assert ran.code == 0, ran.out
     assert not ran.err
     told = json.loads(ran.out)
@@ -351,7 +351,7 @@ def test_what_fails_ends_with_1_and_the_commands_can_be_copied(
     name = cloud.secured("open", logs)
     cloud.block(name)
     cloud.lifecycle(name, lifecycle_rule("nothing", Expiration={"Days": 1}))
-    ran = s3_cli(*arguments(config(cloud.endpoint, name)), **caller)
+    ran = s3_cli(*arguments(config(cloud.endpoint, name)), timeout=300, **caller)
     assert ran.code == 1
     commands = [line for line in ran.out.splitlines() if line.startswith("aws s3api put-")]
     assert [line.split()[2] for line in commands] == [
@@ -359,7 +359,7 @@ def test_what_fails_ends_with_1_and_the_commands_can_be_copied(
     ]  # fmt: skip
     for line in commands:
         cloud.run(line)
-    ran = s3_cli(*arguments(config(cloud.endpoint, name)), "--markdown", **caller)
+    ran = s3_cli(*arguments(config(cloud.endpoint, name)), "--markdown", timeout=300, **caller)
     assert "| Result | nothing fails |" in ran.out
     assert "No legal advice" not in ran.out
     assert "no legal advice" in ran.out

@@ -98,11 +98,22 @@ def test_a_run_and_an_erase_have_what_they_need(
     s3_cli: Cli, cloud: Aws, places: dict[str, Bucket], enforced: dict[str, Person]
 ) -> None:
     where = ["-i", places["INPUT"].uri, "-o", places["OUTPUT"].uri, *storage(cloud)]
-    ran = s3_cli("run", "-e", "local", *PATCHES, "--set", "slots=1", "--json", *where, **enforced["worker"].variables)
+    ran = s3_cli(
+        "run",
+        "-e",
+        "local",
+        *PATCHES,
+        "--set",
+        "slots=1",
+        "--json",
+        *where,
+        timeout=300,
+        **enforced["worker"].variables,
+    )
     assert ran.record["images"] == {"featurized": 16, "rejected": 0, "resumed": 0}
     path = next(name for name in places_of(enforced["worker"], places["INPUT"]) if name.endswith(".jpg"))
     flags = ["--path", path, "--refit", "--json", *storage(cloud)]
-    ran = s3_cli("erase", places["OUTPUT"].uri, *flags, **enforced["erase"].variables)
+    ran = s3_cli("erase", places["OUTPUT"].uri, *flags, timeout=300, **enforced["erase"].variables)
     assert ran.record["photos"] == 1
     assert ran.record["versions_removed"] > 0
     assert ran.record["versions_remaining"] == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -109,13 +109,18 @@ def _look(services: Services, used: Mapping[str, set[tuple[str, str]]]) -> list[
     """Return each bucket, those too that access logs go to."""
     logs = next((name for name, places in used.items() if "logs" in dict(places)), None)
 
-    def look(name: str) -> _Looked:
-        (verdict,) = residency.verdicts(services.storage, [f"s3://{name}"])
-        return _Looked(Bucket(name, frozenset(used.get(name, ())), verdict.region, services, logs), verdict)
+    def look(names: Iterable[str]) -> dict[str, _Looked]:
+        told = residency.verdicts(services.storage, [f"s3://{name}" for name in names])
+        return {
+            each.bucket: _Looked(
+                Bucket(each.bucket, frozenset(used.get(each.bucket, ())), each.region, services, logs), each
+            )
+            for each in told
+        }
 
-    found = {name: look(name) for name in used}
+    found = look(used)
     for target, prefix in filter(None, map(_target, list(found.values()))):
-        there = found.get(target) or look(target)
+        there = found.get(target) or look([target])[target]
         places = there.bucket.places | {(ACCESS_LOGS, prefix)}
         found[target] = replace(there, bucket=replace(there.bucket, places=places))
     return list(found.values())

@@ -76,7 +76,7 @@ def judge_key(key: dict[str, Any], allowed: tuple[str, ...], replace: str) -> An
     if elsewhere:
         return fails(f"{arn} is in {', '.join(elsewhere)} too, which is not allowed", replace)
     if key.get("KeyState", "Enabled") != "Enabled":
-        mend = command("kms", "enable-key", "--key-id", arn, "--region", region)
+        mend = command("kms", "enable-key", "--key-id", key["KeyId"], "--region", region)
         return fails(f"{arn} is {key['KeyState']}, so nothing can be read", mend)
     return passes(f"{arn} in {region}")
 

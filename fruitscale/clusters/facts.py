@@ -150,15 +150,18 @@ def _block(facts: Facts, services: Services) -> Answer | None:
     """Ask EMR whether the account refuses clusters whose security groups let the world in."""
     if facts.kind != "emr":
         return None
-    wanted = {BLOCKED: True, RANGES: []}
-    option = "--block-public-access-configuration"
-    mend = command("emr", "put-block-public-access-configuration", option, json.dumps(wanted))
     try:
         told = ask(services.other("emr", facts.region).get_block_public_access_configuration) or {}
     except UnansweredError as reason:
         look = command("emr", "get-block-public-access-configuration")
         return Answer(Verdict.UNKNOWN, f"{reason}; elasticmapreduce:GetBlockPublicAccessConfiguration is needed", look)
-    block = told.get("BlockPublicAccessConfiguration", {})
+    return judge_block(told.get("BlockPublicAccessConfiguration", {}))
+
+
+def judge_block(block: Mapping[str, Any]) -> Answer | None:
+    """Judge EMR's block of public access; None when it says nothing."""
+    wanted = json.dumps({BLOCKED: True, RANGES: []})
+    mend = command("emr", "put-block-public-access-configuration", "--block-public-access-configuration", wanted)
     if BLOCKED not in block:
         return None
     if not block[BLOCKED]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -37,6 +37,7 @@ class Services:
     """Makes the clients of one audit; `storage` is settled."""
 
     storage: Storage
+    _made: dict[tuple[str, str], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def is_aws(self) -> bool:
@@ -46,8 +47,11 @@ class Services:
 
     def s3(self, region: str | None) -> Any:  # noqa: ANN401  boto3 has no types of its own
         """Return a client for a bucket that is in this region, or in the configured one."""
-        there = {} if region is None or self.storage.endpoint is not None else {"region": region}
-        return residency.client(self.storage.model_copy(update=there))
+        here = self.storage.region or ""
+        there = here if region is None or self.storage.endpoint is not None else region
+        if ("s3", there) not in self._made:
+            self._made["s3", there] = residency.client(self.storage.model_copy(update={"region": there}))
+        return self._made["s3", there]
 
     def other(self, name: str, region: str | None = None) -> Any:  # noqa: ANN401
         """Return a client of another service. Raises UnansweredError where the store is not AWS's."""
@@ -57,8 +61,11 @@ class Services:
         if given is None and not self.is_aws:
             raise UnansweredError(f"storage.endpoint is not AWS's, so there is no {name.upper()} to be asked")
         endpoint = given or ENDPOINTS[name].format(region=asked_region)
-        seconds = self.storage.timeout_seconds
-        return _client(name, GLOBAL_REGION if name == "iam" else asked_region, endpoint, seconds)
+        key = (name, endpoint)
+        if key not in self._made:
+            signed_for = GLOBAL_REGION if name == "iam" else asked_region
+            self._made[key] = _client(name, signed_for, endpoint, self.storage.timeout_seconds)
+        return self._made[key]
 
 
 def ask(request: Callable[..., Mapping[str, Any]], absent: str = "", **arguments: object) -> dict[str, Any] | None:

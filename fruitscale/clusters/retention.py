@@ -25,7 +25,7 @@ def old_versions(bucket: Bucket) -> Answer:
     if status is None:
         return passes("the bucket keeps no versions")
     lifecycle, wanted = _lifecycle(bucket), bucket.prefixes(PHOTOS | LOGS)
-    if all(_by_prefix(wanted, lifecycle, _ends_old_versions)):
+    if all(_by_prefix(wanted, lifecycle, ends_old_versions)):
         return passes(f"versioning is {status.lower()}, old versions end within {ERASED_WITHIN_DAYS} days")
     return fails(
         f"versioning is {status.lower()}, and no rule ends all old versions within {ERASED_WITHIN_DAYS} days: "
@@ -39,7 +39,7 @@ def delete_markers(bucket: Bucket) -> Answer:
     if _versioning(bucket) is None:
         return passes("the bucket keeps no versions")
     lifecycle, wanted = _lifecycle(bucket), bucket.prefixes(PHOTOS)
-    if all(_by_prefix(wanted, lifecycle, _ends_markers)):
+    if all(_by_prefix(wanted, lifecycle, ends_markers)):
         return passes("markers go with the last version")
     return fails(
         "the markers of deleted objects stay, and they have the photos' names",
@@ -61,7 +61,7 @@ def object_lock(bucket: Bucket) -> Answer:
 def logs_end(bucket: Bucket) -> Answer:
     """Logs, which name photos and people, are not kept for ever."""
     lifecycle, wanted = _lifecycle(bucket), bucket.prefixes(LOGS)
-    found = _by_prefix(wanted, lifecycle, _ends_by_age)
+    found = _by_prefix(wanted, lifecycle, ends_by_age)
     if all(found):
         return passes(f"they end after {max(min(map(_days, rules_of)) for rules_of in found)} days")
     rule = {
@@ -83,10 +83,10 @@ def _lifecycle(bucket: Bucket) -> list[Rule]:
 def _by_prefix(wanted: Iterable[str], lifecycle: list[Rule], does: Callable[[Rule], bool]) -> list[list[Rule]]:
     """Return for each prefix the rules that are on, cover it, and do this."""
     working = [rule for rule in lifecycle if rule.get("Status") == "Enabled" and does(rule)]
-    return [[rule for rule in working if _covers(rule, prefix)] for prefix in wanted]
+    return [[rule for rule in working if covers(rule, prefix)] for prefix in wanted]
 
 
-def _covers(rule: Rule, prefix: str) -> bool:
+def covers(rule: Rule, prefix: str) -> bool:
     """Tell whether a rule is for all objects under a prefix; tags and sizes leave some out."""
     chosen = rule.get("Filter", {})
     if any(key in chosen for key in ("And", "Tag", "ObjectSizeGreaterThan", "ObjectSizeLessThan")):
@@ -94,19 +94,21 @@ def _covers(rule: Rule, prefix: str) -> bool:
     return prefix.startswith(chosen.get("Prefix", rule.get("Prefix", "")))
 
 
-def _ends_old_versions(rule: Rule) -> bool:
+def ends_old_versions(rule: Rule) -> bool:
+    """Tell whether a rule ends every old version in time; one that keeps the newest few does not."""
     old = rule.get("NoncurrentVersionExpiration", {})
     return old.get("NoncurrentDays", ERASED_WITHIN_DAYS + 1) <= ERASED_WITHIN_DAYS and not old.get(
         "NewerNoncurrentVersions"
     )
 
 
-def _ends_markers(rule: Rule) -> bool:
+def ends_markers(rule: Rule) -> bool:
     """Tell whether a rule removes markers: it says so, or it ends objects by age, which does it as well."""
-    return bool(rule.get("Expiration", {}).get("ExpiredObjectDeleteMarker")) or _ends_by_age(rule)
+    return bool(rule.get("Expiration", {}).get("ExpiredObjectDeleteMarker")) or ends_by_age(rule)
 
 
-def _ends_by_age(rule: Rule) -> bool:
+def ends_by_age(rule: Rule) -> bool:
+    """Tell whether a rule ends objects after so many days."""
     return "Days" in rule.get("Expiration", {})
 
 

@@ -78,14 +78,15 @@ def check_region(storage: Storage) -> None:
 def verdicts(storage: Storage, uris: Iterable[str]) -> list[Verdict]:
     """Ask the store where each bucket of the URIs is."""
     buckets = dict.fromkeys(s3.parse(uri).bucket for uri in uris)
-    return [_verdict(storage, bucket) for bucket in buckets]
+    asked = client(storage) if buckets else None
+    return [_verdict(asked, storage, bucket) for bucket in buckets]
 
 
-def _verdict(storage: Storage, bucket: str) -> Verdict:
+def _verdict(asked: Any, storage: Storage, bucket: str) -> Verdict:  # noqa: ANN401  boto3 has no types of its own
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        answer = client(storage).head_bucket(Bucket=bucket)["ResponseMetadata"]
+        answer = asked.head_bucket(Bucket=bucket)["ResponseMetadata"]
     except ClientError as error:
         answer = error.response.get("ResponseMetadata", {})
     except BotoCoreError as error:

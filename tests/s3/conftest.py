@@ -105,6 +105,12 @@ def logs(cloud: Aws) -> str:
     return cloud.secured("logs", None)
 
 
+@pytest.fixture(scope="module")
+def secured_photos(cloud: Aws, logs: str) -> str:
+    """A bucket with photos and results, as it should be."""
+    return cloud.secured("photos", logs)
+
+
 @pytest.fixture
 def cloud_proxy(moto: str) -> Iterator[Proxy]:
     with proxied(moto) as running:

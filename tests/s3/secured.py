@@ -15,8 +15,11 @@ from typing import Any
 import boto3
 
 from fruitscale.clusters.controls import BLOCKS
+from fruitscale.clusters.findings import Audit, Finding
 from fruitscale.clusters.policies import with_tls
 from fruitscale.clusters.retention import erasure_rule
+from fruitscale.config import Config, from_mapping
+from tests.conftest import ROOT
 from tests.s3 import servers
 
 PARIS = servers.REGION
@@ -31,7 +34,7 @@ class Aws:
 
     def client(self, service: str, region: str = PARIS) -> Any:
         """Return a client of a service."""
-        make: Any = boto3.client  # its stubs have an overload a service, and no name of one is a plain str
+        make: Any = boto3.client
         return make(
             service,
             endpoint_url=self.endpoint,
@@ -99,7 +102,7 @@ class Aws:
     def role(self, *policies: dict[str, Any]) -> str:
         """Make a role with these inline policies."""
         name, iam = f"worker-{next(_numbers)}", self.client("iam")
-        trust = {"Version": "2012-10-17", "Statement": []}
+        trust: dict[str, Any] = policy()
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
         for i, document in enumerate(policies):
             iam.put_role_policy(RoleName=name, PolicyName=f"policy-{i}", PolicyDocument=json.dumps(document))
@@ -121,6 +124,35 @@ class Aws:
                 name, kind = names[flag.removeprefix("--")]
                 arguments[name] = json.loads(value) if kind in ("structure", "list", "map") else value
         getattr(client, operation)(**arguments)
+
+
+def config(endpoint: str, photos: str, cluster: object = None, **storage: Any) -> Config:
+    """Return the settings of a run from and to one bucket, as they should be."""
+    return from_mapping({
+        "input": {"uri": f"s3://{photos}/in"},
+        "output": {"uri": f"s3://{photos}/out", "paths": "hashed"},
+        "storage": {"endpoint": endpoint, "region": PARIS, "encryption": "sse-s3", **storage},
+        "cluster": cluster,
+    })  # fmt: skip
+
+
+def of(found: Audit, subject: str) -> dict[str, Finding]:
+    """Return the findings on one subject by their setting."""
+    return {finding.setting: finding for finding in found.findings if finding.subject == subject}
+
+
+def worker(bucket: str) -> dict[str, Any]:
+    """Return the policy that is shipped for a run, for a run that has everything in one bucket."""
+    text = (ROOT / "configs" / "iam" / "worker.json").read_text()
+    for place in ("INPUT", "OUTPUT", "STAGING", "LOG"):
+        text = text.replace(f"{place}_BUCKET", bucket)
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def policy(**statement: Any) -> dict[str, Any]:
+    """Return a policy of one statement, or of none."""
+    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}] if statement else []}
 
 
 def lifecycle_rule(name: str, **actions: Any) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from fruitscale.clusters.audit import CONTROLS, audit
+from fruitscale.clusters.buckets import Bucket
 from fruitscale.clusters.findings import Audit, Finding, Verdict
-from fruitscale.config import Config, from_mapping
+from fruitscale.clusters.questions import Services
+from fruitscale.config import Config, Storage, from_mapping
 from tests.s3 import servers
 from tests.s3.proxy import Proxy
 from tests.s3.secured import PARIS, Aws, lifecycle_rule
@@ -63,8 +65,8 @@ def let_in(principal: object, **more: Any) -> Callable[[Aws, str], object]:
     return spoil
 
 
-def keeps_newer_versions(cloud: Aws, bucket: str) -> None:
-    old = {"NoncurrentDays": 30, "NewerNoncurrentVersions": 3}
+def keeps_versions_too_long(cloud: Aws, bucket: str) -> None:
+    old = {"NoncurrentDays": 31}
     cloud.lifecycle(
         bucket, lifecycle_rule("mine", NoncurrentVersionExpiration=old, Expiration={"ExpiredObjectDeleteMarker": True})
     )
@@ -117,7 +119,7 @@ CASES = {
         lambda cloud, b: cloud.replicate(b, cloud.bucket("copy", "us-east-1")), "replication", "in us-east-1",
     ),
     "old versions": Case(
-        keeps_newer_versions, "lifecycle", "can be had back", unseen=frozenset({"delete markers"}),
+        keeps_versions_too_long, "lifecycle", "can be had back", unseen=frozenset({"delete markers"}),
     ),
     "delete markers": Case(keeps_markers, "versioning", "names", unseen=frozenset({"old versions"})),
     "object lock": Case(lock, "object-lock", "locked for 365 days (compliance)"),
@@ -127,8 +129,14 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def good(cloud: Aws, logs: str) -> Audit:
-    return audit(config(cloud.endpoint, cloud.secured("photos", logs), cloud.secured("results", logs), logs))
+def kept(cloud: Aws, logs: str) -> tuple[str, str]:
+    """Two buckets as they should be, which nobody changes."""
+    return cloud.secured("photos", logs), cloud.secured("results", logs)
+
+
+@pytest.fixture(scope="module")
+def good(cloud: Aws, kept: tuple[str, str], logs: str) -> Audit:
+    return audit(config(cloud.endpoint, *kept, logs))
 
 
 def config(endpoint: str, photos: str, results: str, logs: str, **storage: Any) -> Config:
@@ -170,16 +178,24 @@ def test_what_is_not_fails_alone_and_its_command_mends_it(cloud: Aws, logs: str,
     assert case.told in found[setting].found
     assert verdicts(found, setting, *case.also) == {PASS}, found
     cloud.run(found[setting].mend)
-    mended = of(audit(settled), photos)
+    mended = look(cloud, photos, {"logs": ""} if is_log else {"input": "in/", "output": "out/"})
     assert verdicts(mended) == {PASS}, mended
 
 
+def look(cloud: Aws, name: str, places: dict[str, str]) -> dict[str, Finding]:
+    """Look at one bucket with every control."""
+    services = Services(Storage(region=PARIS, endpoint=cloud.endpoint))
+    bucket = Bucket(name, frozenset(places.items()), PARIS, services)
+    return {control.setting: control.find(bucket) for control in CONTROLS if control.applies(bucket)}
+
+
 @pytest.mark.parametrize("setting", CASES)
-def test_what_is_denied_could_not_be_checked(cloud: Aws, logs: str, cloud_proxy: Proxy, setting: str) -> None:
-    case, is_log = CASES[setting], setting == "retention of logs"
-    photos = cloud.secured("unseen", None if is_log else logs)
-    cloud_proxy.rule = lambda seen: "denied" if f"/{photos}?{case.query}" in seen.target else None
-    found = of(audit(config(cloud_proxy.url, logs if is_log else photos, logs, photos if is_log else logs)), photos)
+def test_what_is_denied_could_not_be_checked(
+    cloud: Aws, kept: tuple[str, str], logs: str, cloud_proxy: Proxy, setting: str
+) -> None:
+    case, bucket = CASES[setting], logs if setting == "retention of logs" else kept[0]
+    cloud_proxy.rule = lambda seen: "denied" if f"/{bucket}?{case.query}" in seen.target else None
+    found = of(audit(config(cloud_proxy.url, kept[0], kept[0], logs)), bucket)
     assert found[setting].verdict is UNKNOWN
     assert "access is denied to Get" in found[setting].found
     assert "s3:Get" in found[setting].found
@@ -210,4 +226,4 @@ def test_who_else_is_let_in(cloud: Aws, logs: str, principal: object, more: dict
     assert verdicts(found, "others let in") == {PASS}
     if verdict is not PASS:
         cloud.run(found["others let in"].mend)
-        assert verdicts(of(audit(config(cloud.endpoint, photos, logs, logs)), photos)) == {PASS}
+        assert verdicts(look(cloud, photos, {"input": "in/"})) == {PASS}

@@ -10,19 +10,20 @@ import json
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
 from fruitscale.clusters.policies import values
-from tests.conftest import ROOT, Cli, take
+from fruitscale.sample import draw
+from tests.conftest import ROOT, Cli
 from tests.s3 import servers
 from tests.s3.bucket import Bucket
 from tests.s3.secured import PARIS, Aws
 
 PLACES = {"INPUT": ("policy-photos", "in"), "OUTPUT": ("policy-results", "out")}
+TEXT = {"Content-Type": "text/plain"}
 PATCHES = ["--set", "model.architecture=patch_mean", "--set", "model.input_size=64", "--set", "pca.components=4"]
 
 
@@ -32,6 +33,10 @@ class Person:
 
     variables: dict[str, str]
     s3: Any
+
+    def cli(self, cli: Cli) -> Cli:
+        """Return the command with this person's credentials."""
+        return Cli(cli.environment | self.variables)
 
     def is_refused(self, operation: str, **parameters: str) -> bool:
         """Make a request; tell whether it is refused for want of a right."""
@@ -45,7 +50,7 @@ class Person:
 
 
 @pytest.fixture(scope="module")
-def places(cloud: Aws, few: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bucket]:
+def places(cloud: Aws, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bucket]:
     """Photos, and a place for results in a bucket that keeps versions; something of others is in both."""
     client = servers.client(cloud.endpoint)
     found = {}
@@ -54,7 +59,7 @@ def places(cloud: Aws, few: Path, tmp_path_factory: pytest.TempPathFactory) -> d
         client.put_object(Bucket=bucket, Key="theirs/x", Body=b"")
         found[place] = Bucket(cloud.endpoint, bucket, prefix, client)
     client.put_bucket_versioning(Bucket=found["OUTPUT"].name, VersioningConfiguration={"Status": "Enabled"})
-    found["INPUT"].put_folder(take(few, tmp_path_factory.mktemp("allowed") / "in", labels=2, each=8))
+    found["INPUT"].put_folder(draw(tmp_path_factory.mktemp("allowed") / "in", classes=2, per_class=8).path)
     return found
 
 
@@ -69,7 +74,7 @@ def enforced(cloud: Aws, places: dict[str, Bucket]) -> Iterator[dict[str, Person
 
 def count_requests(cloud: Aws, unchecked: str) -> None:
     """Say how many requests moto lets pass before it checks rights."""
-    request = urllib.request.Request(f"{cloud.endpoint}/moto-api/reset-auth", unchecked.encode(), method="POST")
+    request = urllib.request.Request(f"{cloud.endpoint}/moto-api/reset-auth", unchecked.encode(), TEXT, method="POST")
     with urllib.request.urlopen(request, timeout=20) as answer:
         assert answer.status == 200
 
@@ -98,22 +103,11 @@ def test_a_run_and_an_erase_have_what_they_need(
     s3_cli: Cli, cloud: Aws, places: dict[str, Bucket], enforced: dict[str, Person]
 ) -> None:
     where = ["-i", places["INPUT"].uri, "-o", places["OUTPUT"].uri, *storage(cloud)]
-    ran = s3_cli(
-        "run",
-        "-e",
-        "local",
-        *PATCHES,
-        "--set",
-        "slots=1",
-        "--json",
-        *where,
-        timeout=300,
-        **enforced["worker"].variables,
-    )
+    ran = enforced["worker"].cli(s3_cli)("run", "-e", "local", *PATCHES, "--set", "slots=1", "--json", *where)
     assert ran.record["images"] == {"featurized": 16, "rejected": 0, "resumed": 0}
     path = next(name for name in places_of(enforced["worker"], places["INPUT"]) if name.endswith(".jpg"))
     flags = ["--path", path, "--refit", "--json", *storage(cloud)]
-    ran = s3_cli("erase", places["OUTPUT"].uri, *flags, timeout=300, **enforced["erase"].variables)
+    ran = enforced["erase"].cli(s3_cli)("erase", places["OUTPUT"].uri, *flags)
     assert ran.record["photos"] == 1
     assert ran.record["versions_removed"] > 0
     assert ran.record["versions_remaining"] == 0

@@ -138,3 +138,21 @@ class Knowing(Settings):
 )
 def test_what_a_cluster_tells(cluster: object, expected: Facts | None) -> None:
     assert facts_of(cluster) == expected
+
+
+@pytest.mark.parametrize(
+    ("block", "verdict"),
+    [
+        ({"BlockPublicSecurityGroupRules": True}, PASS),
+        ({"BlockPublicSecurityGroupRules": True, "PermittedPublicSecurityGroupRuleRanges": []}, PASS),
+        (
+            {"BlockPublicSecurityGroupRules": True, "PermittedPublicSecurityGroupRuleRanges": [{"MinRange": 22}]},
+            UNKNOWN,
+        ),
+        ({"BlockPublicSecurityGroupRules": False}, FAIL),
+        ({}, None),
+    ],
+)
+def test_emrs_block_of_public_access(block: dict[str, Any], verdict: Verdict | None) -> None:
+    answer = facts.judge_block(block)
+    assert (answer and answer.verdict) is verdict

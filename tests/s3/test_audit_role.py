@@ -1,0 +1,85 @@
+"""What the role of a run may do, by its policies. moto stands in for AWS."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from fruitscale.clusters.audit import audit
+from fruitscale.clusters.findings import Finding, Verdict
+from tests.s3.proxy import Proxy
+from tests.s3.secured import Aws, config, policy, worker
+
+PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
+
+
+def judged(cloud: Aws, photos: str, **cluster: Any) -> dict[str, dict[str, Finding]]:
+    found = audit(config(cloud.endpoint, photos, {"kind": "emr", **cluster})).findings
+    subjects = dict.fromkeys(f.subject for f in found if f.subject.startswith("role"))
+    return {name: {f.setting: f for f in found if f.subject == name} for name in subjects}
+
+
+def test_the_policy_that_is_shipped_passes(cloud: Aws, secured_photos: str) -> None:
+    name = cloud.role(worker(secured_photos))
+    assert {each.verdict for each in judged(cloud, secured_photos, roles=[name])[f"role {name}"].values()} == {PASS}
+    elsewhere = judged(cloud, "another-bucket", roles=[name])[f"role {name}"]
+    assert elsewhere["resources"].verdict is FAIL
+
+
+def test_a_role_that_may_do_everything_fails(cloud: Aws, secured_photos: str) -> None:
+    name = cloud.role(worker(secured_photos), policy(Action="*", Resource="*"))
+    found = judged(cloud, secured_photos, roles=[f"arn:aws:iam::123456789012:role/path/{name}"])[f"role {name}"]
+    assert {each.verdict for each in found.values()} == {FAIL}
+    assert found["actions"].found == "* (policy-1)"
+    assert found["actions"].mend == (
+        f"aws iam put-role-policy --role-name {name} --policy-name policy-1 "
+        "--policy-document file://configs/iam/worker.json"
+    )
+
+
+def test_an_attached_policy_and_a_profile_are_seen(cloud: Aws, secured_photos: str) -> None:
+    name, iam = cloud.role(), cloud.client("iam")
+    document = policy(Action="s3:*", Resource=f"arn:aws:s3:::{secured_photos}/*")
+    arn = iam.create_policy(PolicyName=f"p-{name}", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+    iam.create_instance_profile(InstanceProfileName=f"profile-{name}")
+    iam.add_role_to_instance_profile(InstanceProfileName=f"profile-{name}", RoleName=name)
+    found = judged(cloud, secured_photos, instance_profiles=[f"profile-{name}"])[f"role {name}"]
+    assert (found["actions"].verdict, found["resources"].verdict) == (FAIL, PASS)
+    assert found["actions"].found == f"s3:* (p-{name})"
+    assert found["actions"].mend.endswith(f"&& aws iam detach-role-policy --role-name {name} --policy-arn {arn}")
+    cloud.run(found["actions"].mend.split(" && ")[1])
+    assert judged(cloud, secured_photos, roles=[name])[f"role {name}"]["actions"].verdict is PASS
+
+
+def test_what_a_condition_may_narrow_could_not_be_checked(cloud: Aws, secured_photos: str) -> None:
+    condition = {"StringEquals": {"aws:ResourceAccount": "123456789012"}}
+    name = cloud.role(
+        {"Statement": [{"Effect": "Allow", "Action": "s3:Get*", "Resource": "*", "Condition": condition}]}
+    )
+    found = judged(cloud, secured_photos, roles=[name])[f"role {name}"]
+    assert (found["actions"].verdict, found["resources"].verdict) == (PASS, UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "cluster", [{}, {"roles": ["nobody"]}, {"instance_profiles": ["nothing"]}], ids=["none", "role", "profile"]
+)
+def test_a_role_that_is_not_there_could_not_be_checked(
+    cloud: Aws, secured_photos: str, cluster: dict[str, Any]
+) -> None:
+    found = [each for role in judged(cloud, secured_photos, **cluster).values() for each in role.values()]
+    assert found
+    assert {each.verdict for each in found} == {UNKNOWN}
+
+
+def test_policies_that_may_not_be_read_could_not_be_checked(
+    cloud: Aws, secured_photos: str, cloud_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = cloud.role(policy(Action="*", Resource="*"))
+    cloud_proxy.rule = lambda _: "denied"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_IAM", cloud_proxy.url)
+    found = judged(cloud, secured_photos, roles=[name])[f"role {name}"]
+    assert {each.verdict for each in found.values()} == {UNKNOWN}
+    assert "configs/iam/auditor.json" in found["actions"].found

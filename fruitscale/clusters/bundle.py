@@ -27,6 +27,8 @@ EXTRAS = {"emr": "", "emr-serverless": "", "ec2-dask": "dask"}
 """What of fruitscale's extras the machines of a kind need: EMR brings its own Spark."""
 HERE = Path(__file__).parent
 SHORT = 32
+UPLOAD_SECONDS = 600.0
+"""What an upload of a large wheel may take, over somebody's own line."""
 LAUNCHER = """#!/bin/sh
 # The Python of this archive, wherever it was unpacked.
 home=$(cd "$(dirname "$0")/.." && pwd)
@@ -54,7 +56,8 @@ def place(config: Config, tell: Callable[[str], None]) -> Placed:
     """Make the bundle of a config, and put what is not there yet into the staging area. Raises FruitscaleError."""
     cluster = config.cluster
     assert cluster is not None
-    store = S3Store(staging_uri(config), config.storage)
+    patient = max(config.storage.timeout_seconds, UPLOAD_SECONDS)
+    store = S3Store(staging_uri(config), config.storage.model_copy(update={"timeout_seconds": patient}))
     with tempfile.TemporaryDirectory(prefix="fruitscale-bundle-") as name:
         scratch = Path(name)
         tell("exporting the model")

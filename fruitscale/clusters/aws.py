@@ -65,7 +65,7 @@ def pages(service: Any, operation: str, items: str, **parameters: Any) -> Iterat
 
     try:
         for page in service.get_paginator(operation).paginate(**parameters):
-            yield from page[items]
+            yield from page.get(items, ())
     except ClientError as error:
         raise _refused(operation, error) from error
     except BotoCoreError as error:

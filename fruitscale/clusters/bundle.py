@@ -27,6 +27,8 @@ EXTRAS = {"emr": "", "emr-serverless": "", "ec2-dask": "dask"}
 """What of fruitscale's extras the machines of a kind need: EMR brings its own Spark."""
 HERE = Path(__file__).parent
 SHORT = 32
+UPLOAD_SECONDS = 600.0
+"""What an upload of a large wheel may take, over somebody's own line."""
 LAUNCHER = """#!/bin/sh
 # The Python of this archive, wherever it was unpacked.
 home=$(cd "$(dirname "$0")/.." && pwd)
@@ -54,7 +56,8 @@ def place(config: Config, tell: Callable[[str], None]) -> Placed:
     """Make the bundle of a config, and put what is not there yet into the staging area. Raises FruitscaleError."""
     cluster = config.cluster
     assert cluster is not None
-    store = S3Store(staging_uri(config), config.storage)
+    patient = max(config.storage.timeout_seconds, UPLOAD_SECONDS)
+    store = S3Store(staging_uri(config), config.storage.model_copy(update={"timeout_seconds": patient}))
     with tempfile.TemporaryDirectory(prefix="fruitscale-bundle-") as name:
         scratch = Path(name)
         tell("exporting the model")
@@ -69,12 +72,13 @@ def place(config: Config, tell: Callable[[str], None]) -> Placed:
             for file, content in files.items():
                 store.write(f"{folder}/{file}", content)
             store.write(f"{folder}/{SUMS}", sums)  # last: then the bundle is whole
-        vendored = cluster.vendor_wheels or isinstance(cluster, EmrServerless)
-        wheels_name = _place_wheels(store, files[REQUIREMENTS], config, scratch, tell) if vendored else None
+        wheels_name = (
+            _place_wheels(store, files[REQUIREMENTS], config, scratch, tell) if cluster.vendor_wheels else None
+        )
         archive = None
         if isinstance(cluster, EmrServerless):
             archive = f"archives/{_sha256(sums)[:SHORT]}-{cluster.architecture}.tar.gz"
-            _put_once(store, archive, lambda: _archive(scratch, config, tell))
+            _put_once(store, archive, lambda: _archive(scratch, files[REQUIREMENTS], config, tell))
     return Placed(
         f"{store.uri}/{folder}",
         _sha256(files[BOOT]),
@@ -126,25 +130,35 @@ def _place_wheels(
     cluster = config.cluster
     assert cluster is not None
     folder = f"wheels/{_sha256(requirements + cluster.architecture.encode())[:SHORT]}"
-    if not store.exists(f"{folder}/{REQUIREMENTS}") or isinstance(cluster, EmrServerless):
-        tell("fetching the packages of the machines")
-        (scratch / REQUIREMENTS).write_bytes(requirements)
-        wheels.download(scratch / REQUIREMENTS, scratch / "wheels", cluster.architecture)
+    if not store.exists(f"{folder}/{REQUIREMENTS}"):
+        found = _fetch_wheels(requirements, config, scratch, tell)
         tell("uploading the packages of the machines")
-        for path in sorted((scratch / "wheels").iterdir()):
+        for path in found:
             _put_once(store, f"{folder}/{path.name}", path.read_bytes)
         store.write(f"{folder}/{REQUIREMENTS}", requirements)
     return folder
 
 
-def _archive(scratch: Path, config: Config, tell: Callable[[str], None]) -> bytes:
+def _fetch_wheels(requirements: bytes, config: Config, scratch: Path, tell: Callable[[str], None]) -> list[Path]:
+    """Return the wheels of a lock, in a folder."""
+    cluster = config.cluster
+    assert cluster is not None
+    folder = scratch / "wheels"
+    if not folder.is_dir():
+        tell("fetching the packages of the machines")
+        (scratch / REQUIREMENTS).write_bytes(requirements)
+        wheels.download(scratch / REQUIREMENTS, folder, cluster.architecture)
+    return sorted(folder.iterdir())
+
+
+def _archive(scratch: Path, requirements: bytes, config: Config, tell: Callable[[str], None]) -> bytes:
     """Return an environment for machines that have no boot script: unpacked wheels, and a launcher of Python."""
     cluster = config.cluster
     assert cluster is not None
+    found = _fetch_wheels(requirements, config, scratch, tell)
     tell("making the environment archive")
     home = scratch / "environment"
-    found = [*sorted((scratch / "wheels").glob("*.whl")), scratch / wheels.wheel_name()]
-    wheels.unpack(found, home / "lib", cluster.architecture)
+    wheels.unpack([*found, scratch / wheels.wheel_name()], home / "lib", cluster.architecture)
     (home / "bin").mkdir()
     (home / "bin" / "python").write_text(LAUNCHER)
     (home / "bin" / "python").chmod(0o755)

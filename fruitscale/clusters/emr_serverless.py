@@ -98,16 +98,13 @@ class EmrServerlessLauncher:
         found = aws.pages(self._serverless, "list_applications", "applications", states=list(ALIVE))
         return [each["id"] for each in found if each.get("name") == self.launch.name]
 
-    def _jobs(self, application: str) -> list[str]:
-        found = aws.pages(self._serverless, "list_job_runs", "jobRuns", applicationId=application)
-        return [each["id"] for each in found if each.get("name") == self.launch.name]
-
     def _job(self) -> dict[str, Any] | None:
         for application in self._applications():
-            for job in self._jobs(application):
-                found = aws.ask(self._serverless, "get_job_run", applicationId=application, jobRunId=job)
-                run: dict[str, Any] = found["jobRun"]
-                return run
+            for job in _jobs(self._serverless, application):
+                if job.get("name") == self.launch.name:
+                    found = aws.ask(self._serverless, "get_job_run", applicationId=application, jobRunId=job["id"])
+                    run: dict[str, Any] = found["jobRun"]
+                    return run
         return None
 
 
@@ -121,8 +118,7 @@ def cancel_jobs(serverless: Any, application: str, name: str | None = None) -> N
     """Cancel the jobs of an application, of one name or all, and wait for their end."""
 
     def going() -> list[str]:
-        found = aws.pages(serverless, "list_job_runs", "jobRuns", applicationId=application, states=list(GOING))
-        return [each["id"] for each in found if name in (None, each.get("name"))]
+        return [each["id"] for each in _jobs(serverless, application, GOING) if name in (None, each.get("name"))]
 
     for job in going():
         aws.ask(serverless, "cancel_job_run", applicationId=application, jobRunId=job)
@@ -146,6 +142,17 @@ def end_application(serverless: Any, application: str) -> None:  # noqa: ANN401
     except ClusterError as error:
         if aws.code(error) != "ResourceNotFoundException":
             raise
+
+
+def _jobs(serverless: Any, application: str, states: tuple[str, ...] = ()) -> list[dict[str, Any]]:  # noqa: ANN401
+    """Return the jobs of an application, the newest first; none where there is no such application any more."""
+    more = {"states": list(states)} if states else {}
+    try:
+        return list(aws.pages(serverless, "list_job_runs", "jobRuns", applicationId=application, **more))
+    except ClusterError as error:
+        if aws.code(error) == "ResourceNotFoundException":
+            return []
+        raise
 
 
 def _machine(job: dict[str, Any]) -> Machine:

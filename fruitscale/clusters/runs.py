@@ -115,7 +115,7 @@ def run(
 def attend(
     launch: Launch,
     launcher: Launcher,
-    observer: Observer,
+    observer: Observer = lambda event: None,
     on_interrupt: OnInterrupt = stop_at_once,
     every_seconds: float = LOOK_SECONDS,
 ) -> Ended:

@@ -27,13 +27,12 @@ def watch(launch: Launch, launcher: Launcher, observer: Observer, every_seconds:
     while True:
         try:
             sight = launcher.look()
-        except FruitscaleError as error:
-            observer(replace(event, message=f"AWS doesn't tell: {error.message.splitlines()[0]}"))
-        else:
             event = progress(launch) or event
             observer(replace(event, message=sight.words))
             if sight.outcome is not None:
                 return _settled(launch, sight)
+        except FruitscaleError as error:  # no reason to end a run that goes on without us
+            observer(replace(event, message=f"AWS doesn't tell: {error.message.splitlines()[0]}"))
         if time.time() > launch.expires + GRACE_SECONDS:
             return Sight("it is over", "failed", "The machines live longer than cluster.max_hours.")
         time.sleep(every_seconds)

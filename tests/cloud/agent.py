@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ class Agent:
                         return
         except BaseException as error:
             self.failure = error
+            traceback.print_exception(error)
 
     def _emr(self, asked: Asked) -> None:
         cluster = self._until(lambda: find_cluster(asked.said["Name"]))

@@ -165,6 +165,8 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
 
 def _ask(proxy: Proxy, asked: Asked) -> tuple[int, list[tuple[str, str]], bytes]:
     """Ask moto; a client token that came before gets the answer that it got then."""
+    if asked.operation == "ListSecurityConfigurations":  # moto has none, but the configurations
+        return 200, [("Content-Type", "application/x-amz-json-1.1")], json.dumps(_configurations()).encode()
     token = asked.said.get("ClientToken") or asked.said.get("clientToken")
     if token:
         with proxy.lock:
@@ -176,6 +178,14 @@ def _ask(proxy: Proxy, asked: Asked) -> tuple[int, list[tuple[str, str]], bytes]
                 proxy.tokens[key] = answer
             return proxy.tokens[key]
     return _fetch(proxy, asked)
+
+
+def _configurations() -> dict[str, Any]:
+    from moto.backends import get_backend
+
+    found = get_backend("emr")[ACCOUNT][REGION].security_configurations.values()
+    told = [{"Name": each.name, "CreationDateTime": each.creation_date_time.timestamp()} for each in found]
+    return {"SecurityConfigurations": told}
 
 
 def _fetch(proxy: Proxy, asked: Asked) -> tuple[int, list[tuple[str, str]], bytes]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,8 +15,12 @@ import pytest
 
 from fruitscale.clusters import aws as asking
 from fruitscale.clusters import runs
+from fruitscale.clusters.wheels import zipped
 from fruitscale.config import Config, from_mapping
 from tests.cloud.cloud import ACCOUNT, REGION, Proxy, proxied
+from tests.conftest import Cli, part_bytes, take
+from tests.s3 import servers
+from tests.s3.bucket import Bucket
 from tests.s3.conftest import VARIABLES, forget
 
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
@@ -34,8 +40,7 @@ class Account:
     def client(self, service: str) -> Any:
         import boto3
 
-        make: Any = boto3.client  # its stubs have an overload a service, and no name of one is a plain str
-        return make(service, region_name=REGION, endpoint_url=self.url)
+        return boto3.client(service, region_name=REGION, endpoint_url=self.url)  # type: ignore[call-overload]
 
     def config(self, kind: str, **cluster: Any) -> Config:
         """Return a config for a launch of a kind."""
@@ -69,6 +74,7 @@ def moto_url() -> Iterator[str]:
     """moto, in this process: tests look into it, and play what only AWS does."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells of every request
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -86,9 +92,7 @@ def shared(moto_url: str, few: Path, tmp_path_factory: pytest.TempPathFactory) -
         patch.setattr(asking, "POLL_SECONDS", 0.1)
         patch.setattr(runs, "APPEARS_SECONDS", 0.1)
         forget()
-        lock = tmp_path_factory.mktemp("lock") / "requirements.txt"
-        lock.write_text(f"numpy==2.4.6 --hash=sha256:{'0' * 64}\n")
-        account = Account(proxy, url, "", lock)
+        account = Account(proxy, url, "", _package(tmp_path_factory.mktemp("packages"), patch))
         account.subnet = _furnish(account, few)
         yield account
     forget()
@@ -104,9 +108,46 @@ def account(shared: Account) -> Iterator[Account]:
 
 @pytest.fixture(scope="session")
 def few(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.conftest import take
-
     return take(photos, tmp_path_factory.mktemp("few") / "in", 3, 8)
+
+
+@pytest.fixture(scope="session")
+def weed(tmp_path_factory: pytest.TempPathFactory, few: Path) -> Iterator[Bucket]:
+    """SeaweedFS with the photos."""
+    with servers.seaweedfs(tmp_path_factory.mktemp("weed")) as endpoint:
+        client = servers.client(endpoint)
+        client.create_bucket(Bucket="fruits")
+        Bucket(endpoint, "fruits", "cloud/in", client).put_folder(few)
+        yield Bucket(endpoint, "fruits", "cloud", client)
+
+
+@pytest.fixture(scope="session")
+def whole(cli: Cli, few: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The parts of a run of the same photos on this machine."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    model = ["--set", "model.architecture=patch_mean", "--set", "model.input_size=64", "--set", "pca.components=2"]
+    made = cli("run", "-e", "local", "-i", few, "-o", run, "--set", "slots=1", *model)
+    assert made.code == 0, made.err
+    return part_bytes(run)
+
+
+def _package(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Make a package index of one small package, and a lock of that: what machines install is not what is tested here."""
+    name = "fruit_stone-1.0-py3-none-any.whl"
+    info = "fruit_stone-1.0.dist-info"
+    wheel = zipped(
+        {
+            "fruit_stone.py": b"",
+            f"{info}/METADATA": b"Metadata-Version: 2.1\nName: fruit-stone\nVersion: 1.0\n",
+            f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/RECORD": f"fruit_stone.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n".encode(),
+        }
+    )
+    (folder / name).write_bytes(wheel)
+    (folder / "requirements.txt").write_text(f"fruit-stone==1.0 --hash=sha256:{hashlib.sha256(wheel).hexdigest()}\n")
+    patch.setenv("PIP_NO_INDEX", "1")
+    patch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder / "requirements.txt"
 
 
 def _furnish(account: Account, photos: Path) -> str:

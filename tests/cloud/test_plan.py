@@ -37,7 +37,8 @@ PRICES = {
 @pytest.fixture
 def cloud_cli(cli: Cli, account: Account) -> Cli:
     plain = {k: v for k, v in cli.environment.items() if not k.startswith("AWS_")}
-    return Cli(plain | VARIABLES | {"AWS_ENDPOINT_URL": account.url})
+    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(account.lock_path.parent)}
+    return Cli(plain | VARIABLES | pip | {"AWS_ENDPOINT_URL": account.url})
 
 
 def write(config: Config, folder: Path) -> Path:

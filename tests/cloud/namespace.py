@@ -1,0 +1,66 @@
+"""Machines of a cluster on this one: processes that see a folder of the test's as /opt, and stand-ins for what ends or
+installs a machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.s3.conftest import VARIABLES
+
+STAND_IN = '#!/bin/sh\necho "$(basename "$0") $*" >>"{calls}"\n'
+NOWHERE = "http://127.0.0.1:9"
+"""No package index is there."""
+
+
+def can_be_made() -> bool:
+    """Tell whether this machine lets us have a mount namespace, and has the AWS CLI."""
+    made = subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True)
+    return made.returncode == 0 and shutil.which("aws") is not None
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A folder that is /opt, a folder of stand-ins, and the file where those write how they were called."""
+
+    root: Path
+    endpoint: str
+
+    def __post_init__(self) -> None:
+        for folder in (self.opt, self.bin):
+            folder.mkdir(parents=True)
+        for name in ("shutdown", "dnf"):
+            (self.bin / name).write_text(STAND_IN.format(calls=self.calls_path))
+            (self.bin / name).chmod(0o755)
+
+    @property
+    def opt(self) -> Path:
+        return self.root / "opt"
+
+    @property
+    def bin(self) -> Path:
+        return self.root / "bin"
+
+    @property
+    def calls_path(self) -> Path:
+        return self.root / "calls"
+
+    @property
+    def calls(self) -> list[str]:
+        """How the stand-ins were called."""
+        return self.calls_path.read_text().splitlines() if self.calls_path.exists() else []
+
+    def command(self, *words: str) -> list[str]:
+        """Return a command that runs another one in here."""
+        return ["unshare", "--mount", "sh", "-c", f'mount --bind {self.opt} /opt && exec "$@"', "sh", *words]
+
+    def variables(self, **more: str) -> dict[str, str]:
+        """Return what a machine has in its environment: no package index, the tests' S3, the tests' credentials."""
+        foreign = ("PIP_", "AWS_", "PYTHON", "DASK_", "SPARK_", "FRUITSCALE_")
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        mine = {"PATH": f"{self.bin}:{plain['PATH']}", "AWS_ENDPOINT_URL_S3": self.endpoint}
+        offline = {"PIP_CONFIG_FILE": "/dev/null", "PIP_INDEX_URL": NOWHERE}
+        return {**plain, **VARIABLES, **mine, **offline, **more}

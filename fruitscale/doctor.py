@@ -41,6 +41,7 @@ def examine(config: Config) -> list[Finding]:
         *_model(config),
         _memory(config),
         _cache(),
+        *_page(config),
         *_folders(config),
     ]
 
@@ -115,6 +116,16 @@ def _cache() -> Finding:
     return Finding(
         "cache folder", ok, False, str(folder), "" if ok else "Models are exported for each run. Set XDG_CACHE_HOME."
     )
+
+
+def _page(config: Config) -> Iterator[Finding]:
+    if config.report:
+        versions = {name: _version(name) for name in ("bokeh", "jinja2")}
+        ok = None not in versions.values()
+        found = ", ".join(f"{name} {version or 'not found'}" for name, version in versions.items())
+        yield Finding(
+            "report.html", ok, False, found, "" if ok else "pip install 'fruitscale[report]', or report: false"
+        )
 
 
 def _folders(config: Config) -> Iterator[Finding]:

@@ -49,7 +49,7 @@ def photo(folder: Path, name: str, content: bytes, **values: Any) -> Photo:
 def test_thumbnails_are_small_pictures_within_the_budget(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
     photos = [photo(tmp_path, "a.png", encode(picture(), "PNG")), photo(tmp_path, "b.png", encode(noise, "PNG"))]
-    for most in (20_000, 4000, 1500):
+    for most in (20_000, 6000, 3000):
         made = thumbnails(str(tmp_path), photos, Images(), Storage(), most)
         assert all(made)
         assert max(map(len, made)) <= most // 2

@@ -91,12 +91,13 @@ def _near(labels: Codes, codes: Codes, centroids: NDArray[np.float64], away: Flo
     squares, pairs = np.einsum("ij,ij->i", centroids, centroids), []
     for a in range(len(labels) - 1):
         rest = slice(a + 1, None)
-        apart = np.sqrt(np.maximum(squares[rest] + squares[a] - 2 * (centroids[rest] @ centroids[a]), 0))
+        distances = np.sqrt(np.maximum(squares[rest] + squares[a] - 2 * (centroids[rest] @ centroids[a]), 0))
         spread = (spreads[a + 1 :] + spreads[a]) / 2
-        relative = np.divide(apart, spread, out=np.full_like(apart, np.inf), where=spread > 0)
+        relative = np.divide(distances, spread, out=np.full_like(distances, np.inf), where=spread > 0)
         for b in np.argpartition(relative, min(most, len(relative)) - 1)[:most]:
             pairs.append(Pair(int(labels[a]), int(labels[a + 1 + b]), float(relative[b])))
-    return sorted(pairs, key=lambda p: (p.value, p.label, p.other))[:most]
+    apart = [pair for pair in pairs if np.isfinite(pair.value)]  # two labels of one photo each have no spread
+    return sorted(apart, key=lambda p: (p.value, p.label, p.other))[:most]
 
 
 def _least(mine: NDArray[np.bool_], away: Floats) -> int:

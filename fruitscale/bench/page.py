@@ -36,7 +36,7 @@ class Measured:
 
 def is_bench(path: Path) -> bool:
     """Tell whether a path is something of the bench: a JSON file, or a folder with one of its names."""
-    return path.suffix == ".json" or any((path / name).is_file() for name in NAMES)
+    return (path.suffix == ".json" and path.is_file()) or any((path / name).is_file() for name in NAMES)
 
 
 def publish(path: Path) -> Path:

@@ -27,7 +27,7 @@ def scatter(findings: Findings) -> Plot:
     from bokeh.transform import transform
 
     points = findings.leading[findings.sample]
-    looks = [look_of(code) for code in findings.codes[findings.sample].tolist()]
+    looks = [look_of(number) for number in findings.looks.tolist()]
     columns: dict[str, Any] = {f"c{number}": points[:, number] for number in range(points.shape[1])}
     columns |= {
         "x": points[:, 0],

@@ -71,6 +71,16 @@ class Findings:
         return self.config.output.paths == "plain"
 
     @cached_property
+    def seen(self) -> NDArray[np.int64]:
+        """The numbers of the labels that have a point, in order."""
+        return np.unique(self.codes[self.sample])
+
+    @cached_property
+    def looks(self) -> NDArray[np.intp]:
+        """Each point's label by its number among those that are seen: what says how it is drawn."""
+        return np.searchsorted(self.seen, self.codes[self.sample])
+
+    @cached_property
     def closeness(self) -> Closeness | None:
         """Which labels are close; the medoids are numbers of points."""
         return closeness(self.sampled, self.codes[self.sample], MOST_PAIRS)

@@ -88,14 +88,16 @@ def _pairs(codes: Codes, neighbours: NDArray[np.intp]) -> list[Pair]:
 
 def _near(labels: Codes, codes: Codes, centroids: NDArray[np.float64], away: Floats, most: int) -> list[Pair]:
     spreads = np.array([np.sqrt(np.mean(away[codes == label] ** 2)) for label in labels])
-    pairs = []
+    squares, pairs = np.einsum("ij,ij->i", centroids, centroids), []
     for a in range(len(labels) - 1):
-        apart = np.linalg.norm(centroids[a + 1 :] - centroids[a], axis=1)
+        rest = slice(a + 1, None)
+        distances = np.sqrt(np.maximum(squares[rest] + squares[a] - 2 * (centroids[rest] @ centroids[a]), 0))
         spread = (spreads[a + 1 :] + spreads[a]) / 2
-        relative = np.divide(apart, spread, out=np.full_like(apart, np.inf), where=spread > 0)
-        for b in np.argsort(relative, kind="stable")[:most]:
+        relative = np.divide(distances, spread, out=np.full_like(distances, np.inf), where=spread > 0)
+        for b in np.argpartition(relative, min(most, len(relative)) - 1)[:most]:
             pairs.append(Pair(int(labels[a]), int(labels[a + 1 + b]), float(relative[b])))
-    return sorted(pairs, key=lambda p: (p.value, p.label, p.other))[:most]
+    apart = [pair for pair in pairs if np.isfinite(pair.value)]  # two labels of one photo each have no spread
+    return sorted(apart, key=lambda p: (p.value, p.label, p.other))[:most]
 
 
 def _least(mine: NDArray[np.bool_], away: Floats) -> int:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 MOST_THUMBNAILS = 1000
 MOST_BYTES = 3_000_000
 """Of thumbnails, in all."""
-LONGEST_PATH = 200
+MOST_WITH_NAMES = 4_000_000
+"""Bytes of thumbnails and of the names of photos and labels together; with Bokeh and the points a page is below 6 MB."""
+LONGEST_NAME = 200
+"""Bytes of a path or label that are shown."""
 EXAMPLES = 5
 STAGES = {
     "list": "List the photos",
@@ -82,37 +85,42 @@ def _facts(findings: Findings, pictures: Pictures) -> dict[str, Any]:
         "label": lambda code: shown(findings.labels[code]),
         "label_of": findings.label,
         "medoid": lambda code: int(findings.sample[findings.closeness.medoids[code]]) if findings.closeness else None,
-        "path_of": lambda row: path_of(findings, row),
         "neighbours": NEIGHBOURS,
         "share_of": lambda component: float(findings.fitted.ratio[component]),
     }
 
 
 def _data(findings: Findings, pictures: Pictures) -> dict[str, Any]:
-    sample = findings.sample.tolist()
-    counts = np.bincount(findings.codes, minlength=len(findings.labels)).tolist()
-    looks = [look_of(code) for code in range(len(findings.labels))]
+    looks = [look_of(number) for number in range(len(findings.seen))]
     return {
-        "labels": [shown(label) for label in findings.labels],
-        "counts": counts,
+        "labels": _labels(findings),
+        "counts": np.bincount(findings.codes, minlength=len(findings.labels))[findings.seen].tolist(),
         "looks": [[look.tone, look.shape, look.hollow] for look in looks],
         "points": {
-            "label": findings.codes[findings.sample].tolist(),
-            "path": [path_of(findings, row) for row in sample] if findings.is_named else None,
-            "thumb": [pictures.number.get(row, -1) for row in sample],
+            "label": findings.looks.tolist(),
+            "path": _paths(findings),
+            "thumb": [pictures.number.get(row, -1) for row in findings.sample.tolist()],
         },
         "thumbs": pictures.images,
         "shares": findings.fitted.ratio[: findings.leading.shape[1]].tolist(),
     }
 
 
-def path_of(findings: Findings, row: int) -> str:
-    """Return a photo's path, its middle left out when it is very long; empty where photos are not named."""
-    if not findings.is_named:
-        return ""
-    path: str = findings.photos["path"][row].as_py()
-    half = LONGEST_PATH // 2
-    return path if len(path) <= LONGEST_PATH else f"{path[:half]}…{path[-half:]}"
+def _labels(findings: Findings) -> list[str]:
+    return [shortened(shown(findings.labels[code])) for code in findings.seen.tolist()]
+
+
+def _paths(findings: Findings) -> list[str] | None:
+    """Return the path of each point; None where photos are not named."""
+    return [shortened(findings.photo(row).path) for row in findings.sample.tolist()] if findings.is_named else None
+
+
+def shortened(name: str) -> str:
+    """Return a name without its middle where it is very long."""
+    content, half = name.encode(), LONGEST_NAME // 2
+    if len(content) <= LONGEST_NAME:
+        return name
+    return f"{content[:half].decode(errors='ignore')}…{content[-half:].decode(errors='ignore')}"
 
 
 def _pictures(findings: Findings, storage: Storage) -> Pictures:
@@ -129,10 +137,16 @@ def _pictures(findings: Findings, storage: Storage) -> Pictures:
     rows = sorted(first | set(rest.tolist()))[:MOST_THUMBNAILS]
     photos = [findings.photo(row) for row in rows]
     try:
-        made = thumbnails(findings.record.input.uri, photos, findings.config.images, storage, MOST_BYTES)
+        made = thumbnails(findings.record.input.uri, photos, findings.config.images, storage, budget(findings))
     except FruitscaleError as error:
         return Pictures([], {}, error.message)
     return _numbered(rows, made, findings.record.input.uri)
+
+
+def budget(findings: Findings) -> int:
+    """Return how many bytes the thumbnails may have: less where names are long."""
+    names = sum(len(name.encode()) for name in (*_labels(findings), *(_paths(findings) or ())))
+    return min(MOST_BYTES, MOST_WITH_NAMES - names)
 
 
 def _numbered(rows: list[int], made: list[str], uri: str) -> Pictures:

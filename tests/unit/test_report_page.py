@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import simplejpeg
 
@@ -16,11 +17,17 @@ from fruitscale import config as configuration
 from fruitscale.config import Images, Storage
 from fruitscale.errors import FruitscaleError, InputError
 from fruitscale.kernels.images import resize
-from fruitscale.report import page
+from fruitscale.kernels.moments import Components
+from fruitscale.report import page, run_page
+from fruitscale.report.findings import MOST_POINTS, Findings
+from fruitscale.report.run_page import LONGEST_NAME, budget, make_run_page
+from fruitscale.report.sampling import evenly
 from fruitscale.report.thumbnails import SIDE, thumbnails
+from fruitscale.storage import manifest
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.store import file_version
 from tests.unit.pictures import encode, picture
+from tests.unit.report_records import record
 
 
 def test_no_text_ends_a_script() -> None:
@@ -88,6 +95,39 @@ def test_the_config_that_is_shown_makes_the_same_run(tmp_path: Path) -> None:
         file.write_text(shown)
         assert configuration.load(file).config == given
     assert set(configuration.differing(values)) == {"engine", "input", "output", "spark", "pca"}
+
+
+def findings_of(paths: list[str], labels: list[str | None]) -> Findings:
+    """A run that was never made, one photo a label; its photos are nowhere."""
+    n, rng = len(paths), np.random.default_rng(0)
+    table = pa.table({"path": paths, "label": labels, "size": [1] * n, "version": ["1-1"] * n}, manifest.schema())
+    ratio = np.array([0.5, 0.3, 0.1, 0.05, 0.03, 0.01, 0.006, 0.004])
+    sample, codes = evenly(np.arange(n), MOST_POINTS), np.arange(n)
+    scores = rng.normal(size=(n, 8)).astype(np.float32)
+    return Findings(
+        record=record(images=n, uri="/nowhere"),
+        config=configuration.from_mapping({}),
+        fitted=Components(np.zeros(8), np.ones(8), np.eye(8), ratio, ratio, n),
+        rejects=[],
+        photos=table,
+        labels=labels,
+        codes=codes,
+        leading=scores,
+        sample=sample,
+        sampled=scores[sample],
+    )
+
+
+def test_long_names_and_many_labels_leave_the_page_below_6_mb() -> None:
+    n = 6000
+    found = findings_of([f"{i:04d}{'é' * 500}{i:04d}.jpg" for i in range(n)], [f"{i:04d}{'字' * 80}" for i in range(n)])
+    made = make_run_page(found, Storage())
+    assert b'"path":["0000' in made
+    assert len(made) + budget(found) < 6_000_000
+    assert budget(found) > 1_500_000
+    name = run_page.shortened("é" * 500)
+    assert len(name.encode()) <= LONGEST_NAME + 3
+    assert name.replace("…", "") == "é" * 100
 
 
 @pytest.mark.parametrize(

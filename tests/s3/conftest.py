@@ -41,7 +41,7 @@ class TidyCli(Cli):
         return self.started[-1]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def aws() -> Iterator[None]:
     """Put the tests' credentials into the environment, and nothing else of AWS."""
     import os

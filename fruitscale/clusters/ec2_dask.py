@@ -15,6 +15,8 @@ from fruitscale.errors import CapacityError, ClusterError, UsageError
 
 ALIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 END_SECONDS = 900
+RUN_ATTEMPTS = 3
+"""Times that machines are asked for in one place: where there is no capacity, EC2 answers as if it were a fault of its own."""
 SENT_TWICE = ("InvalidGroup.Duplicate", "InvalidPermission.Duplicate")
 
 
@@ -126,11 +128,12 @@ class Ec2DaskLauncher:
     def _run(self, requests: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         """Make machines by the first request for which there is capacity. Raises ClusterError."""
         refused: CapacityError | None = None
+        ec2 = aws.client("ec2", self.launch.config.storage, RUN_ATTEMPTS)
         for request in requests:
             if len(request["UserData"]) > ec2_requests.MOST_USER_DATA:
                 raise UsageError("The machines' start script is too long.", "Shorten storage.staging_uri.")
             try:
-                made: list[dict[str, Any]] = aws.ask(self._ec2, "run_instances", **request)["Instances"]
+                made: list[dict[str, Any]] = aws.ask(ec2, "run_instances", **request)["Instances"]
             except CapacityError as error:
                 refused = error
             else:

@@ -120,9 +120,16 @@ class EmrLauncher:
     def _configure(self, parameters: dict[str, Any]) -> None:
         try:
             aws.ask(self._emr, "create_security_configuration", **parameters)
-        except ClusterError as error:
-            if "already exists" not in error.message:  # sent twice: the name is the run's own
+        except ClusterError:
+            if not self._is_configured(parameters["Name"]):  # it may have been sent twice: the name is the run's own
                 raise
+
+    def _is_configured(self, name: str) -> bool:
+        try:
+            aws.ask(self._emr, "describe_security_configuration", Name=name)
+        except ClusterError:
+            return False
+        return True
 
     def _find(self, states: tuple[str, ...]) -> list[str]:
         """Return the ids of the clusters that have this launch's name; there is one, or none."""

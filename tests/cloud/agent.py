@@ -21,7 +21,7 @@ from fruitscale.clusters import emr_requests
 from fruitscale.clusters.driver import drive, open_folder
 from fruitscale.clusters.launch import LOG, STATUS
 from fruitscale.engines.java import find_java
-from tests.cloud.cloud import ACCOUNT, REGION, Asked, user_data
+from tests.cloud.cloud import ACCOUNT, REGION, Asked, emr_backends, user_data
 from tests.cloud.conftest import Account
 
 ROOT = Path(fruitscale.__file__).parents[1]
@@ -133,9 +133,7 @@ def asked_of_leader(asked: Asked) -> bool:
 
 def find_cluster(name: str) -> Any:
     """Return moto's own cluster."""
-    from moto.backends import get_backend
-
-    clusters = get_backend("emr")[ACCOUNT][REGION].clusters.values()
+    clusters = (cluster for backend in emr_backends() for cluster in backend.clusters.values())
     return next((cluster for cluster in clusters if cluster.name == name), None)
 
 

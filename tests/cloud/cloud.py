@@ -180,10 +180,15 @@ def _ask(proxy: Proxy, asked: Asked) -> tuple[int, list[tuple[str, str]], bytes]
     return _fetch(proxy, asked)
 
 
-def _configurations() -> dict[str, Any]:
+def emr_backends() -> list[Any]:
+    """Return moto's EMR of every region: it takes the region from the host's name, which a proxy hasn't got."""
     from moto.backends import get_backend
 
-    found = get_backend("emr")[ACCOUNT][REGION].security_configurations.values()
+    return list(get_backend("emr")[ACCOUNT].values())
+
+
+def _configurations() -> dict[str, Any]:
+    found = [each for backend in emr_backends() for each in backend.security_configurations.values()]
     told = [{"Name": each.name, "CreationDateTime": each.creation_date_time.timestamp()} for each in found]
     return {"SecurityConfigurations": told}
 

@@ -121,6 +121,7 @@ def account(shared: Account) -> Iterator[Account]:
     shared.proxy.clear()
     yield shared
     shared.proxy.rule = lambda asked: None
+    _sweep(shared)
 
 
 @pytest.fixture(scope="session")
@@ -183,6 +184,29 @@ def _furnish(account: Account, photos: Path) -> str:
         iam.create_instance_profile(InstanceProfileName=profile)
         iam.add_role_to_instance_profile(InstanceProfileName=profile, RoleName=profile)
     return subnet
+
+
+def _sweep(account: Account) -> None:
+    """End what a test that failed left there, so that the next one isn't to blame."""
+    ec2, emr, serverless = (account.client(service) for service in ("ec2", "emr", "emr-serverless"))
+    for what in _left(account):
+        kind, _, name = what.partition(" ")
+        if kind == "machine":
+            ec2.terminate_instances(InstanceIds=[name])
+        elif kind == "group":
+            ec2.delete_security_group(GroupName=name)
+        elif kind == "configuration":
+            emr.delete_security_configuration(Name=name)
+    found = [each["Id"] for each in emr.list_clusters()["Clusters"]]
+    emr.terminate_job_flows(JobFlowIds=found)
+    for application in serverless.list_applications()["applications"]:
+        if application["state"] != "TERMINATED":
+            serverless.stop_application(applicationId=application["id"])
+            serverless.delete_application(applicationId=application["id"])
+    s3 = account.client("s3")
+    for key in s3.list_objects_v2(Bucket="photos", Prefix="staging/runs/").get("Contents", ()):
+        if "/tls/" in key["Key"]:
+            s3.delete_object(Bucket="photos", Key=key["Key"])
 
 
 @pytest.fixture

@@ -30,6 +30,14 @@ def kind(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "emr",
+        pytest.param("emr-serverless", marks=pytest.mark.slow),
+        pytest.param("ec2-dask", marks=pytest.mark.slow),  # see test_machines.py
+    ],
+)
 def test_a_run_is_launched_watched_and_torn_down(account: Account, kind: str, left: Left) -> None:
     told: list[Event] = []
     prices = {
@@ -132,8 +140,8 @@ def test_a_quota_in_the_middle_of_launching(account: Account, kind: str, left: L
 def test_where_there_is_no_capacity_the_next_type_is_tried(account: Account, left: Left) -> None:
     account.proxy.rule = no_capacity("c6i.2xlarge")
     launch = runs.run(account.config("ec2-dask"), detach=True).launch
-    asked = [each.said["InstanceType"] for each in account.proxy.of("RunInstances")]
-    assert asked == ["m6i.xlarge", "c6i.2xlarge", "c5.2xlarge"]
+    asked = dict.fromkeys(each.said["InstanceType"] for each in account.proxy.of("RunInstances"))
+    assert list(asked) == ["m6i.xlarge", "c6i.2xlarge", "c5.2xlarge"]
     assert len({each.said["ClientToken"] for each in account.proxy.of("RunInstances")}) == 3
     runs.take_down(launcher_of(launch), lambda _: None)
     assert left() == []

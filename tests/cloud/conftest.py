@@ -7,7 +7,6 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,36 +82,20 @@ def moto_url() -> Iterator[str]:
     server.stop()
 
 
-@contextmanager
-def inside(url: str, packages: Path) -> Iterator[None]:
-    """Be in the account, for as long as the block lasts: other tests of the same process have environments of their own."""
-    with pytest.MonkeyPatch.context() as patch:
+@pytest.fixture(scope="session")
+def shared(moto_url: str, few: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    with proxied(moto_url) as (proxy, url), pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
-        pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(packages)}
-        for name, value in {**VARIABLES, **pip, "AWS_ENDPOINT_URL": url}.items():
+        for name, value in {**VARIABLES, "AWS_ENDPOINT_URL": url}.items():
             patch.setenv(name, value)
         patch.setattr(asking, "POLL_SECONDS", 0.1)
         patch.setattr(runs, "APPEARS_SECONDS", 0.1)
         forget()
-        yield
-    forget()
-
-
-@pytest.fixture(scope="session")
-def furnished(moto_url: str, few: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    packages = tmp_path_factory.mktemp("packages")
-    with proxied(moto_url) as (proxy, url):
-        with inside(url, packages):
-            account = Account(proxy, url, "", _package(packages))
-            account.subnet = _furnish(account, few)
+        account = Account(proxy, url, "", _package(tmp_path_factory.mktemp("packages"), patch))
+        account.subnet = _furnish(account, few)
         yield account
-
-
-@pytest.fixture(scope="module")
-def shared(furnished: Account) -> Iterator[Account]:
-    with inside(furnished.url, furnished.lock_path.parent):
-        yield furnished
+    forget()
 
 
 @pytest.fixture
@@ -149,7 +132,7 @@ def whole(cli: Cli, few: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     return part_bytes(run)
 
 
-def _package(folder: Path) -> Path:
+def _package(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     """Make a package index of one small package, and a lock of that: what machines install is not what is tested here."""
     name = "fruit_stone-1.0-py3-none-any.whl"
     info = "fruit_stone-1.0.dist-info"
@@ -163,6 +146,8 @@ def _package(folder: Path) -> Path:
     )
     (folder / name).write_bytes(wheel)
     (folder / "requirements.txt").write_text(f"fruit-stone==1.0 --hash=sha256:{hashlib.sha256(wheel).hexdigest()}\n")
+    patch.setenv("PIP_NO_INDEX", "1")
+    patch.setenv("PIP_FIND_LINKS", str(folder))
     return folder / "requirements.txt"
 
 

@@ -161,7 +161,7 @@ def wire(request: pytest.FixtureRequest, recorded: dict[str, list[Asked]]) -> li
 
 
 def test_no_request_without_the_region(wire: list[Asked]) -> None:
-    assert len(wire) > 20
+    assert len(wire) > 10
     assert {asked.region for asked in wire if asked.service not in GLOBAL} == {REGION}
 
 
@@ -180,7 +180,7 @@ def test_nobody_outside_is_let_in(recorded: dict[str, list[Asked]]) -> None:
 def test_everything_is_encrypted(recorded: dict[str, list[Asked]]) -> None:
     every = [asked for kind in recorded.values() for asked in kind]
     puts = [asked for asked in every if asked.is_s3 and asked.method == "PUT"]
-    assert len(puts) > 10
+    assert len(puts) > 5
     assert {asked.headers.get("x-amz-server-side-encryption") for asked in puts} == {"aws:kms"}
     assert {asked.headers.get("x-amz-server-side-encryption-aws-kms-key-id") for asked in puts} == {KEY}
     machines = [asked for asked in every if asked.operation == "RunInstances"]

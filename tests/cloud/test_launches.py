@@ -84,6 +84,7 @@ def test_every_third_call_is_throttled(account: Account, kind: str, left: Left) 
     assert left() == []
 
 
+@pytest.mark.slow
 def test_a_request_whose_answer_is_lost_is_done_once(account: Account, kind: str, left: Left) -> None:
     seen: set[tuple[str, str]] = set()
 
@@ -121,6 +122,7 @@ QUOTAS = {
 }
 
 
+@pytest.mark.slow
 def test_a_quota_in_the_middle_of_launching(account: Account, kind: str, left: Left) -> None:
     operation, code = QUOTAS[kind]
 

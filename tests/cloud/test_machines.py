@@ -78,6 +78,7 @@ def attend(launch: Launch) -> runs.Ended:
     return runs.attend(launch, launcher_of(launch), every_seconds=0.5)
 
 
+@pytest.mark.slow
 def test_three_processes_that_talk_tls_complete_the_run(
     account: Account, real: Config, weed: Bucket, whole: dict[str, bytes], tmp_path: Path
 ) -> None:

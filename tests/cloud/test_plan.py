@@ -113,7 +113,10 @@ def test_a_quota_that_is_too_small_fails(account: Account, monkeypatch: pytest.M
     assert checks(account.config("ec2-dask", workers=8))["on-demand quota"] is Verdict.FAIL
 
 
-@pytest.mark.parametrize("kind", ["emr", "emr-serverless", "ec2-dask"])
+@pytest.mark.parametrize(
+    "kind",
+    ["ec2-dask", pytest.param("emr", marks=pytest.mark.slow), pytest.param("emr-serverless", marks=pytest.mark.slow)],
+)
 def test_what_a_killed_launch_left_is_reaped(
     cloud_cli: Cli, account: Account, kind: str, tmp_path: Path, left: Callable[[], list[str]]
 ) -> None:

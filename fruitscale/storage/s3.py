@@ -26,6 +26,8 @@ PAGE = 1000
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _DONE = {"read": "read", "write": "written", "list": "listed"}
 _STATUS = re.compile(r"status code: (\d{3})")
+_DENIED = "(code: AccessDenied)"
+"""How obstore tells of an object that may not be deleted: S3 answers 200, and says it inside."""
 
 
 @dataclass
@@ -271,6 +273,8 @@ def _is_transient(error: BaseException) -> bool:
     if not isinstance(error, GenericError):
         return False
     status = _STATUS.search(str(error))
+    if _DENIED in str(error):
+        return False
     return status is None or int(status[1]) in TRANSIENT_STATUS
 
 
@@ -288,7 +292,7 @@ def _refused(what: str, done: str, error: Exception) -> StorageError:
     if isinstance(error, (PreconditionError, AlreadyExistsError)):
         return ChangedObjectError(f"{what} changed since it was listed.")
     status = _STATUS.search(text)  # a listing that is denied has no class of its own
-    denied = status is not None and status[1] in ("401", "403")
+    denied = _DENIED in text or (status is not None and status[1] in ("401", "403"))
     if denied or isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
         credentials.provide()  # raises what is wrong where there are none: obstore says "unauthenticated" then
         return StorageError(f"{what} can't be {done}: access is denied.", "Check the credentials and their policy.")

@@ -178,7 +178,7 @@ def test_what_is_not_fails_alone_and_its_command_mends_it(cloud: Aws, logs: str,
     assert case.told in found[setting].found
     assert verdicts(found, setting, *case.also) == {PASS}, found
     cloud.run(found[setting].mend)
-    mended = look(cloud, photos, {"logs": ""} if is_log else {"input": "in/", "output": "out/"})
+    mended = look(cloud, photos, {"logs": ""} if is_log else {"input": "in/"})
     assert verdicts(mended) == {PASS}, mended
 
 

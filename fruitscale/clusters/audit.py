@@ -34,10 +34,9 @@ def audit(config: Config) -> Audit:
     """
     described = facts.facts_of(config.cluster)
     uris = _uris(config, described)
-    folders = [Place(uri, (use,)) for use, uri in uris if not is_s3(uri)]
-    services = Services(residency.settle(config.storage)) if len(folders) < len(uris) or described else None
+    used, folders = _used(uris), [Place(uri, (use,)) for use, uri in uris if not is_s3(uri)]
+    services = Services(residency.settle(config.storage)) if used or described else None
     places, findings = list(folders), [_folder(place) for place in folders]
-    used = _used(uris)
     if services is not None:
         for looked in _look(services, used):
             findings += _judge(looked)

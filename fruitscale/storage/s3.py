@@ -33,6 +33,8 @@ WAITING = logging.getLogger("fruitscale.waiting")
 WAITING.addHandler(logging.NullHandler())
 _DONE = {"read": "read", "write": "written", "list": "listed"}
 _STATUS = re.compile(r"status code: (\d{3})")
+_DENIED = "(code: AccessDenied)"
+"""How obstore tells of an object that may not be deleted: S3 answers 200, and says it inside."""
 
 
 @dataclass
@@ -291,6 +293,8 @@ def _is_transient(error: BaseException) -> bool:
     if not isinstance(error, GenericError):
         return False
     status = _STATUS.search(str(error))
+    if _DENIED in str(error):
+        return False
     return status is None or int(status[1]) in TRANSIENT_STATUS
 
 
@@ -308,7 +312,7 @@ def _refused(what: str, done: str, error: Exception) -> StorageError:
     if isinstance(error, (PreconditionError, AlreadyExistsError)):
         return ChangedObjectError(f"{what} changed since it was listed.")
     status = _STATUS.search(text)  # a listing that is denied has no class of its own
-    denied = status is not None and status[1] in ("401", "403")
+    denied = _DENIED in text or (status is not None and status[1] in ("401", "403"))
     if denied or isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
         credentials.provide()  # raises what is wrong where there are none: obstore says "unauthenticated" then
         return StorageError(f"{what} can't be {done}: access is denied.", "Check the credentials and their policy.")

@@ -24,6 +24,7 @@ DENIED: list[object] = [
     pytest.param(lambda store: store.write("x", b""), id="write"),
     pytest.param(lambda store: store.exists("x"), id="head"),
     pytest.param(lambda store: list(store.names("")), id="list"),
+    pytest.param(lambda store: store.delete("x"), id="delete"),
 ]
 
 

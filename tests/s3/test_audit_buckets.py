@@ -148,10 +148,6 @@ def config(endpoint: str, photos: str, results: str, logs: str, **storage: Any) 
     })  # fmt: skip
 
 
-def of(found: Audit, bucket: str) -> dict[str, Finding]:
-    return {finding.setting: finding for finding in found.findings if finding.subject == f"s3://{bucket}"}
-
-
 def verdicts(findings: dict[str, Finding], *but: str) -> set[Verdict]:
     return {finding.verdict for setting, finding in findings.items() if setting not in but}
 
@@ -167,35 +163,35 @@ def test_what_is_as_it_should_be_passes(good: Audit, setting: str) -> None:
     assert all(finding.basis and not finding.mend for finding in found)
 
 
-@pytest.mark.parametrize("setting", CASES)
-def test_what_is_not_fails_alone_and_its_command_mends_it(cloud: Aws, logs: str, setting: str) -> None:
-    case, is_log = CASES[setting], setting == "retention of logs"
-    photos = cloud.secured("spoilt", None if is_log else logs)
-    case.spoil(cloud, photos)
-    settled = config(cloud.endpoint, logs if is_log else photos, logs, photos if is_log else logs)
-    found = of(audit(settled), photos)
-    assert found[setting].verdict is FAIL
-    assert case.told in found[setting].found
-    assert verdicts(found, setting, *case.also) == {PASS}, found
-    cloud.run(found[setting].mend)
-    mended = look(cloud, photos, {"logs": ""} if is_log else {"input": "in/", "output": "out/"})
-    assert verdicts(mended) == {PASS}, mended
-
-
-def look(cloud: Aws, name: str, places: dict[str, str]) -> dict[str, Finding]:
-    """Look at one bucket with every control."""
-    services = Services(Storage(region=PARIS, endpoint=cloud.endpoint))
-    bucket = Bucket(name, frozenset(places.items()), PARIS, services)
+def look(endpoint: str, name: str, logs: str | None) -> dict[str, Finding]:
+    """Look at one bucket with every control; without `logs` it is one for logs itself."""
+    services = Services(Storage(region=PARIS, endpoint=endpoint))
+    places = {("logs", "")} if logs is None else {("input", "in/"), ("output", "out/")}
+    bucket = Bucket(name, frozenset(places), PARIS, services, logs)
     return {control.setting: control.find(bucket) for control in CONTROLS if control.applies(bucket)}
 
 
 @pytest.mark.parametrize("setting", CASES)
+def test_what_is_not_fails_alone_and_its_command_mends_it(cloud: Aws, logs: str, setting: str) -> None:
+    case, into = CASES[setting], None if setting == "retention of logs" else logs
+    name = cloud.secured("spoilt", into)
+    case.spoil(cloud, name)
+    found = look(cloud.endpoint, name, into)
+    assert found[setting].verdict is FAIL
+    assert case.told in found[setting].found
+    assert verdicts(found, setting, *case.also) == {PASS}, found
+    cloud.run(found[setting].mend)
+    mended = look(cloud.endpoint, name, into)
+    assert verdicts(mended) == {PASS}, mended
+
+
+@pytest.mark.parametrize("setting", CASES)
 def test_what_is_denied_could_not_be_checked(
-    cloud: Aws, kept: tuple[str, str], logs: str, cloud_proxy: Proxy, setting: str
+    kept: tuple[str, str], logs: str, cloud_proxy: Proxy, setting: str
 ) -> None:
-    case, bucket = CASES[setting], logs if setting == "retention of logs" else kept[0]
-    cloud_proxy.rule = lambda seen: "denied" if f"/{bucket}?{case.query}" in seen.target else None
-    found = of(audit(config(cloud_proxy.url, kept[0], kept[0], logs)), bucket)
+    case, is_log = CASES[setting], setting == "retention of logs"
+    cloud_proxy.rule = lambda seen: "denied" if f"?{case.query}" in seen.target else None
+    found = look(cloud_proxy.url, logs, None) if is_log else look(cloud_proxy.url, kept[0], logs)
     assert found[setting].verdict is UNKNOWN
     assert "access is denied to Get" in found[setting].found
     assert "s3:Get" in found[setting].found
@@ -221,9 +217,9 @@ BUT = {"Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}}
 def test_who_else_is_let_in(cloud: Aws, logs: str, principal: object, more: dict[str, Any], verdict: Verdict) -> None:
     photos = cloud.secured("shared", logs)
     let_in(principal, **more)(cloud, photos)
-    found = of(audit(config(cloud.endpoint, photos, logs, logs)), photos)
+    found = look(cloud.endpoint, photos, logs)
     assert found["others let in"].verdict is verdict, found["others let in"]
     assert verdicts(found, "others let in") == {PASS}
     if verdict is not PASS:
         cloud.run(found["others let in"].mend)
-        assert verdicts(look(cloud, photos, {"input": "in/"})) == {PASS}
+        assert verdicts(look(cloud.endpoint, photos, logs)) == {PASS}

@@ -56,9 +56,7 @@ def test_an_attached_policy_and_a_profile_are_seen(cloud: Aws, secured_photos: s
 
 def test_what_a_condition_may_narrow_could_not_be_checked(cloud: Aws, secured_photos: str) -> None:
     condition = {"StringEquals": {"aws:ResourceAccount": "123456789012"}}
-    name = cloud.role(
-        {"Statement": [{"Effect": "Allow", "Action": "s3:Get*", "Resource": "*", "Condition": condition}]}
-    )
+    name = cloud.role(policy(Action="s3:Get*", Resource="*", Condition=condition))
     found = judged(cloud, secured_photos, roles=[name])[f"role {name}"]
     assert (found["actions"].verdict, found["resources"].verdict) == (PASS, UNKNOWN)
 

@@ -1,7 +1,7 @@
 """The policies that are shipped are enough for their work, and for nothing beside: moto checks each request against them.
 
 moto knows actions and resources, and no conditions. It asks for `s3:HeadBucket`, which AWS doesn't have (there it is
-`s3:ListBucket`), so that one is added.
+`s3:ListBucket`), and asks for `s3:DeleteObject` on the bucket where several objects are deleted; so these are added.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ import boto3
 import pytest
 
 from fruitscale.clusters.policies import values
+from fruitscale.config import Storage
+from fruitscale.errors import StorageError
 from fruitscale.sample import draw
+from fruitscale.storage.s3 import S3Store
 from tests.conftest import ROOT, Cli
 from tests.s3 import servers
 from tests.s3.bucket import Bucket
+from tests.s3.conftest import forget
 from tests.s3.secured import PARIS, Aws
 
 PLACES = {"INPUT": ("policy-photos", "in"), "OUTPUT": ("policy-results", "out")}
@@ -87,6 +91,8 @@ def person(cloud: Aws, name: str) -> Person:
     for statement in document["Statement"]:
         if "s3:ListBucket" in values(statement, "Action"):
             statement["Action"].append("s3:HeadBucket")
+        if "s3:DeleteObject" in values(statement, "Action"):
+            statement["Resource"].append(statement["Resource"][0].partition("/")[0])
     iam.create_user(UserName=f"policy-{name}")
     iam.put_user_policy(UserName=f"policy-{name}", PolicyName=name, PolicyDocument=json.dumps(document))
     key = iam.create_access_key(UserName=f"policy-{name}")["AccessKey"]
@@ -126,6 +132,7 @@ def places_of(who: Person, place: Bucket) -> list[str]:
         ("worker", "get_object", "INPUT", "theirs/x"),
         ("worker", "get_object", "OUTPUT", "theirs/x"),
         ("worker", "put_object", "OUTPUT", "theirs/x"),
+        ("worker", "delete_object", "OUTPUT", "theirs/x"),
         ("worker", "list_object_versions", "OUTPUT", ""),
         ("worker", "put_bucket_policy", "OUTPUT", ""),
         ("erase", "list_objects_v2", "INPUT", ""),
@@ -138,3 +145,16 @@ def test_nobody_may_do_more(
 ) -> None:
     more = {"Key": key} if key else {"Policy": "{}"} if operation == "put_bucket_policy" else {}
     assert enforced[who].is_refused(operation, Bucket=places[place].name, **more)
+
+
+def test_who_may_not_delete_is_told_at_once(
+    cloud: Aws, enforced: dict[str, Person], places: dict[str, Bucket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        for name, value in enforced["worker"].variables.items():
+            patch.setenv(name, value)
+        forget()
+        store = S3Store(places["INPUT"].uri, Storage(region=PARIS, endpoint=cloud.endpoint, retry_seconds=600))
+        with pytest.raises(StorageError, match=r"can't be written: access is denied"):
+            store.delete("new.jpg")
+    forget()

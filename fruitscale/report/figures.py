@@ -42,8 +42,8 @@ def scatter(findings: Findings) -> Plot:
     source = ColumnDataSource(columns, name="points")
     plot.scatter(
         "x", "y", source=source, view=CDSView(filter=BooleanFilter([True] * len(looks), name="shown")), marker="shape",
-        size=_size_of(len(looks)), fill_color=colour, line_color=colour, fill_alpha="fill", line_alpha=0.9, nonselection_fill_alpha=0.03,
-        nonselection_line_alpha=0.08,
+        size=_size_of(len(looks)), fill_color=colour, line_color=colour, fill_alpha="fill", line_alpha=0.9,
+        nonselection_fill_alpha=0.03, nonselection_line_alpha=0.08,
     )  # fmt: skip
     return plot
 

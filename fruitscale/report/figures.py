@@ -42,8 +42,8 @@ def scatter(findings: Findings) -> Plot:
     source = ColumnDataSource(columns, name="points")
     plot.scatter(
         "x", "y", source=source, view=CDSView(filter=BooleanFilter([True] * len(looks), name="shown")), marker="shape",
-        size=8, fill_color=colour, line_color=colour, fill_alpha="fill", line_alpha=0.9, nonselection_fill_alpha=0.03,
-        nonselection_line_alpha=0.08,
+        size=_size_of(len(looks)), fill_color=colour, line_color=colour, fill_alpha="fill", line_alpha=0.9,
+        nonselection_fill_alpha=0.03, nonselection_line_alpha=0.08,
     )  # fmt: skip
     return plot
 
@@ -71,6 +71,11 @@ def variance(findings: Findings) -> Plot:
     tips = [("components", "@number"), ("variance kept", "@kept{0.00%}"), ("the last one's own", "@own{0.000%}")]
     plot.add_tools(HoverTool(renderers=[near], tooltips=tips, mode="vline"))
     return plot
+
+
+def _size_of(n_points: int) -> int:
+    """Return the size of points in pixels: smaller where there are more of them."""
+    return 9 if n_points < 1000 else 8 if n_points < 3000 else 6
 
 
 def _label_marks(plot: Any, kept: NDArray[np.float64], last: int) -> None:  # noqa: ANN401  Bokeh has no types

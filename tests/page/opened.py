@@ -84,5 +84,5 @@ def opened(browser: Any, file: Path, **options: Any) -> Iterator[Opened]:
 def mean_colour(data_uri: str) -> NDArray[np.float64]:
     """The mean colour of a JPEG that is in an address."""
     pixels = simplejpeg.decode_jpeg(base64.b64decode(data_uri.partition("base64,")[2]), "RGB")
-    colour: NDArray[np.float64] = np.asarray(pixels, np.float64).mean(axis=(0, 1))
-    return colour
+    mean: NDArray[np.float64] = np.asarray(pixels, np.float64).mean(axis=(0, 1))
+    return mean

@@ -36,6 +36,7 @@
   }
 
   function dye(model, colour) {
+    if (model.type === "Label") model.background_fill_color = getComputedStyle(document.body).backgroundColor;
     for (const property of ["line_color", "fill_color", "text_color"]) if (property in model) model[property] = colour;
   }
 

@@ -55,9 +55,10 @@ def test_a_plan_says_what_it_makes_and_makes_nothing(
     assert shown.code == 0, shown.out + shown.err
     assert "3.05 USD, by the prices of 2026-01-31" in shown.out  # 1 × 0.25 + 2 × 0.5 + 6 × 0.3
     assert "36.60 USD" in shown.out  # for 12 hours
-    assert {asked.operation for asked in account.proxy.asked if asked.operation} <= {
+    assert {asked.operation for asked in account.proxy.asked if asked.operation} == {
         "GetRole", "GetInstanceProfile", "DescribeSubnets", "DescribeInstanceTypes", "GetServiceQuota"
     }  # fmt: skip
+    assert not [asked for asked in account.proxy.asked if asked.is_s3 and asked.method != "HEAD"]
     assert left() == []
 
 

@@ -26,8 +26,8 @@ PLACED = Placed(
 GLOBAL = ("iam",)
 
 
-def launch_of(account: Account, kind: str, **cluster: Any) -> Launch:
-    return Launch("20260101T000000Z-abcdef", account.config(kind, **cluster), 1767225600.0, "tests")
+def launch_of(shared: Account, kind: str, **cluster: Any) -> Launch:
+    return Launch("20260101T000000Z-abcdef", shared.config(kind, **cluster), 1767225600.0, "tests")
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def launch_of(account: Account, kind: str, **cluster: Any) -> Launch:
         ),
     ],
 )
-def test_every_request_fits_botocores_model(account: Account, kind: str, cluster: dict[str, Any]) -> None:
+def test_every_request_fits_botocores_model(shared: Account, kind: str, cluster: dict[str, Any]) -> None:
     import botocore.session
     from botocore import xform_name
     from botocore.validate import ParamValidator
 
-    requests = launcher_of(launch_of(account, kind, **cluster)).requests(PLACED)
+    requests = launcher_of(launch_of(shared, kind, **cluster)).requests(PLACED)
     assert requests
     for request in requests:
         model = botocore.session.get_session().get_service_model(request.service)
@@ -63,8 +63,8 @@ def test_every_request_fits_botocores_model(account: Account, kind: str, cluster
         assert ParamValidator().validate(request.parameters, shape).generate_report() == ""
 
 
-def test_emr_asks_for_what_it_should(account: Account) -> None:
-    launch = launch_of(account, "emr", core=2, spot=6, max_hours=3)
+def test_emr_asks_for_what_it_should(shared: Account) -> None:
+    launch = launch_of(shared, "emr", core=2, spot=6, max_hours=3)
     assert isinstance(launch.cluster, Emr)
     asked = emr_requests.job_flow(launch, launch.cluster, PLACED)
     assert asked["ReleaseLabel"] == "emr-7.13.0"
@@ -86,8 +86,8 @@ def test_emr_asks_for_what_it_should(account: Account) -> None:
     assert action["Args"] == [REGION, PLACED.uri, PLACED.wheels_uri]
 
 
-def test_the_step_is_a_spark_submit_of_the_bundle(account: Account) -> None:
-    launch = launch_of(account, "emr", executor_cores=4, python_mb=900, executor_memory_mb=1024)
+def test_the_step_is_a_spark_submit_of_the_bundle(shared: Account) -> None:
+    launch = launch_of(shared, "emr", executor_cores=4, python_mb=900, executor_memory_mb=1024)
     assert isinstance(launch.cluster, Emr)
     words = emr_requests.spark_submit(launch, launch.cluster)
     conf = dict(word.split("=", 1) for word in words if word.startswith("spark."))
@@ -98,8 +98,8 @@ def test_the_step_is_a_spark_submit_of_the_bundle(account: Account) -> None:
     assert words[-5:] == ["/opt/fruitscale/main.py", "--run", launch.uri, "--region", REGION]
 
 
-def test_the_security_configuration_encrypts_everything(account: Account) -> None:
-    asked = json.loads(emr_requests.security_configuration(launch_of(account, "emr"))["SecurityConfiguration"])
+def test_the_security_configuration_encrypts_everything(shared: Account) -> None:
+    asked = json.loads(emr_requests.security_configuration(launch_of(shared, "emr"))["SecurityConfiguration"])
     encryption = asked["EncryptionConfiguration"]
     assert encryption["EnableInTransitEncryption"]
     assert encryption["EnableAtRestEncryption"]
@@ -113,8 +113,8 @@ def test_the_security_configuration_encrypts_everything(account: Account) -> Non
 
 
 @pytest.mark.parametrize(("hours", "minutes"), [(12, 720), (0.001, 1), (0.51, 31)])
-def test_a_machine_ends_by_itself(account: Account, hours: float, minutes: int) -> None:
-    launch = launch_of(account, "ec2-dask", max_hours=hours)
+def test_a_machine_ends_by_itself(shared: Account, hours: float, minutes: int) -> None:
+    launch = launch_of(shared, "ec2-dask", max_hours=hours)
     lines = ec2_requests.user_data(launch, PLACED, ["worker"]).splitlines()
     assert lines[0] == "#!/bin/bash"
     assert f"shutdown -h +{minutes}" in lines[:4]
@@ -123,8 +123,8 @@ def test_a_machine_ends_by_itself(account: Account, hours: float, minutes: int) 
     assert f"--sse aws:kms --sse-kms-key-id {KEY} " in trap
 
 
-def test_a_client_token_is_of_one_request(account: Account) -> None:
-    launch = launch_of(account, "ec2-dask")
+def test_a_client_token_is_of_one_request(shared: Account) -> None:
+    launch = launch_of(shared, "ec2-dask")
     assert isinstance(launch.cluster, Ec2Dask)
 
     def token(subnet: str, kind: str) -> str:

@@ -32,7 +32,9 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": servers.KEY_ID, "AWS_SECRET_ACCESS_KEY": ser
 
 def main() -> None:
     """Measure, and print one line an engine and one for reading."""
-    given = paired.arguments(__doc__, images=2_400, rounds=5).parse_args()
+    parser = paired.arguments(__doc__, images=2_400, rounds=5)
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
+    given = parser.parse_args()
     rows: list[dict[str, Any]] = []
     with paired.workplace() as work, servers.seaweedfs(work) as endpoint, delayed(endpoint) as far:
         source = paired.photos(given.input, given.images, work / "in")
@@ -40,7 +42,7 @@ def main() -> None:
         bucket.client.create_bucket(Bucket="figures")
         bucket.put_folder(source)
         for number in range(given.rounds):
-            for engine in paired.shuffled(ENGINES, number):
+            for engine in paired.shuffled(given.engines, number):
                 config = paired.settings(engine=engine)
                 here, *_ = paired.run(config, str(source), str(work / f"{engine}-{number}"), work)
                 there, *_ = paired.run(

@@ -177,6 +177,7 @@ def on_cluster(cloud: Aws, **told: Any) -> dict[str, Finding]:
     return {finding.setting: finding for finding in facts.find(Facts(kind="emr", **told), services)}
 
 
+@pytest.mark.slow  # moto's EC2 takes seconds to begin
 def test_subnets_are_asked_whether_they_give_out_public_addresses(
     cloud: Aws, cloud_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

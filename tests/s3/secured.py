@@ -10,6 +10,7 @@ import itertools
 import json
 import shlex
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boto3
@@ -26,6 +27,13 @@ PARIS = servers.REGION
 _numbers = itertools.count()
 
 
+@cache
+def _client(endpoint: str, service: str, region: str) -> Any:
+    make: Any = boto3.client
+    pair = {"aws_access_key_id": servers.KEY_ID, "aws_secret_access_key": servers.SECRET}
+    return make(service, endpoint_url=endpoint, region_name=region, **pair)
+
+
 @dataclass(frozen=True)
 class Aws:
     """An AWS that is moto, with what a run needs in it."""
@@ -34,25 +42,23 @@ class Aws:
 
     def client(self, service: str, region: str = PARIS) -> Any:
         """Return a client of a service."""
-        make: Any = boto3.client
-        return make(
-            service,
-            endpoint_url=self.endpoint,
-            region_name=region,
-            aws_access_key_id=servers.KEY_ID,
-            aws_secret_access_key=servers.SECRET,
-        )
+        return _client(self.endpoint, service, region)
+
+    @property
+    def s3(self) -> Any:
+        """A client of S3."""
+        return self.client("s3")
 
     def bucket(self, use: str, region: str = PARIS) -> str:
         """Make a bucket with no settings at all."""
         name = f"{use}-{next(_numbers)}"
         place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        servers.client(self.endpoint, region).create_bucket(Bucket=name, **place)
+        self.client("s3", region).create_bucket(Bucket=name, **place)
         return name
 
     def secured(self, use: str, logs: str | None) -> str:
         """Make a bucket that every control passes, with access logs into `logs`; without, it is for logs itself."""
-        name, s3 = self.bucket(use), servers.client(self.endpoint)
+        name, s3 = self.bucket(use), self.s3
         self.block(name, *BLOCKS)
         owner = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
         s3.put_bucket_ownership_controls(Bucket=name, OwnershipControls=owner)
@@ -72,20 +78,18 @@ class Aws:
     def block(self, bucket: str, *names: str) -> None:
         """Turn some of the four settings on that keep the public out."""
         settings = {name: name in names for name in BLOCKS}
-        servers.client(self.endpoint).put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=settings)
+        self.s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=settings)
 
     def encrypt(self, bucket: str, default: dict[str, str]) -> None:
         """Set a bucket's default encryption."""
-        servers.client(self.endpoint).put_bucket_encryption(
+        self.s3.put_bucket_encryption(
             Bucket=bucket,
             ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": default}]},
         )
 
     def lifecycle(self, bucket: str, *rules: dict[str, Any]) -> None:
         """Set a bucket's lifecycle rules."""
-        servers.client(self.endpoint).put_bucket_lifecycle_configuration(
-            Bucket=bucket, LifecycleConfiguration={"Rules": list(rules)}
-        )
+        self.s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": list(rules)})
 
     def replicate(self, bucket: str, *targets: str) -> None:
         """Have a bucket copied to others."""
@@ -97,7 +101,7 @@ class Aws:
             for i, target in enumerate(targets, 1)
         ]  # fmt: skip
         configuration = {"Role": "arn:aws:iam::123456789012:role/copies", "Rules": rules}
-        servers.client(self.endpoint).put_bucket_replication(Bucket=bucket, ReplicationConfiguration=configuration)
+        self.s3.put_bucket_replication(Bucket=bucket, ReplicationConfiguration=configuration)
 
     def role(self, *policies: dict[str, Any]) -> str:
         """Make a role with these inline policies."""

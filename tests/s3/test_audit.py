@@ -13,7 +13,6 @@ from fruitscale.clusters.controls import encryption_key
 from fruitscale.clusters.facts import Facts
 from fruitscale.clusters.findings import Answer, Finding, Verdict
 from fruitscale.clusters.questions import Services, UnansweredError
-from tests.s3 import servers
 from tests.s3.proxy import Proxy
 from tests.s3.secured import PARIS, Aws, config, lifecycle_rule, of
 
@@ -87,7 +86,7 @@ def test_rules_must_cover_each_prefix_and_those_proposed_cover_no_other(cloud: A
     found = of(audit(config(cloud.endpoint, name)), f"s3://{name}")
     assert found["old versions"].verdict is FAIL
     cloud.run(found["old versions"].mend)
-    rules = servers.client(cloud.endpoint).get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+    rules = cloud.s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
     assert {rule["ID"] for rule in rules[:4]} == {"theirs", "in", "some", "off"}
     assert [rule["Filter"] for rule in rules[4:]] == [{"Prefix": "in/"}, {"Prefix": "out/"}]
     assert of(audit(config(cloud.endpoint, name)), f"s3://{name}")["old versions"].verdict is PASS
@@ -108,7 +107,7 @@ def test_access_logs_are_looked_at_where_they_go(cloud: Aws) -> None:
     cloud.run(told["retention of logs"].mend)
     told = of(audit(config(cloud.endpoint, name)), f"s3://{kept}")
     assert {each.verdict for each in told.values()} == {PASS}
-    rules = servers.client(cloud.endpoint).get_bucket_lifecycle_configuration(Bucket=kept)["Rules"]
+    rules = cloud.s3.get_bucket_lifecycle_configuration(Bucket=kept)["Rules"]
     assert [rule["Filter"]["Prefix"] for rule in rules] == ["other/", f"{name}/"]
 
 
@@ -126,14 +125,14 @@ def test_a_clusters_logs_are_in_the_staging_area_unless_said(
     )
     assert found["retention of logs"].verdict is FAIL
     cloud.run(found["retention of logs"].mend)
-    rules = servers.client(cloud.endpoint).get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+    rules = cloud.s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
     assert [rule["Filter"]["Prefix"] for rule in rules] == ["other/", *prefixes]
 
 
 def test_tags_are_told(cloud: Aws, logs: str) -> None:
     name = cloud.secured("tagged", logs)
     tags = [{"Key": "owner", "Value": "a | <b>"}, {"Key": "purpose", "Value": "sorting"}]
-    servers.client(cloud.endpoint).put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
+    cloud.s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
     (place, *_) = audit(config(cloud.endpoint, name)).places
     assert place.tags == {"owner": "a | <b>", "purpose": "sorting"}
     assert place.uses == ("input", "output")
@@ -178,6 +177,7 @@ def on_cluster(cloud: Aws, **told: Any) -> dict[str, Finding]:
     return {finding.setting: finding for finding in facts.find(Facts(kind="emr", **told), services)}
 
 
+@pytest.mark.slow  # moto's EC2 takes seconds to begin
 def test_subnets_are_asked_whether_they_give_out_public_addresses(
     cloud: Aws, cloud_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from fruitscale import pipeline
@@ -44,7 +45,7 @@ def run(config: Given, observer: Observer | None = None) -> RunRecord:
     with watching(observer) as told:
         made = pipeline.run(config, told)
         if config.report:
-            _make_page(config, told)
+            _make_page(config, told, made.seconds.model_dump(exclude={"total"}))
     return made
 
 
@@ -81,18 +82,19 @@ def report(uri: str, storage: Storage | None = None) -> str:
     return f"{folder.store.uri.rstrip('/')}/{REPORT}"
 
 
-def _make_page(config: Config, observer: Observer) -> None:
+def _make_page(config: Config, observer: Observer, seconds: dict[str, float]) -> None:
     """Make the page of a run that has none. A run that is complete doesn't fail for it: the observer is warned."""
     try:
         config, _ = pipeline.where_it_is(config)
         folder = RunFolder(open_store(config.output.uri, config.storage))
         if folder.store.exists(REPORT):
             return
-        observer(Event("report", 0, 1))
+        began = time.perf_counter()
+        observer(Event("report", 0, 1, seconds=seconds))
         publication.publish(folder, config.storage)
-        observer(Event("report", 1, 1))
+        observer(Event("report", 1, 1, seconds={**seconds, "report": time.perf_counter() - began}))
     except Exception as error:  # noqa: BLE001  whatever it is, the run is there
-        observer(Event("report", 0, 1, warning=f"{REPORT} was not made: {_why(error)}"))
+        observer(Event("report", 0, 1, seconds=seconds, warning=f"{REPORT} was not made: {_why(error)}"))
 
 
 def _why(error: Exception) -> str:

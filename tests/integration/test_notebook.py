@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fruitscale.events import Event
 from fruitscale.notebook import is_notebook, picture, watching
 from tests.conftest import ROOT, Cli
@@ -23,6 +25,7 @@ nbformat.write(notebook, "done.ipynb")
 """
 
 
+@pytest.mark.slow
 def test_the_example_notebook_runs(cli: Cli, tmp_path: Path) -> None:
     command = [sys.executable, "-c", EXECUTE, str(ROOT / "docs" / "notebook.ipynb")]
     done = subprocess.run(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fruitscale.clusters import aws as asking
 from fruitscale.clusters import runs
@@ -173,6 +174,21 @@ def _furnish(account: Account, photos: Path) -> str:
         iam.create_instance_profile(InstanceProfileName=profile)
         iam.add_role_to_instance_profile(InstanceProfileName=profile, RoleName=profile)
     return subnet
+
+
+@pytest.fixture
+def cloud_cli(cli: Cli, account: Account) -> Cli:
+    """`fruitscale` in the account."""
+    plain = {k: v for k, v in cli.environment.items() if not k.startswith("AWS_")}
+    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(account.lock_path.parent)}
+    return Cli(plain | VARIABLES | pip | {"AWS_ENDPOINT_URL": account.url})
+
+
+def write(config: Config, folder: Path) -> Path:
+    """Write a config to a file."""
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    return path
 
 
 def _sweep(account: Account) -> None:

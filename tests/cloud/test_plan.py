@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from fruitscale.clusters import aws, reap, runs
 from fruitscale.clusters import launch as launches
@@ -21,9 +20,8 @@ from fruitscale.clusters.plan import Verdict
 from fruitscale.config import Config
 from tests.cloud.agent import set_job_state
 from tests.cloud.cloud import Refusal
-from tests.cloud.conftest import Account
+from tests.cloud.conftest import Account, write
 from tests.conftest import Cli
-from tests.s3.conftest import VARIABLES
 from tests.s3.runs import wait_for
 
 PRICES = {
@@ -32,19 +30,6 @@ PRICES = {
     "emr_hour": {"m6i.xlarge": 0.05, "c6i.2xlarge": 0.1},
     "spot_fraction": 0.5,
 }
-
-
-@pytest.fixture
-def cloud_cli(cli: Cli, account: Account) -> Cli:
-    plain = {k: v for k, v in cli.environment.items() if not k.startswith("AWS_")}
-    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(account.lock_path.parent)}
-    return Cli(plain | VARIABLES | pip | {"AWS_ENDPOINT_URL": account.url})
-
-
-def write(config: Config, folder: Path) -> Path:
-    path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    return path
 
 
 def test_a_plan_says_what_it_makes_and_makes_nothing(

@@ -19,7 +19,7 @@ from fruitscale.clusters import runs
 from fruitscale.clusters.wheels import zipped
 from fruitscale.config import Config, from_mapping
 from tests.cloud.cloud import ACCOUNT, REGION, Proxy, proxied
-from tests.conftest import Cli, part_bytes, take
+from tests.conftest import Cli, take
 from tests.s3 import servers
 from tests.s3.bucket import Bucket
 from tests.s3.conftest import VARIABLES, forget
@@ -128,13 +128,13 @@ def weed(tmp_path_factory: pytest.TempPathFactory, few: Path) -> Iterator[Bucket
 
 
 @pytest.fixture(scope="session")
-def whole(cli: Cli, few: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The parts of a run of the same photos on this machine."""
+def whole(cli: Cli, few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the same photos on this machine."""
     run = tmp_path_factory.mktemp("whole") / "run"
     model = ["--set", "model.architecture=patch_mean", "--set", "model.input_size=64", "--set", "pca.components=2"]
     made = cli("run", "-e", "local", "-i", few, "-o", run, "--set", "slots=1", *model)
     assert made.code == 0, made.err
-    return part_bytes(run)
+    return run
 
 
 def _package(folder: Path, patch: pytest.MonkeyPatch) -> Path:

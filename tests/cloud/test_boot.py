@@ -27,7 +27,7 @@ from tests.cloud.cloud import REGION
 from tests.cloud.conftest import Account
 from tests.cloud.namespace import Namespace, can_be_made
 from tests.cloud.test_machines import attend, processes, scripts
-from tests.conftest import ROOT
+from tests.conftest import ROOT, part_bytes
 from tests.s3.bucket import Bucket
 from tests.s3.conftest import forget
 
@@ -117,7 +117,7 @@ def config_of(values: dict[str, Any], output: str, **more: Any) -> Config:
 
 
 def test_the_start_scripts_of_three_machines_complete_the_run(
-    account: Account, booted: Namespace, vendored: tuple[dict[str, Any], Placed], weed: Bucket, whole: dict[str, bytes],
+    account: Account, booted: Namespace, vendored: tuple[dict[str, Any], Placed], weed: Bucket, whole: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     from fruitscale.clusters import runs
@@ -133,7 +133,7 @@ def test_the_start_scripts_of_three_machines_complete_the_run(
         ended = attend(launch)
         assert [process.wait(60) for process in started] == [0, 0, 0]
     assert ended.record is not None
-    assert weed.at("out-booted").parts() == whole
+    assert weed.at("out-booted").parts() == part_bytes(whole)
     assert sorted(booted.calls) == sorted(["shutdown -h +720", "shutdown -h now"] * 3)
     logs = [
         name for name in weed.at(f"vendored/runs/{launch.id}/logs").names() if name.startswith(("scheduler", "worker"))
@@ -142,7 +142,7 @@ def test_the_start_scripts_of_three_machines_complete_the_run(
 
 
 def test_the_step_runs_on_a_spark_cluster_of_two_workers(
-    account: Account, booted: Namespace, vendored: tuple[dict[str, Any], Placed], weed: Bucket, whole: dict[str, bytes],
+    account: Account, booted: Namespace, vendored: tuple[dict[str, Any], Placed], weed: Bucket, whole: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     """Only the master is added; executors are made as small as the workers of the test's cluster."""
@@ -158,7 +158,7 @@ def test_the_step_runs_on_a_spark_cluster_of_two_workers(
         command, env=variables, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    assert weed.at("out-step").parts() == whole
+    assert weed.at("out-step").parts() == part_bytes(whole)
 
 
 def test_the_archive_of_serverless_runs_python(

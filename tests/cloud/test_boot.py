@@ -6,6 +6,8 @@ In a mount namespace whose /opt is empty, with no package index, S3 being Seawee
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -36,6 +38,8 @@ pytestmark = [
     pytest.mark.skipif(not can_be_made(), reason="needs a mount namespace of its own, and the AWS CLI"),
 ]
 MOST_MB = 800
+PYTHONS = [sys.executable, *filter(None, os.environ.get("FRUITSCALE_SPARK_PYTHONS", "").split(":"))]
+"""Pythons whose PySpark is the cluster's Spark: this one, and others that have another version."""
 
 
 @pytest.fixture(scope="module")
@@ -141,24 +145,30 @@ def test_the_start_scripts_of_three_machines_complete_the_run(
     assert len(logs) >= 2  # one host name
 
 
+@pytest.mark.parametrize("python", PYTHONS)
 def test_the_step_runs_on_a_spark_cluster_of_two_workers(
+    python: str,
     account: Account, booted: Namespace, vendored: tuple[dict[str, Any], Placed], weed: Bucket, whole: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     """Only the master is added; executors are made as small as the workers of the test's cluster."""
     values, placed = vendored
     cluster = {"kind": "emr", "subnets": ["s"], "disk_key": "k", "executor_cores": 1, "executor_memory_mb": 512}
-    launch = launches.new(config_of(values, "out-step", engine="spark", cluster=cluster))
+    launch = launches.new(config_of(values, f"out-step-{PYTHONS.index(python)}", engine="spark", cluster=cluster))
     assert isinstance(launch.cluster, Emr)
     put_job(launch, placed)
     words = emr_requests.step(launch, launch.cluster)["HadoopJarStep"]["Args"]
-    command = booted.command(sys.executable, "-m", "tests.cloud.standalone", str(tmp_path), shlex.join(words))
+    command = booted.command(python, "-m", "tests.cloud.standalone", str(tmp_path), shlex.join(words))
     variables = booted.variables(PYTHONPATH=str(ROOT))
     done = subprocess.run(
         command, env=variables, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    assert weed.at("out-step").parts() == part_bytes(whole)
+    output = weed.at(f"out-step-{PYTHONS.index(python)}")
+    engine = json.loads(output.get("run.json"))["engine"]
+    version = subprocess.check_output([python, "-c", "import pyspark; print(pyspark.__version__)"], text=True).strip()
+    assert (engine["version"], engine["workers"]) == (version, 2)
+    assert output.parts() == part_bytes(whole)
 
 
 def test_the_archive_of_serverless_runs_python(

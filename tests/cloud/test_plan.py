@@ -103,7 +103,7 @@ def test_a_quota_that_is_too_small_fails(account: Account, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     "kind",
-    [pytest.param("emr", marks=pytest.mark.slow), pytest.param("emr-serverless", marks=pytest.mark.slow), "ec2-dask"],
+    ["ec2-dask", pytest.param("emr", marks=pytest.mark.slow), pytest.param("emr-serverless", marks=pytest.mark.slow)],
 )
 def test_what_a_killed_launch_left_is_reaped(
     cloud_cli: Cli, account: Account, kind: str, tmp_path: Path, left: Callable[[], list[str]]

@@ -201,7 +201,7 @@ def _show_plan(made: Plan) -> None:
     out().print()
     most = None if made.hour is None else made.hour * made.max_hours
     dated = f", by the prices of {made.prices_date}" if made.prices_date else ", by prices that nobody dated"
-    rows = [("an hour", f"{money(made.hour)}{dated}"), (f"{made.max_hours:g} h, the most", money(most))]
+    rows = [("an hour", f"{money(made.hour)}{dated}"), (f"all {made.max_hours:g} hours", money(most))]
     out().print(pairs("Estimate, without disks, requests and traffic", rows))
     out().print()
     out().print("[bold]Checks[/]")

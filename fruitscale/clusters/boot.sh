@@ -19,13 +19,14 @@ aws s3 cp --only-show-errors --recursive "$bundle/" "$work/bundle/"
 command -v python3.11 >/dev/null || dnf install --quiet --assumeyes python3.11
 rm -rf "$target"
 python3.11 -m venv "$target"
-options=(--quiet --require-hashes --only-binary :all:)
+options=(--quiet --no-compile --require-hashes --only-binary :all:)
 if [ -n "$wheels" ]; then
   aws s3 cp --only-show-errors --recursive "$wheels/" "$work/wheels/"
   options+=(--no-index --find-links "$work/wheels")
 fi
 "$target/bin/python" -m pip install "${options[@]}" --requirement "$work/bundle/requirements.txt"
-"$target/bin/python" -m pip install --quiet --no-deps --no-index "$work"/bundle/fruitscale-*.whl
+"$target/bin/python" -m pip install --quiet --no-compile --no-deps --no-index "$work"/bundle/fruitscale-*.whl
+"$target/bin/python" -m compileall -q -j 0 "$target/lib" >/dev/null || true  # on all cores; what can't be compiled isn't used
 cp "$work/bundle/main.py" "$target/main.py"
 "$target/bin/python" -c 'import fruitscale, obstore, openvino, pyarrow, simplejpeg'
 printf %s "$bundle" >"$target/bundle"

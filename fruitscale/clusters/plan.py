@@ -111,7 +111,8 @@ def _try(name: str, look: Callable[[], Check], what: str) -> Check:
     except ClusterError as error:
         if aws.code(error) in ABSENT or "does not exist" in error.message:
             return Check(name, Verdict.FAIL, f"there is no {what}", error.hint or "")
-        return Check(name, Verdict.UNKNOWN, error.message, error.hint or "")
+        hint = error.hint if aws.code(error) in aws.DENIED else None
+        return Check(name, Verdict.UNKNOWN, error.message, hint or "")
 
 
 def _buckets(launch: Launch) -> Iterator[Check]:

@@ -51,7 +51,8 @@ def settle(config: Config) -> Config:
     staging = config.storage.staging_uri
     if staging is None:
         raise UsageError(
-            "storage.staging_uri is not set.", "Say where machines find what they install: s3://bucket/prefix"
+            "storage.staging_uri is not set: the machines of a cluster find there what they install.",
+            "Give s3://bucket/prefix.",
         )
     uris = {"input.uri": config.input.uri, "output.uri": config.output.uri, "storage.staging_uri": staging}
     uris |= {"input.list": config.input.list} if config.input.list else {}

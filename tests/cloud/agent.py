@@ -19,8 +19,9 @@ import pyspark
 import fruitscale
 from fruitscale.clusters import emr_requests
 from fruitscale.clusters.driver import drive, open_folder
-from fruitscale.clusters.launch import LOG, STATUS
+from fruitscale.clusters.launch import JOB, LOG, STATUS
 from fruitscale.engines.java import find_java
+from fruitscale.storage.s3 import S3Store
 from tests.cloud.cloud import ACCOUNT, REGION, Asked, emr_backends, user_data
 from tests.cloud.conftest import Account
 
@@ -32,7 +33,8 @@ OF_SERVERLESS = ("spark.archives", "spark.emr-serverless", "spark.executorEnv")
 class Agent:
     """Waits for the request that starts a driver, and plays it.
 
-    runs_it: for real, by the very command that was asked for; else it ends with `code`, having printed `log`.
+    runs_it: for real, by the very command that was asked for; else it ends with `code`, having printed `log` and, with a
+    `record`, having left that in the run folder.
     cluster_ends: EMR ends the cluster for this reason, before its step begins. never_ends: nothing happens.
     """
 
@@ -43,10 +45,12 @@ class Agent:
         runs_it: bool = False,
         code: int = 0,
         log: str = "",
+        record: bytes | None = None,
         cluster_ends: str | None = None,
         never_ends: bool = False,
     ) -> None:
         self.account, self.runs_it, self.code, self.log = account, runs_it, code, log
+        self.record = record
         self.cluster_ends, self.never_ends = cluster_ends, never_ends
         self.failure: BaseException | None = None
         self._over = threading.Event()
@@ -109,6 +113,9 @@ class Agent:
         store = open_folder(uri, REGION)
         if not self.runs_it:
             store.write(LOG, self.log.encode())
+            if self.record is not None:
+                output = json.loads(store.read(JOB))["config"]["output"]["uri"]
+                S3Store(output, store.storage).write("run.json", self.record)
             error = self.log.strip().splitlines()[-1].removeprefix("Error: ") if self.code else None
             store.write(STATUS, json.dumps({"code": self.code, "error": error, "time": time.time()}).encode())
             return self.code

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fruitscale.clusters import aws as asking
 from fruitscale.clusters import runs
 from fruitscale.clusters.wheels import zipped
 from fruitscale.config import Config, from_mapping
 from tests.cloud.cloud import ACCOUNT, REGION, Proxy, proxied
-from tests.conftest import Cli, part_bytes, take
+from tests.conftest import Cli, take
 from tests.s3 import servers
 from tests.s3.bucket import Bucket
 from tests.s3.conftest import VARIABLES, forget
@@ -127,13 +128,13 @@ def weed(tmp_path_factory: pytest.TempPathFactory, few: Path) -> Iterator[Bucket
 
 
 @pytest.fixture(scope="session")
-def whole(cli: Cli, few: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The parts of a run of the same photos on this machine."""
+def whole(cli: Cli, few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the same photos on this machine."""
     run = tmp_path_factory.mktemp("whole") / "run"
     model = ["--set", "model.architecture=patch_mean", "--set", "model.input_size=64", "--set", "pca.components=2"]
     made = cli("run", "-e", "local", "-i", few, "-o", run, "--set", "slots=1", *model)
     assert made.code == 0, made.err
-    return part_bytes(run)
+    return run
 
 
 def _package(folder: Path, patch: pytest.MonkeyPatch) -> Path:
@@ -173,6 +174,21 @@ def _furnish(account: Account, photos: Path) -> str:
         iam.create_instance_profile(InstanceProfileName=profile)
         iam.add_role_to_instance_profile(InstanceProfileName=profile, RoleName=profile)
     return subnet
+
+
+@pytest.fixture
+def cloud_cli(cli: Cli, account: Account) -> Cli:
+    """`fruitscale` in the account."""
+    plain = {k: v for k, v in cli.environment.items() if not k.startswith("AWS_")}
+    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(account.lock_path.parent)}
+    return Cli(plain | VARIABLES | pip | {"AWS_ENDPOINT_URL": account.url})
+
+
+def write(config: Config, folder: Path) -> Path:
+    """Write a config to a file."""
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    return path
 
 
 def _sweep(account: Account) -> None:

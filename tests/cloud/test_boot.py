@@ -6,6 +6,8 @@ In a mount namespace whose /opt is empty, with no package index, S3 being Seawee
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -27,7 +29,7 @@ from tests.cloud.cloud import REGION
 from tests.cloud.conftest import Account
 from tests.cloud.namespace import Namespace, can_be_made
 from tests.cloud.test_machines import attend, processes, scripts
-from tests.conftest import ROOT
+from tests.conftest import ROOT, part_bytes
 from tests.s3.bucket import Bucket
 from tests.s3.conftest import forget
 
@@ -36,6 +38,8 @@ pytestmark = [
     pytest.mark.skipif(not can_be_made(), reason="needs a mount namespace of its own, and the AWS CLI"),
 ]
 MOST_MB = 800
+PYTHONS = [sys.executable, *filter(None, os.environ.get("FRUITSCALE_SPARK_PYTHONS", "").split(":"))]
+"""Pythons whose PySpark is the cluster's Spark: this one, and others that have another version."""
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +121,7 @@ def config_of(values: dict[str, Any], output: str, **more: Any) -> Config:
 
 
 def test_the_start_scripts_of_three_machines_complete_the_run(
-    account: Account, booted: Namespace, vendored: tuple[dict[str, Any], Placed], weed: Bucket, whole: dict[str, bytes],
+    account: Account, booted: Namespace, vendored: tuple[dict[str, Any], Placed], weed: Bucket, whole: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     from fruitscale.clusters import runs
@@ -133,7 +137,7 @@ def test_the_start_scripts_of_three_machines_complete_the_run(
         ended = attend(launch)
         assert [process.wait(60) for process in started] == [0, 0, 0]
     assert ended.record is not None
-    assert weed.at("out-booted").parts() == whole
+    assert weed.at("out-booted").parts() == part_bytes(whole)
     assert sorted(booted.calls) == sorted(["shutdown -h +720", "shutdown -h now"] * 3)
     logs = [
         name for name in weed.at(f"vendored/runs/{launch.id}/logs").names() if name.startswith(("scheduler", "worker"))
@@ -141,24 +145,30 @@ def test_the_start_scripts_of_three_machines_complete_the_run(
     assert len(logs) >= 2  # one host name
 
 
+@pytest.mark.parametrize("python", PYTHONS)
 def test_the_step_runs_on_a_spark_cluster_of_two_workers(
-    account: Account, booted: Namespace, vendored: tuple[dict[str, Any], Placed], weed: Bucket, whole: dict[str, bytes],
+    python: str,
+    account: Account, booted: Namespace, vendored: tuple[dict[str, Any], Placed], weed: Bucket, whole: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     """Only the master is added; executors are made as small as the workers of the test's cluster."""
     values, placed = vendored
     cluster = {"kind": "emr", "subnets": ["s"], "disk_key": "k", "executor_cores": 1, "executor_memory_mb": 512}
-    launch = launches.new(config_of(values, "out-step", engine="spark", cluster=cluster))
+    launch = launches.new(config_of(values, f"out-step-{PYTHONS.index(python)}", engine="spark", cluster=cluster))
     assert isinstance(launch.cluster, Emr)
     put_job(launch, placed)
     words = emr_requests.step(launch, launch.cluster)["HadoopJarStep"]["Args"]
-    command = booted.command(sys.executable, "-m", "tests.cloud.standalone", str(tmp_path), shlex.join(words))
+    command = booted.command(python, "-m", "tests.cloud.standalone", str(tmp_path), shlex.join(words))
     variables = booted.variables(PYTHONPATH=str(ROOT))
     done = subprocess.run(
         command, env=variables, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    assert weed.at("out-step").parts() == whole
+    output = weed.at(f"out-step-{PYTHONS.index(python)}")
+    engine = json.loads(output.get("run.json"))["engine"]
+    version = subprocess.check_output([python, "-c", "import pyspark; print(pyspark.__version__)"], text=True).strip()
+    assert (engine["version"], engine["workers"]) == (version, 2)
+    assert output.parts() == part_bytes(whole)
 
 
 def test_the_archive_of_serverless_runs_python(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from fruitscale.cli.run import print_ended
 from fruitscale.clusters import launch as launches
 from fruitscale.clusters import runs
 from fruitscale.clusters.launch import Launch
@@ -30,15 +32,21 @@ def kind(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "emr",
-        pytest.param("emr-serverless", marks=pytest.mark.slow),
-        pytest.param("ec2-dask", marks=pytest.mark.slow),  # see test_machines.py
-    ],
-)
-def test_a_run_is_launched_watched_and_torn_down(account: Account, kind: str, left: Left) -> None:
+def test_a_run_that_succeeds_is_told_and_torn_down(
+    account: Account, kind: str, whole: Path, left: Left, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = (whole / "run.json").read_bytes()
+    with Agent(account, record=record):
+        ended = runs.run(account.config(kind), every_seconds=QUICK)
+    assert ended.record is not None
+    assert ended.record.to_json().encode() == record
+    print_ended(ended, as_json=True)
+    assert capsys.readouterr().out.encode() == record
+    assert left() == []
+
+
+@pytest.mark.slow  # test_machines.py has a run that is made
+def test_a_run_is_launched_made_watched_and_torn_down(account: Account, kind: str, left: Left) -> None:
     told: list[Event] = []
     prices = {
         "machine_hour": {"m6i.xlarge": 1.0, "c6i.2xlarge": 2.0},

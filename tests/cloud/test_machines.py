@@ -22,7 +22,7 @@ from fruitscale.clusters.launchers import launcher_of
 from fruitscale.config import Config, from_mapping
 from tests.cloud.cloud import user_data
 from tests.cloud.conftest import Account
-from tests.conftest import ROOT
+from tests.conftest import ROOT, part_bytes
 from tests.s3.bucket import PLACE, Bucket
 from tests.s3.conftest import VARIABLES, forget
 
@@ -80,7 +80,7 @@ def attend(launch: Launch) -> runs.Ended:
 
 @pytest.mark.slow
 def test_three_processes_that_talk_tls_complete_the_run(
-    account: Account, real: Config, weed: Bucket, whole: dict[str, bytes], tmp_path: Path
+    account: Account, real: Config, weed: Bucket, whole: Path, tmp_path: Path
 ) -> None:
     launch = runs.run(real, detach=True).launch
     lines = {role: shlex.split(text.splitlines()[-1]) for role, text in scripts(account).items()}
@@ -93,5 +93,5 @@ def test_three_processes_that_talk_tls_complete_the_run(
     assert ended.record is not None
     assert (ended.record.engine.master or "").startswith("tls://")
     assert (ended.record.images.featurized, ended.record.engine.machines) == (24, 1)
-    assert weed.at(f"out-{account.number}").parts() == whole
+    assert weed.at(f"out-{account.number}").parts() == part_bytes(whole)
     assert not [name for name in weed.at("staging").names() if "/tls/" in name]

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from fruitscale.clusters import aws, reap, runs
+from fruitscale.clusters import aws, job, reap, runs
 from fruitscale.clusters import launch as launches
 from fruitscale.clusters import plan as plans
+from fruitscale.clusters.launch import LOG
 from fruitscale.clusters.launchers import launcher_of
 from fruitscale.clusters.plan import Verdict
 from fruitscale.config import Config
+from fruitscale.errors import ClusterError
 from tests.cloud.agent import set_job_state
 from tests.cloud.cloud import Refusal
-from tests.cloud.conftest import Account
+from tests.cloud.conftest import Account, write
 from tests.conftest import Cli
-from tests.s3.conftest import VARIABLES
 from tests.s3.runs import wait_for
 
 PRICES = {
@@ -32,19 +32,6 @@ PRICES = {
     "emr_hour": {"m6i.xlarge": 0.05, "c6i.2xlarge": 0.1},
     "spot_fraction": 0.5,
 }
-
-
-@pytest.fixture
-def cloud_cli(cli: Cli, account: Account) -> Cli:
-    plain = {k: v for k, v in cli.environment.items() if not k.startswith("AWS_")}
-    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(account.lock_path.parent)}
-    return Cli(plain | VARIABLES | pip | {"AWS_ENDPOINT_URL": account.url})
-
-
-def write(config: Config, folder: Path) -> Path:
-    path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    return path
 
 
 def test_a_plan_says_what_it_makes_and_makes_nothing(
@@ -157,11 +144,33 @@ def test_a_detached_launch_is_found_looked_at_and_stopped(
     launch_id = json.loads(launched.out)["launch"]
     told = json.loads(cloud_cli("cluster", "status", "--config", path, "--json").out)
     assert (told["id"], told["outcome"], len(told["machines"])) == (launch_id, None, 3)
-    assert cloud_cli("cluster", "logs", launch_id, "--config", path).code == 1  # nothing was printed yet
     stopped = cloud_cli("cluster", "stop", launch_id, "--config", path)
     assert stopped.code == 0, stopped.err
     assert f"fruitscale cluster resume {launch_id}" in stopped.out
     assert left() == []
-    assert cloud_cli("cluster", "stop", launch_id, "--config", path).code == 0  # again: nothing is left to end
-    unknown = cloud_cli("cluster", "status", "nothing", "--config", path)
-    assert (unknown.code, "There is no launch nothing" in unknown.err) == (1, True)
+
+
+def test_what_is_stopped_twice_was_stopped(account: Account, left: Callable[[], list[str]]) -> None:
+    launch = runs.run(account.config("ec2-dask", workers=1), detach=True).launch
+    for _ in range(2):
+        runs.take_down(launcher_of(launch), lambda _: None)
+        assert left() == []
+    assert launcher_of(launch).look().outcome == "gone"
+
+
+def test_a_launch_that_is_not_there(account: Account) -> None:
+    config = runs.settle(account.config("ec2-dask"))
+    with pytest.raises(ClusterError, match="There is no launch nothing in s3://photos/staging"):
+        launches.find(config, "nothing")
+    with pytest.raises(ClusterError, match=f"Nothing was launched for {config.output.uri}"):
+        launches.find(config)
+
+
+def test_logs_are_what_the_driver_printed(account: Account) -> None:
+    launch = runs.run(account.config("ec2-dask", workers=1), detach=True).launch
+    assert job.log(launch) == ""
+    launch.store().write("logs/worker-a.log", b"no disk\n")  # of a start that failed
+    assert job.log(launch) == "no disk\n"
+    launch.store().write(LOG, b"Featurize: 3 of 24 images\n")
+    assert job.log(launch) == "Featurize: 3 of 24 images\n"
+    runs.take_down(launcher_of(launch), lambda _: None)

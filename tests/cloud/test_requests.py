@@ -145,6 +145,8 @@ def recorded(shared: Account) -> dict[str, list[Asked]]:
     for kind in ("emr", "emr-serverless", "ec2-dask"):
         shared.proxy.clear()
         config = shared.config(kind, market="spot") if kind == "ec2-dask" else shared.config(kind, disk_key=KEY)
+        storage = config.storage.model_copy(update={"staging_uri": f"s3://photos/recorded-{kind}"})
+        config = config.model_copy(update={"storage": storage})
         plan(runs.settle(config))
         with Agent(shared, never_ends=True):
             ended = runs.run(config, detach=True)

@@ -75,11 +75,11 @@ def _make_page(config: Config, observer: Observer) -> None:
         folder = RunFolder(open_store(config.output.uri, config.storage))
         if folder.store.exists(REPORT):
             return
-        observer(Event("report", 0, 1))
+        observer(Event("report"))
         publication.publish(folder, config.storage)
         observer(Event("report", 1, 1))
     except Exception as error:  # noqa: BLE001  whatever it is, the run is there
-        observer(Event("report", 0, 1, warning=f"{REPORT} was not made: {_why(error)}"))
+        observer(Event("report", warning=f"{REPORT} was not made: {_why(error)}"))
 
 
 def _why(error: Exception) -> str:

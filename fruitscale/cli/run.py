@@ -11,6 +11,7 @@ from fruitscale.cli.options import ConfigFile, Engine, Json, Sets, Verbose, load
 
 if TYPE_CHECKING:
     from fruitscale.config import Loaded
+    from fruitscale.events import Event
     from fruitscale.record import RunRecord
 
 
@@ -52,19 +53,25 @@ def run(
     from fruitscale import api
     from fruitscale.progress import display
 
+    warnings: list[Event] = []
+
+    def watch(event: Event) -> None:
+        observer(event)
+        warnings.extend([event] if event.warning else [])
+
     with display(quiet=quiet) as observer:
-        record = api.run(given.config, observer)
+        record = api.run(given.config, watch)
     if json:
         typer.echo(record.to_json(), nl=False)
     else:
-        _show(record)
+        _show(record, page=given.config.report and not warnings)
 
 
-def _show(record: RunRecord) -> None:
+def _show(record: RunRecord, *, page: bool) -> None:
     from fruitscale.cli.screen import out
     from fruitscale.cli.show import summary
 
-    out().print(summary(record))
+    out().print(summary(record, page=page))
 
 
 def _preview(given: Loaded, *, as_json: bool) -> None:

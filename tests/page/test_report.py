@@ -160,9 +160,8 @@ def test_hashed_paths_leave_neither_paths_nor_thumbnails(
 ) -> None:
     monkeypatch.setenv("FRUITSCALE_PATH_KEY", KEY)
     run = tmp_path / "run"
-    fruitscale.run(
-        options(coloured, run, output={"uri": str(run), "paths": "hashed"}, input={"uri": str(coloured), "limit": 200})
-    )
+    some, hashed = {"uri": str(coloured), "limit": 200}, {"uri": str(run), "paths": "hashed"}
+    fruitscale.run(options(coloured, run, slots=1, input=some, output=hashed))
     data, text = data_of(run), (run / "report.html").read_text()
     assert data["thumbs"] == []
     assert data["points"]["path"] is None

@@ -90,11 +90,11 @@ def _make_page(config: Config, observer: Observer, seconds: dict[str, float]) ->
         if folder.store.exists(REPORT):
             return
         began = time.perf_counter()
-        observer(Event("report", 0, 1, seconds=seconds))
+        observer(Event("report", seconds=seconds))
         publication.publish(folder, config.storage)
         observer(Event("report", 1, 1, seconds={**seconds, "report": time.perf_counter() - began}))
     except Exception as error:  # noqa: BLE001  whatever it is, the run is there
-        observer(Event("report", 0, 1, seconds=seconds, warning=f"{REPORT} was not made: {_why(error)}"))
+        observer(Event("report", seconds=seconds, warning=f"{REPORT} was not made: {_why(error)}"))
 
 
 def _why(error: Exception) -> str:

@@ -24,6 +24,7 @@ from fruitscale.cli.options import (
 if TYPE_CHECKING:
     from fruitscale.clusters.runs import Ended
     from fruitscale.config import Config, Loaded
+    from fruitscale.events import Event
     from fruitscale.record import RunRecord
 
 
@@ -79,9 +80,15 @@ def _run_here(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> No
 
     if detach:
         raise UsageError("--detach is for a config with a cluster.", "See configs/emr.yaml and configs/ec2-dask.yaml.")
+    warnings: list[Event] = []
+
+    def watch(event: Event) -> None:
+        observer(event)
+        warnings.extend([event] if event.warning else [])
+
     with display(quiet=quiet) as observer:
-        record = api.run(config, observer)
-    _print(record, as_json=as_json)
+        record = api.run(config, watch)
+    _print(record, as_json=as_json, page=config.report and not warnings)
 
 
 def _launch(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> None:
@@ -100,25 +107,25 @@ def print_ended(ended: Ended, *, as_json: bool) -> None:
 
     launch = ended.launch
     if ended.record is not None:
-        _print(ended.record, as_json=as_json)
+        _print(ended.record, as_json=as_json, page=launch.config.report)
     elif as_json:
         typer.echo(json.dumps({"launch": launch.id, "uri": launch.uri, "output": launch.config.output.uri}))
     else:
         typer.echo(f"Launch {launch.id} runs. Its state: fruitscale cluster status {launch.id} --config …")
 
 
-def _print(record: RunRecord, *, as_json: bool) -> None:
+def _print(record: RunRecord, *, as_json: bool, page: bool) -> None:
     if as_json:
         typer.echo(record.to_json(), nl=False)
     else:
-        _show(record)
+        _show(record, page=page)
 
 
-def _show(record: RunRecord) -> None:
+def _show(record: RunRecord, *, page: bool) -> None:
     from fruitscale.cli.screen import out
     from fruitscale.cli.show import summary
 
-    out().print(summary(record))
+    out().print(summary(record, page=page))
 
 
 def _preview(given: Loaded, *, as_json: bool) -> None:

@@ -34,8 +34,8 @@ def show(
     out().print(pairs("Environment", _environment(record)))
 
 
-def summary(record: RunRecord) -> RenderableType:
-    """Build the table of a run: images, model, PCA, times, and where the files are."""
+def summary(record: RunRecord, *, page: bool = False) -> RenderableType:
+    """Build the table of a run: images, model, PCA, times, and where the files are, with its page where it has one."""
     from rich.console import Group
     from rich.text import Text
 
@@ -46,7 +46,7 @@ def summary(record: RunRecord) -> RenderableType:
         Text(),
         pairs("Seconds", _times(record)),
         Text(),
-        pairs("Files", _files(record)),
+        pairs("Files", _files(record, page=page)),
     )
 
 
@@ -83,7 +83,7 @@ def _times(record: RunRecord) -> list[tuple[str, str]]:
     return [(stage, seconds(value)) for stage, value in record.seconds.model_dump().items()]
 
 
-def _files(record: RunRecord) -> list[tuple[str, str]]:
+def _files(record: RunRecord, *, page: bool) -> list[tuple[str, str]]:
     folder = record.output.uri.rstrip("/")
     names = {
         "features": "features/",
@@ -91,6 +91,7 @@ def _files(record: RunRecord) -> list[tuple[str, str]]:
         "PCA": "pca/pca.npz",
         "rejects": "rejects.parquet",
         "record": "run.json",
+        **({"page": "report.html"} if page else {}),
     }
     return [(what, f"{folder}/{name}") for what, name in names.items()]
 

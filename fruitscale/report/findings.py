@@ -91,6 +91,12 @@ class Findings:
         shown = range(min(ENDS, self.leading.shape[1]))
         return [End(c, *ends(self.leading[:, c], self.codes, AT_AN_END)) for c in shown]
 
+    @property
+    def sampled_paths(self) -> list[str]:
+        """The path of each point."""
+        paths: list[str] = self.photos["path"].take(self.sample).to_pylist()
+        return paths
+
     def photo(self, row: int) -> Photo:
         """Return a photo by its row."""
         return Photo(*(self.photos[name][row].as_py() for name in self.photos.column_names))

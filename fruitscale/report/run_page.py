@@ -112,7 +112,7 @@ def _labels(findings: Findings) -> list[str]:
 
 def _paths(findings: Findings) -> list[str] | None:
     """Return the path of each point; None where photos are not named."""
-    return [shortened(findings.photo(row).path) for row in findings.sample.tolist()] if findings.is_named else None
+    return [shortened(path) for path in findings.sampled_paths] if findings.is_named else None
 
 
 def shortened(name: str) -> str:

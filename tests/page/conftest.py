@@ -47,10 +47,8 @@ def coloured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(source: Path, target: Path, **more: Any) -> dict[str, Any]:
     model = {"architecture": "patch_mean", "input_size": 32}
-    return {
-        "engine": "local", "slots": 2, "input": {"uri": str(source)}, "output": {"uri": str(target)}, "model": model,
-        **more,
-    }  # fmt: skip
+    places = {"input": {"uri": str(source)}, "output": {"uri": str(target)}}
+    return {"engine": "local", "slots": 2, "model": model, **places, **more}
 
 
 @pytest.fixture(scope="session")

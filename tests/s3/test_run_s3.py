@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fruitscale import api
 from tests.conftest import QUICK, Cli, part_bytes
 from tests.s3.bucket import Bucket
 from tests.s3.conftest import N_PHOTOS
@@ -50,8 +51,8 @@ def test_the_page_of_a_run_is_on_s3_with_photos_of_s3(s3_cli: Cli, few_on_s3: Bu
     assert found is not None
     assert len(json.loads(found[1])["thumbs"]) == N_PHOTOS
     check_clean(bucket)
-    again = s3_cli("report", bucket.uri, *bucket.flags())
-    assert (again.code, again.out) == (0, f"{bucket.uri}/report.html\n"), again.err
+    assert api.report(bucket.uri, bucket.storage()) == f"{bucket.uri}/report.html"
+    check_clean(bucket)
 
 
 def test_photos_of_the_disk_and_a_run_on_s3(s3_cli: Cli, few: Path, bucket: Bucket, whole: dict[str, bytes]) -> None:

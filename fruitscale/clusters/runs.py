@@ -9,6 +9,8 @@ from typing import Literal, TypeAlias
 
 from fruitscale.clusters import bundle, job
 from fruitscale.clusters import launch as launches
+from fruitscale.clusters.audit import audit
+from fruitscale.clusters.findings import Verdict
 from fruitscale.clusters.launch import Launch
 from fruitscale.clusters.launchers import launcher_of
 from fruitscale.clusters.request import Launcher, Sight
@@ -56,6 +58,8 @@ def settle(config: Config) -> Config:
         )
     uris = {"input.uri": config.input.uri, "output.uri": config.output.uri, "storage.staging_uri": staging}
     uris |= {"input.list": config.input.list} if config.input.list else {}
+    uris |= {"pca.run": config.pca.run} if config.pca.run else {}
+    uris |= {f"input.new_since[{index}]": run for index, run in enumerate(config.input.new_since)}
     for key, uri in uris.items():
         if not is_s3(uri):
             raise UsageError(
@@ -75,6 +79,16 @@ def settle(config: Config) -> Config:
     return config.model_copy(update={"storage": storage})
 
 
+def check_audit(config: Config) -> None:
+    """Raise ClusterError where the audit of a settled config fails, and the config doesn't say that this is let pass."""
+    failed = audit(config).of(Verdict.FAIL) if config.gdpr.enforce else ()
+    if failed:
+        raise ClusterError(
+            f"The audit fails, so nothing is launched: {'; '.join(f'{f.subject}: {f.setting}' for f in failed)}.",
+            "See what mends it: fruitscale gdpr audit --config …; gdpr.enforce: false launches all the same.",
+        )
+
+
 def run(
     config: Config,
     observer: Observer = lambda event: None,
@@ -85,6 +99,7 @@ def run(
 ) -> Ended:
     """Launch a run, watch it to its end, and end its machines. Raises FruitscaleError; then nothing of it is left."""
     config = settle(config)
+    check_audit(config)
     launch = launches.new(config)
     launcher = launcher_of(launch)
     launcher.check()

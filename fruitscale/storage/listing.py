@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import re
 import stat
@@ -15,6 +14,7 @@ from wcmatch import glob
 
 from fruitscale.config import Input, Storage
 from fruitscale.errors import InputError, MissingObjectError, StorageError, UsageError
+from fruitscale.storage.parquet import decode
 from fruitscale.storage.residency import client
 from fruitscale.storage.s3 import S3Store, UnlistableKeyError
 from fruitscale.storage.store import LocalStore, Store, file_version, open_store
@@ -181,16 +181,16 @@ _NO_LABELS = "\0"
 
 def _list_rows(uri: str, storage: Storage) -> Iterator[tuple[str, str | None]]:
     import pyarrow as pa
-    from pyarrow import csv, parquet
+    from pyarrow import csv
 
     folder, name = os.path.split(uri)
     content = open_store(folder or ".", storage).read(name)
     try:
         if name.lower().endswith(".parquet"):
-            table = parquet.read_table(io.BytesIO(content))
+            table = decode(content).read(use_threads=False)
         else:
             text = csv.ConvertOptions(column_types={"path": pa.string(), "label": pa.string()})
-            table = csv.read_csv(io.BytesIO(content), convert_options=text)
+            table = csv.read_csv(pa.BufferReader(content), csv.ReadOptions(use_threads=False), convert_options=text)
         names = table.column_names
         paths = table["path"].to_pylist() if "path" in names else None
         labels = table["label"].to_pylist() if "label" in names else [_NO_LABELS] * table.num_rows

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fruitscale.errors import InputError, OutputError
 from fruitscale.storage.listing import Photo
+from fruitscale.storage.parquet import decode
 from fruitscale.storage.path_hash import PathHash
 from fruitscale.storage.store import Store
 
@@ -132,7 +133,7 @@ def _encoded(table: pa.Table) -> bytes:
 
 def read(store: Store) -> pa.Table:
     """Read a run folder's manifest whole. Raises OutputError when it is damaged."""
-    return _load(store, NAME, store.read(NAME), lambda file: file.read())
+    return _load(store, NAME, store.read(NAME), lambda file: file.read(use_threads=False))
 
 
 def read_rows(store: Store, name: str, start: int, stop: int, sha256: str) -> list[Photo]:
@@ -175,7 +176,7 @@ def _content(kept: _Kept) -> bytes:
 @lru_cache(maxsize=2)
 def _row_group(kept: _Kept, group: int) -> list[Photo]:
     def take(file: pq.ParquetFile) -> list[Photo]:
-        columns = file.read_row_group(group).to_pydict().values()
+        columns = file.read_row_group(group, use_threads=False).to_pydict().values()
         return [Photo(*row) for row in zip(*columns, strict=True)]
 
     return _load(kept.store, kept.name, _content(kept), take)
@@ -183,10 +184,9 @@ def _row_group(kept: _Kept, group: int) -> list[Photo]:
 
 def _load(store: Store, name: str, content: bytes, take: Callable[[pq.ParquetFile], T]) -> T:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        return take(pq.ParquetFile(io.BytesIO(content)))
+        return take(decode(content))
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise OutputError(f"{store.uri}/{name} is damaged: {reason}", "Run again with --overwrite.") from None

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fruitscale.errors import OutputError
+from fruitscale.storage.parquet import decode
 from fruitscale.storage.store import Store
 
 if TYPE_CHECKING:
@@ -74,13 +75,10 @@ def as_table(part: Part, column: str) -> pa.Table:
 def read_vectors(store: Store, part_name: str, column: str) -> Part:
     """Read a part and check it. Raises MissingObjectError, StorageError or DamagedPartError."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    content = pa.BufferReader(store.read(part_name))
+    content = store.read(part_name)
     try:
-        # On this thread alone: a worker has one core, and handing pieces to others takes as long as the work.
-        file = pq.ParquetFile(content, pre_buffer=False)
-        table = file.read(columns=["path", "label", column], use_threads=False)
+        table = decode(content).read(columns=["path", "label", column], use_threads=False)
         vectors = table[column].combine_chunks()
         values = vectors.flatten().to_numpy().reshape(table.num_rows, vectors.type.list_size)
         metadata = table.schema.metadata or {}
@@ -106,11 +104,10 @@ def write_rejects(store: Store, part_name: str, rejects: Sequence[Reject]) -> No
 def read_rejects(store: Store, part_name: str) -> list[Reject]:
     """Read a table of rejects. Raises MissingObjectError, StorageError or DamagedPartError."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     content = store.read(part_name)
     try:
-        table = pq.read_table(io.BytesIO(content))
+        table = decode(content).read(use_threads=False)
         rejects = [Reject(*row) for row in zip(*(table[field].to_pylist() for field in Reject._fields), strict=True)]
         intact = (table.schema.metadata or {}).get(CHECKSUM) == _rejects_checksum(rejects)
     except (pa.ArrowException, KeyError, ValueError, TypeError, OSError):

@@ -63,6 +63,7 @@ class Account:
                 "output": {"uri": f"s3://photos/out-{self.number}"},
                 "model": {"architecture": "patch_mean", "input_size": 64},
                 "pca": {"components": 2},
+                "gdpr": {"enforce": False},  # the account has what a launch needs, and nothing that an audit asks for
                 "storage": {
                     "region": REGION, "staging_uri": "s3://photos/staging", "encryption": "sse-kms", "kms_key": KEY,
                     "retry_seconds": 20,

@@ -217,7 +217,7 @@ class S3Store:
                 RETRIED.writes += 1
             else:
                 RETRIED.reads += 1
-            if (state.seconds_since_start or 0) > TOLD_AFTER_SECONDS:
+            if (state.seconds_since_start or 0) + state.upcoming_sleep > TOLD_AFTER_SECONDS:
                 _tell_waiting(self.location.bucket)
 
         again = Retrying(

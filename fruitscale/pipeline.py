@@ -7,9 +7,10 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from fruitscale.model.export import Exported
 from fruitscale.record import RunRecord
 from fruitscale.storage import listing, lock, manifest, parts, path_hash, residency, run_folder
 from fruitscale.storage.journal import check_finished
+from fruitscale.storage.listing import Photo
 from fruitscale.storage.manifest import Manifest
 from fruitscale.storage.parts import DamagedPartError
 from fruitscale.storage.residency import Residency
@@ -59,9 +61,9 @@ def run(config: Config, observer: Observer = lambda event: None) -> RunRecord:
     check_uris(config)
     config, place = where_it_is(config)
     watch = Watch(_new_id(), observer)
-    with watch.listening(), ExitStack() as stack:  # holds the lock and the engine
+    with watch.listening(), ExitStack() as held, ExitStack() as stack:  # the engine ends before the lock is given back
         try:
-            return _run(config, place, watch, stack)
+            return _run(config, place, watch, held, stack)
         except FruitscaleError as error:
             watch.end("failed", error.message if config.output.paths == "plain" else type(error).__name__)
             raise
@@ -103,13 +105,16 @@ def where_it_is(config: Config) -> tuple[Config, Residency | None]:
     return config.model_copy(update={"storage": storage}), residency.check(storage, uris)
 
 
-def list_input(config: Config, watch: Watch) -> Manifest:
-    """List the photos. Raises InputError when there are none, NothingNewError when earlier runs have them all."""
+def list_input(config: Config, watch: Watch, at_first: Callable[[], object] = lambda: None) -> Manifest:
+    """List the photos, and call `at_first` when there is one.
+
+    Raises InputError when there are none, NothingNewError when earlier runs have them all.
+    """
     hashed = path_hash.from_environment() if config.output.paths == "hashed" else None
     with watch.stage("list"):
         seen = Seen.by(config.input.new_since, config.storage, is_s3(config.input.uri))
         photos = seen.leave_out(listing.list_photos(config.input, config.storage))
-        listed = manifest.build(photos, config.input.limit, watch.advance, hashed)
+        listed = manifest.build(_announced(photos, at_first), config.input.limit, watch.advance, hashed)
     if not listed.images and seen.left_out:
         raise NothingNewError(f"There is nothing new: earlier runs have all {seen.left_out} photos.")
     if not listed.images:
@@ -122,13 +127,24 @@ def list_input(config: Config, watch: Watch) -> Manifest:
     return listed
 
 
-def _run(config: Config, place: Residency | None, watch: Watch, stack: ExitStack) -> RunRecord:
+def _announced(photos: Iterable[Photo], at_first: Callable[[], object]) -> Iterator[Photo]:
+    for index, photo in enumerate(photos):
+        if index == 0:
+            at_first()
+        yield photo
+
+
+def _run(config: Config, place: Residency | None, watch: Watch, held: ExitStack, stack: ExitStack) -> RunRecord:
     basis = read_basis(config)
-    photos = list_input(config, watch)
     folder = RunFolder(open_store(config.output.uri, config.storage))
-    stack.enter_context(lock.locked(folder.store, watch.run_id, watch.tell))
+
+    @cache
+    def starting() -> Future[Engine]:
+        return stack.enter_context(_starting(config))
+
     complete = folder.read_record() is not None
-    starting = None if complete else stack.enter_context(_starting(config))
+    photos = list_input(config, watch, at_first=(lambda: None) if complete else starting)
+    held.enter_context(lock.locked(folder.store, watch.run_id, watch.tell))
 
     with watch.stage("export"):
         exported = _export(config, stack)
@@ -143,9 +159,8 @@ def _run(config: Config, place: Residency | None, watch: Watch, stack: ExitStack
     watch.folder = folder  # from here on it is ours to write
     manifest.write(photos, folder.store)
 
-    starting = starting or stack.enter_context(_starting(config))
     with watch.stage("start"):
-        engine = starting.result()
+        engine = starting().result()
     watch.engine(engine.describe())
     job = _job(config, photos, exported, watch.run_id)
     _check_workers_see(engine, job, config)

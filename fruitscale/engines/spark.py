@@ -288,7 +288,7 @@ class SparkEngine:
                     broadcast.destroy()
         elif context is not None:
             with contextlib.suppress(Exception):
-                context.stop()
+                _stop_context(context)
         self._broadcasts.clear()
         if gateway is not None:
             _end_java(gateway)
@@ -373,6 +373,13 @@ def _import(modules: Sequence[str]) -> None:
     for module in modules:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
+
+
+def _stop_context(context: Any) -> None:  # noqa: ANN401
+    """Stop a context that was made here, and don't wait for its accumulator server, which looks up once a second."""
+    server, context._accumulatorServer = context._accumulatorServer, None
+    context.stop()
+    threading.Thread(target=server.shutdown, daemon=True).start()
 
 
 def _end_java(gateway: Any) -> None:  # noqa: ANN401

@@ -128,6 +128,8 @@ class EmrServerless(_Cluster):
     """EMR's release, which brings Spark."""
     application: str | None = None
     """The id of an application of yours; null: one is made for the run."""
+    image: str | None = None
+    """A container image of yours that has python3.11, by its ECR address; null: EMR's own."""
     execution_role: str = ""
     """The ARN of the role of the run: what it may read and write."""
     security_groups: tuple[str, ...] = ()

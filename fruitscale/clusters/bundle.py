@@ -33,6 +33,7 @@ LAUNCHER = """#!/bin/sh
 # The Python of this archive, wherever it was unpacked.
 home=$(cd "$(dirname "$0")/.." && pwd)
 export PYTHONPATH="$home/lib${PYTHONPATH:+:$PYTHONPATH}"
+command -v python3.11 >/dev/null || { echo "fruitscale: this image has no python3.11; see cluster.image" >&2; exit 127; }
 exec python3.11 "$@"
 """
 

@@ -149,6 +149,8 @@ def application(launch: Launch, cluster: EmrServerless) -> dict[str, Any]:
         request["networkConfiguration"] = groups
     if cluster.disk_key:
         request["diskEncryptionConfiguration"] = {"encryptionKeyArn": cluster.disk_key}
+    if cluster.image:
+        request["imageConfiguration"] = {"imageUri": cluster.image}
     return request
 
 

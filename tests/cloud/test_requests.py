@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,6 +19,7 @@ from fruitscale.clusters.launchers import launcher_of
 from tests.cloud.agent import Agent
 from tests.cloud.cloud import REGION, Asked, user_data
 from tests.cloud.conftest import KEY, Account
+from tests.conftest import ROOT
 from tests.s3.servers import KEY_ID, SECRET
 
 PLACED = Placed(
@@ -38,6 +40,9 @@ def launch_of(shared: Account, kind: str, **cluster: Any) -> Launch:
         pytest.param("emr-serverless", {"disk_key": KEY}, id="serverless"),
         pytest.param(
             "emr-serverless", {"subnets": ["s"], "security_groups": ["g"], "application": "00a"}, id="serverless-vpc"
+        ),
+        pytest.param(
+            "emr-serverless", {"image": "123456789012.dkr.ecr.eu-west-3.amazonaws.com/spark:1"}, id="serverless-image"
         ),
         pytest.param("ec2-dask", {}, id="ec2"),
         pytest.param("ec2-dask", {"market": "spot", "disk_key": KEY, "architecture": "aarch64"}, id="ec2-spot"),
@@ -247,3 +252,21 @@ def test_the_keys_of_a_run_are_removed_at_its_end(wire: list[Asked]) -> None:
     asked_for = [asked.body.decode() for asked in wire if asked.method == "POST" and asked.path.endswith("?delete")]
     gone = {f"/photos/{key}" for body in asked_for for key in re.findall(r"<Key>(.*?)</Key>", body)}
     assert made == gone
+
+
+@pytest.mark.parametrize("kind", ["emr", "emr-serverless", "ec2-dask"])
+def test_the_launcher_s_policy_has_every_action(recorded: dict[str, list[Asked]], kind: str) -> None:
+    policy = json.loads((ROOT / "configs" / "iam" / f"launch-{kind}.json").read_text())
+    allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
+    asked = {action_of(each) for each in recorded[kind]} - {"sts:GetCallerIdentity"}  # which everybody may
+    assert len(asked) > 5
+    assert asked <= allowed
+
+
+def action_of(asked: Asked) -> str:
+    """Return the action that a request needs, as policies name it."""
+    if not asked.is_s3:
+        return f"{asked.service}:{asked.operation}"
+    is_bucket = not urlsplit(asked.path).path.strip("/").partition("/")[2]
+    names = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
+    return "s3:ListBucket" if is_bucket and asked.method in ("GET", "HEAD") else f"s3:{names[asked.method]}"

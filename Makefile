@@ -33,7 +33,8 @@ test-slow: test-spark-versions ## Run the long tests: many kills, outages, full 
 	$(BIN)/python -m pytest -m slow
 
 test-spark-versions: $(SPARKS:%=.spark/%/installed) ## Run the engine's tests on other versions of Spark (and Java 17)
-	set -e; for version in $(SPARKS); do .spark/$$version/bin/python -m pytest tests/contract/test_engines.py -k spark; done
+	set -e; for version in $(SPARKS); do .spark/$$version/bin/python -m pytest tests/contract/test_engines.py -k spark \
+	  -W ignore::ResourceWarning; done  # Spark 3.5 leaves its sockets to the collector
 	FRUITSCALE_SPARK_PYTHONS=$(subst $() ,:,$(SPARKS:%=$(CURDIR)/.spark/%/bin/python)) $(BIN)/python -m pytest tests/cloud/test_boot.py -k spark
 
 # Another Spark before everything else of .venv.

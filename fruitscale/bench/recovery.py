@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fruitscale.bench import clusters, photos
 from fruitscale.bench.clusters import Cluster
@@ -154,7 +156,10 @@ class Thief:
 
 def _on(cluster: Cluster, engine: str, config: Config, images: int) -> Config:
     """Return a configuration for a cluster, with enough parts for half of them to be seen."""
-    section = getattr(config, engine).model_copy(update={KEYS[engine]: cluster.address})
+    here: dict[str, Any] = {KEYS[engine]: cluster.address}
+    if engine == "spark":  # its workers are on this machine: theirs is this Python, and not the first on the PATH
+        here["conf"] = {"spark.pyspark.python": sys.executable, **config.spark.conf}
+    section = getattr(config, engine).model_copy(update=here)
     few = images // shard_images(config, images) < PARTS
     shards = config.shards.model_copy(update={"images": max(images // PARTS, 1)}) if few else config.shards
     return config.model_copy(update={engine: section, "shards": shards})

@@ -121,7 +121,7 @@ class _Lines:
             self._stage = event.stage
             total = f": {event.total:,} {UNITS[event.stage]}" if event.total else ""
             self._print(f"{LABELS[event.stage]}{total}")
-        elif event.message and event.message != self._message:  # that it waits, say: then no other event comes
+        if event.message and event.message != self._message:  # that it waits, say: then no other event comes
             self._print(f"{LABELS[event.stage]}: {event.message}")
         elif time.monotonic() - self._last > LINE_SECONDS:
             of = f" of {event.total:,}" if event.total else ""

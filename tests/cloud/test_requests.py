@@ -269,4 +269,5 @@ def action_of(asked: Asked) -> str:
         return f"{asked.service}:{asked.operation}"
     is_bucket = not urlsplit(asked.path).path.strip("/").partition("/")[2]
     names = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
+    names |= {"POST": "DeleteObject"}  # of many at once
     return "s3:ListBucket" if is_bucket and asked.method in ("GET", "HEAD") else f"s3:{names[asked.method]}"

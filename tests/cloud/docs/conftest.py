@@ -12,16 +12,16 @@ import pytest
 import yaml
 
 from tests.cloud.cloud import REGION
-from tests.cloud.conftest import KEY, Account, account, few, left, moto_url, shared, whole  # noqa: F401  fixtures
+from tests.cloud.conftest import Account
 from tests.conftest import ROOT, Cli
 from tests.s3.conftest import VARIABLES
 
 BUCKETS = ("my-photos", "my-results")
-AWS = f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m tests.docs.aws_command "$@"\n'
+AWS = f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m tests.cloud.docs.aws_command "$@"\n'
 
 
 @pytest.fixture
-def workplace(few: Path, account: Account, tmp_path: Path) -> Path:  # noqa: F811
+def workplace(few: Path, account: Account, tmp_path: Path) -> Path:
     """A copy of what is there after `make install`, with photos, and configs that are filled in."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy2(ROOT / name, tmp_path)
@@ -44,7 +44,7 @@ def workplace(few: Path, account: Account, tmp_path: Path) -> Path:  # noqa: F81
 
 
 @pytest.fixture
-def environment(cli: Cli, account: Account, workplace: Path) -> dict[str, str]:  # noqa: F811
+def environment(cli: Cli, account: Account, workplace: Path) -> dict[str, str]:
     """What a shell has: the tests' account, the installed commands, and nothing that points elsewhere."""
     plain = {k: v for k, v in cli.environment.items() if not k.startswith("AWS_") and k != "PYTHONPATH"}
     path = os.pathsep.join([str(workplace / "bin"), str(Path(sys.prefix) / "bin"), plain["PATH"]])
@@ -53,13 +53,13 @@ def environment(cli: Cli, account: Account, workplace: Path) -> dict[str, str]: 
 
 
 @pytest.fixture
-def nothing_left(left: Callable[[], list[str]]) -> Iterator[None]:  # noqa: F811
+def nothing_left(left: Callable[[], list[str]]) -> Iterator[None]:
     """Whatever a document launches is ended when it is read."""
     yield
     assert left() == []
 
 
-def filled_in(path: Path, account: Account, kind: str | None) -> None:  # noqa: F811
+def filled_in(path: Path, account: Account, kind: str | None) -> None:
     """Write a config with the keys that the documents tell to fill in."""
     values = account.config(kind or "emr").model_dump(mode="json", exclude_defaults=True)
     if kind is None:
@@ -67,7 +67,7 @@ def filled_in(path: Path, account: Account, kind: str | None) -> None:  # noqa: 
     path.write_text(yaml.safe_dump(values))
 
 
-def _furnish(account: Account, photos: Path) -> None:  # noqa: F811
+def _furnish(account: Account, photos: Path) -> None:
     """Make the buckets and the role that the documents name."""
     s3, iam = account.client("s3"), account.client("iam")
     there = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}

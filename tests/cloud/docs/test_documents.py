@@ -10,8 +10,8 @@ import pytest
 
 from tests.cloud.agent import Agent
 from tests.cloud.conftest import Account
+from tests.cloud.docs.blocks import DOCUMENTS, blocks_of, commands_of, links_of
 from tests.conftest import ROOT
-from tests.docs.blocks import DOCUMENTS, blocks_of, commands_of, links_of
 
 ELSEWHERE = {
     "make install": "the workplace is what it leaves; .ci/run and every fresh clone run it",

@@ -60,6 +60,7 @@ def work(request: pytest.FixtureRequest, config: Config, photos: Path, tmp_path:
         run_id="benchmark", input_uri=str(photos), output_uri=str(tmp_path / "run"), storage=config.storage,
         images=config.images, manifest=listed.read_from, manifest_sha256=listed.sha256 + listed.versions_sha256,
         model_sha256=exported.sha256, precision="f32", input_size=exported.input_size, features=exported.features,
+        shard_images=SHARD,
     )  # fmt: skip
     starts = range(0, listed.images, SHARD)
     shards = tuple(stages.Shard(i, start, min(start + SHARD, listed.images)) for i, start in enumerate(starts))
@@ -97,6 +98,6 @@ def test_project(benchmark: BenchmarkFixture, work: Work) -> None:
     work.featurize()
     _, packed = stages.group_moments(stages.Group(work.job, 0, 0, len(work.shards)), None)
     fitted: Components = fit(packed.unpacked(), 32)
-    task, shared = stages.Projection(work.job, 0, work.job.model_sha256), Held(fitted.to_bytes())
+    task, shared = stages.Projection(work.job, 0, 1, work.job.model_sha256), Held(fitted.to_bytes())
     benchmark.group = f"project {SHARD} images"
-    assert benchmark.pedantic(stages.project_part, (task, shared), rounds=10, warmup_rounds=1) == 0
+    assert benchmark.pedantic(stages.project_parts, (task, shared), rounds=10, warmup_rounds=1) == 1

@@ -18,6 +18,7 @@ from fruitscale.config import Storage
 from fruitscale.errors import OutputError, StorageError, UsageError
 from fruitscale.kernels.images import encode_png
 from fruitscale.pixels import read_pixels, why_unreadable
+from fruitscale.storage import arrow
 from fruitscale.storage.complete import CompleteRun, open_complete
 from fruitscale.storage.store import is_s3, local_path
 from fruitscale.tables import Column, read_table
@@ -176,9 +177,7 @@ def mosaic(pixels: NDArray[np.uint8], across: int) -> NDArray[np.uint8]:
 
 def values_of(table: pa.Table) -> NDArray[np.float32]:
     """Return the vectors of a table, its last column: float32 (rows, width)."""
-    vectors = table[table.column_names[-1]].combine_chunks()
-    values: NDArray[np.float32] = vectors.flatten().to_numpy().reshape(len(vectors), vectors.type.list_size)
-    return values
+    return arrow.rows(table[table.column_names[-1]])
 
 
 def _one_cell(text: str | None) -> str:

@@ -49,7 +49,7 @@ from fruitscale.storage.store import is_s3, local_path, open_store
 from fruitscale.watch import Watch
 
 SHARE = 2
-"""A task of stage 1 takes half of the shards that a core has left: large ones first, small ones at the end."""
+"""A task of stage 1 or 3 takes half of the shards that a core has left: large ones first, small ones at the end."""
 WARM = ("fruitscale.stages.warm", "fruitscale.stages.warm_network")
 
 
@@ -263,6 +263,7 @@ def _job(config: Config, photos: Manifest, exported: Exported, run_id: str) -> s
         precision=config.model.precision,
         input_size=exported.input_size,
         features=exported.features,
+        shard_images=shard_images(config, photos.images),
     )
 
 
@@ -345,8 +346,11 @@ def _project(
         arrays = fitted.to_bytes()
         folder.write_components(arrays, fitted.summary())
         name = hashlib.sha256(arrays).hexdigest()
-        tasks = [stages.Projection(job, index, name) for index in range(n_parts)]
-        for done, _ in enumerate(engine.map(stages.project_part, tasks, engine.share(arrays)), start=1):
+        batches = cut(range(n_parts), engine.describe().cores, SHARE)
+        tasks = [stages.Projection(job, batch[0], batch[-1] + 1, name) for batch in batches]
+        done = 0
+        for projected in engine.map(stages.project_parts, tasks, engine.share(arrays)):
+            done += projected
             watch.advance(done)
 
 

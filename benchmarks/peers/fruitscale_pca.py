@@ -5,6 +5,8 @@ There is no command that fits without a run; the engine is started before the cl
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from benchmarks.peers import matrix
 from benchmarks.peers.peer import tell_ratios, told
 from fruitscale import pipeline
@@ -19,7 +21,7 @@ def main() -> None:
     settings = [f"engine={task.variant}", f"slots={task.slots}", f"pca.components={task.components}"]
     config = load(None, settings).config
     parts = matrix.parts(task.input)
-    job = _job(config, str(task.input.parent), matrix.width(parts[0]))
+    job = _job(config, str(task.input.parent), parts)
     watch = Watch("pca", lambda event: None)
     engine = registry.open_engine(config, task.slots, pipeline.WARM[:1])
     try:
@@ -29,9 +31,10 @@ def main() -> None:
     tell_ratios(task, watch.seconds["fit"], fitted.n, fitted.ratio[: fitted.k].tolist())
 
 
-def _job(config: Config, run: str, features: int) -> Job:
+def _job(config: Config, run: str, parts: list[Path]) -> Job:
     """Return what stage 2 must know of a run: where its parts are, and how wide."""
-    return Job("pca", run, run, config.storage, config.images, "", "", "", "f32", 0, features)
+    features = matrix.width(parts[0])
+    return Job("pca", run, run, config.storage, config.images, "", "", "", "f32", 0, features, matrix.rows(parts[:1]))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fruitscale.stages.featurize import featurize_shards
 from fruitscale.stages.memory import peak_rss_mb
-from fruitscale.stages.reduce import group_moments, project_part
+from fruitscale.stages.reduce import group_moments, project_parts
 from fruitscale.stages.tasks import Batch, Group, Job, Probe, Projection, Report, Shard, sees_folders
 
 __all__ = [
@@ -18,6 +18,6 @@ __all__ = [
     "featurize_shards",
     "group_moments",
     "peak_rss_mb",
-    "project_part",
+    "project_parts",
     "sees_folders",
 ]

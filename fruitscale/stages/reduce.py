@@ -1,34 +1,71 @@
-"""Stages 2 and 3: moments of features, and their scores."""
+"""Stages 2 and 3: moments of features, and their scores.
+
+On S3 the next parts are read, and the last ones written, while the current one is worked on.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
 from fruitscale.kernels.moments import Components, PackedMoments, moments_of, project
-from fruitscale.stages.tasks import Group, Payload, Projection
+from fruitscale.stages.tasks import Group, Job, Payload, Projection
 from fruitscale.storage import lock, parts, run_folder
 from fruitscale.storage.parts import Part
-from fruitscale.storage.store import open_store
+from fruitscale.storage.read_ahead import read_ahead
+from fruitscale.storage.store import Store, is_s3, open_store
+
+REQUESTS = 8
+"""Parts that are read, and as many that are written, at once: a request takes as long as the work on ten parts."""
 
 _fitted: dict[str, Components] = {}
+
+
+class _File(NamedTuple):
+    number: int
+    size: int
 
 
 def group_moments(group: Group, _: Payload | None) -> tuple[int, PackedMoments]:
     """Return the group's index and the moments of its features, each part checked. Raises DamagedPartError."""
     output = open_store(group.job.output_uri, group.job.storage)
-    names = (parts.name(run_folder.FEATURES, i) for i in range(group.start, group.stop))
-    features = (parts.read_vectors(output, name, "features").values for name in names)
+    features = (part.values for _, part in _features(output, group.job, range(group.start, group.stop)))
     return group.index, moments_of(features, group.job.features).packed()
 
 
-def project_part(task: Projection, shared: Payload | None) -> int:
-    """Write the scores of a part; return its index. Raises DamagedPartError or StorageError."""
+def project_parts(task: Projection, shared: Payload | None) -> int:
+    """Write the scores of some parts; return how many. Raises DamagedPartError or StorageError."""
     assert shared is not None
     fitted = _components(task.pca, shared)
     output = open_store(task.job.output_uri, task.job.storage)
-    part = parts.read_vectors(output, parts.name(run_folder.FEATURES, task.index), "features")
-    scores = Part(part.paths, part.labels, project(part.values, fitted))
-    lock.check_held(output, task.job.run_id)
-    parts.write_vectors(output, parts.name(run_folder.REDUCED, task.index), "components", scores)
-    return task.index
+
+    def write(index: int, part: Part) -> None:
+        scores = Part(part.paths, part.labels, project(part.values, fitted))
+        lock.check_held(output, task.job.run_id)
+        parts.write_vectors(output, parts.name(run_folder.REDUCED, index), "components", scores)
+
+    indices = range(task.start, task.stop)
+    if not is_s3(task.job.output_uri):
+        for index, part in _features(output, task.job, indices):
+            write(index, part)
+        return len(indices)
+    with ThreadPoolExecutor(REQUESTS, "write") as writers:
+        for written in [writers.submit(write, *read) for read in _features(output, task.job, indices)]:
+            written.result()
+    return len(indices)
+
+
+def _features(output: Store, job: Job, indices: range) -> Iterator[tuple[int, Part]]:
+    """Read the features of some parts, in order. Raises DamagedPartError."""
+
+    def read(file: _File) -> Part:
+        return parts.read_vectors(output, parts.name(run_folder.FEATURES, file.number), "features")
+
+    files = [_File(index, job.shard_images * job.features * 4) for index in indices]
+    if is_s3(job.output_uri):
+        return ((file.number, part) for file, part in read_ahead(read, files, REQUESTS))
+    return ((file.number, read(file)) for file in files)  # a disk answers sooner than a thread does
 
 
 def _components(name: str, shared: Payload) -> Components:

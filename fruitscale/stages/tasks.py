@@ -37,6 +37,7 @@ class Job:
     precision: str
     input_size: int
     features: int
+    shard_images: int
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Projection:
-    """Stage 3: the scores of one part; `pca` names the fitted components, which are shared."""
+    """Stage 3: the scores of the parts from `start` to `stop`; `pca` names the fitted components, which are shared."""
 
     job: Job
-    index: int
+    start: int
+    stop: int
     pca: str
 
 

@@ -10,7 +10,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from fruitscale.errors import InputError, OutputError
+from fruitscale.storage import arrow
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.parquet import decode
 from fruitscale.storage.path_hash import PathHash
@@ -67,8 +70,13 @@ def build(
 
     batches, seen, rest = [], 0, iter(photos)
     while rows := list(itertools.islice(rest, 4 * ROW_GROUP)):
-        columns = list(zip(*rows, strict=True))[: len(schema())]
-        arrays = [pa.array(c, f.type) for c, f in zip(columns, schema(), strict=True)]
+        paths, labels, sizes, versions = list(zip(*rows, strict=True))[: len(schema())]
+        arrays = [
+            arrow.texts(paths),
+            arrow.texts(labels),
+            arrow.numbers(np.array(sizes, np.int64)),
+            arrow.texts(versions),
+        ]
         batches.append(pa.record_batch(arrays, schema()))
         seen += len(rows)
         on_count(seen)
@@ -89,7 +97,7 @@ def _hashed(table: pa.Table, path_hash: PathHash) -> pa.Table:
     for column, source in (("name", "path"), ("name_of_version", "version")):
         table = table.append_column(
             pa.field(column, pa.string(), nullable=False),
-            pa.array(map(path_hash, table[source].to_pylist()), pa.string()),
+            arrow.texts([*map(path_hash, table[source].to_pylist())]),
         )
     return table.sort_by("name")
 

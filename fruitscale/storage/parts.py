@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fruitscale.errors import OutputError
+from fruitscale.storage import arrow
 from fruitscale.storage.parquet import decode
 from fruitscale.storage.store import Store
 
@@ -63,13 +64,11 @@ def as_table(part: Part, column: str) -> pa.Table:
     """Return a part as `path, label` and its vectors in `column`, a fixed-size list of float32."""
     import pyarrow as pa
 
-    rows, width = part.values.shape
-    flat = pa.array(np.ascontiguousarray(part.values).reshape(-1), pa.float32())
-    vectors = pa.FixedSizeListArray.from_arrays(flat, width)
-    texts = [pa.array(part.paths, pa.string()), pa.array(part.labels, pa.string())]
+    vectors = arrow.vectors(part.values)
     fields = [pa.field("path", pa.string(), nullable=False), ("label", pa.string())]
-    assert len(part.paths) == len(part.labels) == rows
-    return pa.table([*texts, vectors], schema=pa.schema([*fields, pa.field(column, vectors.type, nullable=False)]))
+    fields += [pa.field(column, vectors.type, nullable=False)]
+    assert len(part.paths) == len(part.labels) == len(vectors)
+    return pa.table([arrow.texts(part.paths), arrow.texts(part.labels), vectors], schema=pa.schema(fields))
 
 
 def read_vectors(store: Store, part_name: str, column: str) -> Part:
@@ -79,8 +78,7 @@ def read_vectors(store: Store, part_name: str, column: str) -> Part:
     content = store.read(part_name)
     try:
         table = decode(content).read(columns=["path", "label", column], use_threads=False)
-        vectors = table[column].combine_chunks()
-        values = vectors.flatten().to_numpy().reshape(table.num_rows, vectors.type.list_size)
+        values = arrow.rows(table[column])
         metadata = table.schema.metadata or {}
         part = Part(table["path"].to_pylist(), table["label"].to_pylist(), values, int(metadata.get(REJECTS, b"0")))
         intact = metadata.get(CHECKSUM) == _checksum(part)
@@ -98,7 +96,7 @@ def write_rejects(store: Store, part_name: str, rejects: Sequence[Reject]) -> No
     columns = [[getattr(reject, field) for reject in rejects] for field in Reject._fields]
     metadata = {CHECKSUM: _rejects_checksum(rejects)}
     schema = pa.schema([(field, pa.string()) for field in Reject._fields], metadata)
-    store.write(part_name, encode(pa.table([pa.array(c, pa.string()) for c in columns], schema=schema)))
+    store.write(part_name, encode(pa.table([arrow.texts(c) for c in columns], schema=schema)))
 
 
 def read_rejects(store: Store, part_name: str) -> list[Reject]:

@@ -85,8 +85,9 @@ def test_a_task_carries_no_credential(bucket: Bucket) -> None:
         precision="f32",
         input_size=64,
         features=1280,
+        shard_images=8,
     )
-    tasks = [stages.Batch(job, (stages.Shard(0, 0, 8),)), stages.Group(job, 0, 0, 1), stages.Projection(job, 0, "0")]
+    tasks = [stages.Batch(job, (stages.Shard(0, 0, 8),)), stages.Group(job, 0, 0, 1), stages.Projection(job, 0, 1, "0")]
     for task in tasks:
         content = pickle.dumps(task)
         assert pickle.loads(content) == task

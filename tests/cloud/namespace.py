@@ -1,5 +1,5 @@
-"""Machines of a cluster on this one: processes that see a folder of the test's as /opt, and stand-ins for what ends or
-installs a machine."""
+"""Machines of a cluster on this one: processes that see a folder of the test's as /opt, or a whole Debian of their own,
+and stand-ins for what ends or installs a machine."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from pathlib import Path
 from tests.s3.conftest import VARIABLES
 
 STAND_IN = '#!/bin/sh\necho "$(basename "$0") $*" >>"{calls}"\n'
+DEBIAN, PACKAGES = "bookworm", ("python3.11-venv", "awscli", "ca-certificates", "curl")
+OLD_AWS = '#!/bin/sh\nexec /usr/bin/aws --endpoint-url "$AWS_ENDPOINT_URL_S3" "$@"\n'
+"""Debian's AWS CLI is older than the variable, which Amazon Linux's reads."""
+ALSO = ("python3-distutils", "python3-cffi-backend")
+"""What packages need under a virtual name, which debootstrap does not know."""
 NOWHERE = "http://127.0.0.1:9"
 """No package index is there."""
 
@@ -64,3 +69,30 @@ class Namespace:
         mine = {"PATH": f"{self.bin}:{plain['PATH']}", "AWS_ENDPOINT_URL_S3": self.endpoint}
         offline = {"PIP_CONFIG_FILE": "/dev/null", "PIP_INDEX_URL": NOWHERE}
         return {**plain, **VARIABLES, **mine, **offline, **more}
+
+
+@dataclass(frozen=True)
+class Debian(Namespace):
+    """The same in a Debian that debootstrap makes: of this machine's files it sees /tmp, where the tests' own are."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        (self.bin / "aws").write_text(OLD_AWS)
+        (self.bin / "aws").chmod(0o755)
+        packages = ",".join((*PACKAGES, *ALSO))
+        command = ["debootstrap", "--variant=minbase", f"--include={packages}", DEBIAN, str(self.files)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+    @property
+    def files(self) -> Path:
+        return self.root / "debian"
+
+    def command(self, *words: str) -> list[str]:
+        mounts = {"--rbind /dev": "dev", "-t proc proc": "proc", "--bind /tmp": "tmp", f"--bind {self.opt}": "opt"}
+        mounted = " && ".join(f"mount {what} {self.files}/{where}" for what, where in mounts.items())
+        return ["unshare", "--mount", "sh", "-c", f'{mounted} && exec chroot {self.files} "$@"', "sh", *words]
+
+    def variables(self, **more: str) -> dict[str, str]:
+        plain = super().variables(**more)
+        return {**plain, "PATH": f"{self.bin}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}

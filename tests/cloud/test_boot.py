@@ -1,7 +1,7 @@
 """A machine from its very start: the boot script, the start scripts of EC2 machines, and EMR's step, all as recorded.
 
-In a mount namespace whose /opt is empty, with no package index, S3 being SeaweedFS, through the AWS CLI. `dnf` and
-`shutdown` are stand-ins that write down how they were called.
+In a mount namespace whose /opt is empty, and in an empty root (Debian's, by debootstrap), with no package index, S3
+being SeaweedFS, through the AWS CLI. `dnf` and `shutdown` are stand-ins that write down how they were called.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fruitscale.clusters.job import put_job
 from fruitscale.config import Config, from_mapping
 from tests.cloud.cloud import REGION
 from tests.cloud.conftest import Account
-from tests.cloud.namespace import Namespace, can_be_made
+from tests.cloud.namespace import Debian, Namespace, can_be_made
 from tests.cloud.test_machines import attend, processes, scripts
 from tests.conftest import ROOT, part_bytes
 from tests.s3.bucket import Bucket
@@ -38,6 +38,7 @@ pytestmark = [
     pytest.mark.skipif(not can_be_made(), reason="needs a mount namespace of its own, and the AWS CLI"),
 ]
 MOST_MB = 800
+MACHINES = ("booted", "empty")
 PYTHONS = [sys.executable, *filter(None, os.environ.get("FRUITSCALE_SPARK_PYTHONS", "").split(":"))]
 """Pythons whose PySpark is the cluster's Spark: this one, and others that have another version."""
 
@@ -62,10 +63,21 @@ def vendored(shared: Account, weed: Bucket) -> Iterator[tuple[dict[str, Any], Pl
 def booted(
     vendored: tuple[dict[str, Any], Placed], weed: Bucket, tmp_path_factory: pytest.TempPathFactory
 ) -> Namespace:
-    """A machine on which the boot script has run."""
-    place = Namespace(tmp_path_factory.mktemp("machine") / "root", weed.endpoint)
+    """A machine on which the boot script has run: this one's files, but for /opt."""
+    return booted_in(Namespace(tmp_path_factory.mktemp("machine") / "root", weed.endpoint), vendored[1])
+
+
+@pytest.fixture(scope="module")
+def empty(vendored: tuple[dict[str, Any], Placed], weed: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Namespace:
+    """A machine on which the boot script has run, that has nothing of this one."""
+    if shutil.which("debootstrap") is None:
+        pytest.skip("there is no debootstrap: apt-get install debootstrap")
+    return booted_in(Debian(tmp_path_factory.mktemp("machine") / "root", weed.endpoint), vendored[1])
+
+
+def booted_in(place: Namespace, placed: Placed) -> Namespace:
     began = time.monotonic()
-    done = boot(place, vendored[1])
+    done = boot(place, placed)
     assert done.returncode == 0, done.stderr
     sys.stderr.write(
         f"booted in {time.monotonic() - began:.1f} s, {megabytes(place.opt / 'fruitscale'):.0f} MB installed\n"
@@ -74,8 +86,8 @@ def booted(
 
 
 def boot(place: Namespace, placed: Placed) -> subprocess.CompletedProcess[str]:
-    script = str(ROOT / "fruitscale" / "clusters" / "boot.sh")
-    command = place.command("bash", script, REGION, placed.uri, str(placed.wheels_uri))
+    script = shutil.copy(ROOT / "fruitscale" / "clusters" / "boot.sh", place.root)
+    command = place.command("bash", str(script), REGION, placed.uri, str(placed.wheels_uri))
     return subprocess.run(
         command, env=place.variables(), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
@@ -85,7 +97,9 @@ def megabytes(folder: Path) -> float:
     return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()) / 1e6
 
 
-def test_what_is_installed_is_small_and_has_no_tensorflow(booted: Namespace) -> None:
+@pytest.mark.parametrize("machine", MACHINES)
+def test_what_is_installed_is_small_and_has_no_tensorflow(machine: str, request: pytest.FixtureRequest) -> None:
+    booted: Namespace = request.getfixturevalue(machine)
     home = booted.opt / "fruitscale"
     assert megabytes(home) <= MOST_MB
     packages = {path.name for path in (home / "lib" / "python3.11" / "site-packages").iterdir()}
@@ -120,13 +134,16 @@ def config_of(values: dict[str, Any], output: str, **more: Any) -> Config:
     return from_mapping({**values, "output": {"uri": f"s3://fruits/cloud/{output}"}, **more})
 
 
+@pytest.mark.parametrize("machine", MACHINES)
 def test_the_start_scripts_of_three_machines_complete_the_run(
-    account: Account, booted: Namespace, vendored: tuple[dict[str, Any], Placed], weed: Bucket, whole: Path,
-    tmp_path: Path,
+    machine: str,
+    account: Account, vendored: tuple[dict[str, Any], Placed], weed: Bucket, whole: Path,
+    tmp_path: Path, request: pytest.FixtureRequest,
 ) -> None:  # fmt: skip
     from fruitscale.clusters import runs
 
-    launch = runs.run(config_of(vendored[0], "out-booted"), detach=True).launch
+    booted: Namespace = request.getfixturevalue(machine)
+    launch = runs.run(config_of(vendored[0], f"out-{machine}"), detach=True).launch
     found = scripts(account)
     commands = {}
     for name in ("scheduler", "worker-0", "worker-1"):
@@ -137,7 +154,7 @@ def test_the_start_scripts_of_three_machines_complete_the_run(
         ended = attend(launch)
         assert [process.wait(60) for process in started] == [0, 0, 0]
     assert ended.record is not None
-    assert weed.at("out-booted").parts() == part_bytes(whole)
+    assert weed.at(f"out-{machine}").parts() == part_bytes(whole)
     assert sorted(booted.calls) == sorted(["shutdown -h +720", "shutdown -h now"] * 3)
     logs = [
         name for name in weed.at(f"vendored/runs/{launch.id}/logs").names() if name.startswith(("scheduler", "worker"))

@@ -1,6 +1,7 @@
 """fruitscale's own PCA on an engine: stage 2 of `fruitscale run`, the same function, on features parts that are there.
 
-There is no command that fits without a run; the engine is started before the clock is, as the others' is.
+There is no command that fits without a run. The engine and its workers are started before the clock is, as the others'
+are, and as they are in a run, where stage 1 had them.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from pathlib import Path
 
 from benchmarks.peers import matrix
 from benchmarks.peers.peer import tell_ratios, told
+from benchmarks.peers.worker import process_of
 from fruitscale import pipeline
 from fruitscale.config import Config, load
 from fruitscale.engines import registry
+from fruitscale.engines.base import Engine
 from fruitscale.stages import Job
 from fruitscale.watch import Watch
 
@@ -25,10 +28,17 @@ def main() -> None:
     watch = Watch("pca", lambda event: None)
     engine = registry.open_engine(config, task.slots, pipeline.WARM[:1])
     try:
+        _wait_for_workers(engine, task.slots)
         fitted = pipeline._fit(engine, job, config, len(parts), matrix.rows(parts), watch)
     finally:
         engine.close()
     tell_ratios(task, watch.seconds["fit"], fitted.n, fitted.ratio[: fitted.k].tolist())
+
+
+def _wait_for_workers(engine: Engine, slots: int) -> None:
+    processes: set[int] = set()
+    while len(processes) < slots:
+        processes.update(engine.map(process_of, range(8 * slots)))
 
 
 def _job(config: Config, run: str, parts: list[Path]) -> Job:

@@ -90,14 +90,14 @@ def test_fit(benchmark: BenchmarkFixture, work: Work) -> None:
     work.featurize()
     group = stages.Group(work.job, 0, 0, len(work.shards))
     benchmark.group = "moments of 240 images"
-    _, packed = benchmark.pedantic(stages.group_moments, (group, None), rounds=5, warmup_rounds=1)
-    assert packed.unpacked().count == 240
+    _, found = benchmark.pedantic(stages.group_moments, (group, None), rounds=5, warmup_rounds=1)
+    assert found.count == 240
 
 
 def test_project(benchmark: BenchmarkFixture, work: Work) -> None:
     work.featurize()
-    _, packed = stages.group_moments(stages.Group(work.job, 0, 0, len(work.shards)), None)
-    fitted: Components = fit(packed.unpacked(), 32)
+    _, found = stages.group_moments(stages.Group(work.job, 0, 0, len(work.shards)), None)
+    fitted: Components = fit(found, 32)
     task, shared = stages.Projection(work.job, 0, 1, work.job.model_sha256), Held(fitted.to_bytes())
     benchmark.group = f"project {SHARD} images"
     assert benchmark.pedantic(stages.project_parts, (task, shared), rounds=10, warmup_rounds=1) == 1

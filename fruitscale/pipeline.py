@@ -33,7 +33,7 @@ from fruitscale.errors import (
 )
 from fruitscale.events import Observer
 from fruitscale.fingerprints import differences, make_plan, shard_images
-from fruitscale.kernels.moments import Components, Moments, PackedMoments, check_count, fit, group_edges, merge
+from fruitscale.kernels.moments import Components, Moments, check_count, fit, group_edges, merge
 from fruitscale.model import export
 from fruitscale.model.export import Exported
 from fruitscale.record import RunRecord
@@ -323,16 +323,16 @@ def _fit(engine: Engine, job: stages.Job, config: Config, n_parts: int, n_images
         return fit(total, config.pca.components, standardize=config.pca.standardize)
 
 
-def _fold(results: Iterator[tuple[int, PackedMoments]], watch: Watch) -> Moments:
+def _fold(results: Iterator[tuple[int, Moments]], watch: Watch) -> Moments:
     """Merge moments in the order of their groups, whichever comes first."""
-    waiting: dict[int, PackedMoments] = {}
+    waiting: dict[int, Moments] = {}
     total: Moments | None = None
     folded = 0
-    for index, packed in results:
-        waiting[index] = packed
+    for index, found in results:
+        waiting[index] = found
         while folded in waiting:
-            moments = waiting.pop(folded).unpacked()
-            total = moments if total is None else merge(total, moments)
+            following = waiting.pop(folded)
+            total = following if total is None else merge(total, following)
             folded += 1
         watch.advance(folded)
     assert total is not None

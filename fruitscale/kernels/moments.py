@@ -8,7 +8,7 @@ components.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from zipfile import BadZipFile
 
@@ -26,35 +26,23 @@ MOST_GROUPS = 32
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, mean (F) and scatter: the sum of outer products of the centred rows (F, F)."""
+    """Count, mean (F) and scatter: the sum of outer products of the centred rows.
 
-    count: int
-    mean: Floats
-    scatter: Floats
-
-    def packed(self) -> PackedMoments:
-        """Keep one triangle of the scatter matrix: half the bytes to send."""
-        rows = [row[i:] for i, row in enumerate(self.scatter)]
-        return PackedMoments(self.count, self.mean, np.concatenate(rows) if rows else self.scatter.reshape(-1))
-
-
-@dataclass(frozen=True)
-class PackedMoments:
-    """Moments with the upper triangle of the scatter matrix, row by row: F (F + 1) / 2 numbers."""
+    Of the scatter the upper triangle is kept, row by row, F (F + 1) / 2 numbers: half the bytes to add and to send.
+    """
 
     count: int
     mean: Floats
     triangle: Floats
 
-    def unpacked(self) -> Moments:
-        """Fill both triangles."""
+    @property
+    def scatter(self) -> Floats:
+        """The whole scatter matrix (F, F), made when it is asked for."""
         width = self.mean.size
         scatter = np.empty((width, width))
-        start = 0
-        for i in range(width):
-            scatter[i, i:] = scatter[i:, i] = self.triangle[start : start + width - i]
-            start += width - i
-        return Moments(self.count, self.mean, scatter)
+        for i, row in enumerate(_rows_of(width)):
+            scatter[i, i:] = scatter[i:, i] = self.triangle[row]
+        return scatter
 
 
 @dataclass(frozen=True)
@@ -117,10 +105,10 @@ def moments(rows: NDArray[np.floating]) -> Moments:
     centred = np.array(rows, dtype=np.float64)
     if not len(centred):
         width = centred.shape[1]
-        return Moments(0, np.zeros(width), np.zeros((width, width)))
+        return Moments(0, np.zeros(width), np.zeros(width * (width + 1) // 2))
     mean = centred.mean(axis=0)
     centred -= mean
-    return Moments(len(centred), mean, centred.T @ centred)
+    return Moments(len(centred), mean, np.concatenate([row[i:] for i, row in enumerate(centred.T @ centred)]))
 
 
 def merge(a: Moments, b: Moments) -> Moments:
@@ -130,9 +118,10 @@ def merge(a: Moments, b: Moments) -> Moments:
     count = a.count + b.count
     shift = b.mean - a.mean
     mean = a.mean + shift * (b.count / count)
-    scatter = a.scatter + b.scatter
-    scatter += np.outer(shift, shift * (a.count * b.count / count))
-    return Moments(count, mean, scatter)
+    triangle, weighted = a.triangle + b.triangle, shift * (a.count * b.count / count)
+    for i, row in enumerate(_rows_of(shift.size)):
+        triangle[row] += shift[i] * weighted[i:]
+    return Moments(count, mean, triangle)
 
 
 def moments_of(parts: Iterable[NDArray[np.floating]], width: int) -> Moments:
@@ -150,9 +139,11 @@ def group_edges(n_parts: int, n_rows: int) -> list[int]:
     """Return where the groups of parts begin and end whose moments are computed apart: at most 32 groups.
 
     They depend on the rows alone, never on the machine, so that the sums don't either. A group has a block of rows at
-    least: the moments of fewer are more to send than the rows themselves.
+    least: the moments of fewer are more to send than the rows themselves. Their number is a power of two, so that as
+    many cores, or half, end together.
     """
-    n_groups = min(MOST_GROUPS, n_parts, max(1, n_rows // BLOCK))
+    most = min(MOST_GROUPS, n_parts, max(1, n_rows // BLOCK))
+    n_groups = 1 << (most.bit_length() - 1)
     return [group * n_parts // n_groups for group in range(n_groups + 1)]
 
 
@@ -165,8 +156,9 @@ def fit(total: Moments, requested: float, *, standardize: bool = False) -> Compo
     """
     n, width = total.count, total.mean.size
     check_count(requested, n, width)
-    scale = _scale(total) if standardize else np.ones(width)
-    covariance = total.scatter / (n - 1)
+    covariance = total.scatter
+    scale = _scale(total, np.diagonal(covariance)) if standardize else np.ones(width)
+    covariance /= n - 1
     covariance /= scale
     covariance /= scale[:, None]
     if not np.isfinite(covariance).all():
@@ -207,8 +199,17 @@ def project(rows: NDArray[np.floating], fitted: Components) -> NDArray[np.float3
     return (centred @ fitted.components.T).astype(np.float32)
 
 
-def _scale(total: Moments) -> Floats:
-    variance = np.diagonal(total.scatter) / total.count
+def _rows_of(width: int) -> Iterator[slice]:
+    """Yield where in a triangle each row is."""
+    start = 0
+    for length in range(width, 0, -1):
+        yield slice(start, start + length)
+        start += length
+
+
+def _scale(total: Moments, squares: Floats) -> Floats:
+    """Return each feature's standard deviation, from its sum of squares."""
+    variance = squares / total.count
     # A constant feature's variance is 0 but for rounding; the bound is scikit-learn's (_is_constant_feature).
     eps = np.finfo(np.float64).eps
     bound = total.count * eps * variance + (total.count * eps * total.mean) ** 2

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from fruitscale.kernels.moments import Components, PackedMoments, moments_of, project
+from fruitscale.kernels.moments import Components, Moments, moments_of, project
 from fruitscale.stages.tasks import Group, Job, Payload, Projection
 from fruitscale.storage import lock, parts, run_folder
 from fruitscale.storage.parts import Part
@@ -27,11 +27,11 @@ class _File(NamedTuple):
     size: int
 
 
-def group_moments(group: Group, _: Payload | None) -> tuple[int, PackedMoments]:
+def group_moments(group: Group, _: Payload | None) -> tuple[int, Moments]:
     """Return the group's index and the moments of its features, each part checked. Raises DamagedPartError."""
     output = open_store(group.job.output_uri, group.job.storage)
     features = (part.values for _, part in _features(output, group.job, range(group.start, group.stop)))
-    return group.index, moments_of(features, group.job.features).packed()
+    return group.index, moments_of(features, group.job.features)
 
 
 def project_parts(task: Projection, shared: Payload | None) -> int:

@@ -180,10 +180,10 @@ def test_parts_in_blocks_are_the_whole(sizes: list[int]) -> None:
         (1, 5, 1),
         (38, 2400, 1),
         (157, 10_000, 2),
-        (594, 38_000, 9),
-        (1000, 90_380, 22),
+        (594, 38_000, 8),
+        (1000, 90_380, 16),
         (1000, 4_000_000, 32),
-        (3, 10**6, 3),
+        (3, 10**6, 2),
     ],
 )
 def test_groups_depend_on_the_rows_and_have_every_part_once(n_parts: int, n_rows: int, n_groups: int) -> None:
@@ -200,15 +200,13 @@ def test_blocks_do_not_depend_on_the_laziness_of_parts() -> None:
 
 
 @pytest.mark.parametrize("width", [1, 2, 7, 64])
-def test_packed_moments_come_back(width: int) -> None:
-    total = moments(features(30, width))
-    packed = total.packed()
-    assert packed.triangle.shape == (width * (width + 1) // 2,)
-    back = packed.unpacked()
-    assert back.count == total.count
-    assert np.array_equal(back.mean, total.mean)
-    assert np.array_equal(np.triu(back.scatter), np.triu(total.scatter))
-    assert np.array_equal(back.scatter, back.scatter.T)
+def test_a_triangle_of_the_scatter_is_kept(width: int) -> None:
+    rows = features(30, width).astype(np.float64)
+    total = merge(moments(rows[:11]), moments(rows[11:]))
+    assert total.triangle.shape == (width * (width + 1) // 2,)
+    assert np.array_equal(total.triangle, total.scatter[np.triu_indices(width)])
+    assert np.array_equal(total.scatter, total.scatter.T)
+    np.testing.assert_allclose(total.scatter, np.cov(rows, rowvar=False).reshape(width, width) * 29, rtol=1e-9, atol=1e-9)
 
 
 @plain_and_standardized

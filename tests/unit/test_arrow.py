@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +31,7 @@ def test_text_that_is_not_unicode_is_refused() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64])
 def test_numbers_are_those_of_pyarrow(dtype: type) -> None:
-    values = np.arange(10, dtype=dtype)
+    values: np.ndarray[Any, Any] = np.arange(10, dtype=dtype)
     assert arrow.numbers(values).equals(pa.array(values))
     assert arrow.numbers(values[::2]).equals(pa.array(values[::2]))
 

@@ -206,7 +206,9 @@ def test_a_triangle_of_the_scatter_is_kept(width: int) -> None:
     assert total.triangle.shape == (width * (width + 1) // 2,)
     assert np.array_equal(total.triangle, total.scatter[np.triu_indices(width)])
     assert np.array_equal(total.scatter, total.scatter.T)
-    np.testing.assert_allclose(total.scatter, np.cov(rows, rowvar=False).reshape(width, width) * 29, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        total.scatter, np.cov(rows, rowvar=False).reshape(width, width) * 29, rtol=1e-9, atol=1e-9
+    )
 
 
 @plain_and_standardized

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -187,6 +190,19 @@ class TestContract:
             assert info.master == "local[2]"
             assert info.ui is not None
             assert info.ui.startswith("http://127.0.0.1:")
+
+    def test_its_page_opens_once_tasks_have_run(self, engine: Engine, name: str) -> None:
+        list(engine.map(tasks.echo, [1]))
+        page = engine.describe().ui
+        if name not in ("spark", "dask"):
+            return  # none, or what somebody's cluster has
+        assert page is not None
+        for _ in range(100):  # Dask's libraries are imported after the first tasks are under way
+            with contextlib.suppress(HTTPError), urlopen(page, timeout=30) as answer:
+                assert answer.status == 200
+                return
+            time.sleep(0.2)
+        pytest.fail(f"{page} is not there")
 
 
 @pytest.mark.parametrize("name", ["local", "dask"])

@@ -40,7 +40,6 @@ def _accuracy(found: Evaluation) -> Any:  # noqa: ANN401  Bokeh has no types her
         _level(figure, found, 100 * found.pixels.accuracy, "raw pixels", GREEN, "dotted")
     if found.enough is not None:
         figure.add_layout(Span(location=found.enough, dimension="height", line_color="gray", line_dash="dotdash"))
-    figure.legend.location = "bottom_right"
     return figure
 
 
@@ -72,6 +71,7 @@ def _curve(figure: Any, found: Evaluation, values: list[float], name: str) -> No
     x = [point.components for point in found.points]
     figure.line(x, values, line_width=2, color=BLUE, legend_label=name)
     figure.scatter(x, values, size=6, color=BLUE)
+    figure.legend.location = "bottom_right"  # curves rise from the left
 
 
 def _level(figure: Any, found: Evaluation, value: float, name: str, colour: str, dash: str) -> None:  # noqa: ANN401

@@ -257,6 +257,10 @@ def test_spark_submit_names_the_master(tmp_path: Path) -> None:
 
 
 def test_a_session_that_is_there_is_used_and_left(tmp_path: Path) -> None:
+    import pyspark
+
+    from fruitscale.engines.java import find_java
+
     body = """
 from pyspark.sql import SparkSession
 session = SparkSession.builder.master("local[1]").getOrCreate()
@@ -272,7 +276,10 @@ print(session.range(3).count())
 session.stop()
 """
     script = _script(tmp_path, "spark", body)
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
+    variables = {**os.environ, "JAVA_HOME": str(find_java(pyspark.__version__).home)}  # the session is not ours
+    done = subprocess.run(
+        [sys.executable, script], env=variables, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     refusal, rows = done.stdout.splitlines()
     assert "local[7]" in refusal

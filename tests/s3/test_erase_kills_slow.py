@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -61,4 +62,6 @@ def test_an_erasure_that_is_killed_many_times_ends_the_same(
 
 def changed(place: Bucket, before: dict[str, bytes]) -> int:
     """Count the parts that are not what they were."""
-    return sum(before[name] != content for name, content in place.parts().items())
+    names = [name for name in place.names() if name.startswith(("features/", "reduced/"))]
+    with ThreadPoolExecutor(8) as pool:
+        return sum(before[name] != content for name, content in zip(names, pool.map(place.get, names), strict=True))

@@ -51,6 +51,7 @@ def defaults(master: str, version: str) -> dict[str, str]:
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.pyspark.python": sys.executable,
+            "spark.task.maxDirectResultSize": "64m",  # larger ones, as moments, take a way around of 20 ms each
         }
         if tuple(int(part) for part in version.split(".")[:2]) >= (4, 1):
             settings["spark.python.unix.domain.socket.enabled"] = "true"

@@ -8,6 +8,7 @@ components.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from zipfile import BadZipFile
@@ -22,6 +23,8 @@ Floats = NDArray[np.float64]
 BLOCK = 4096
 """Rows that are centred and multiplied at once."""
 MOST_GROUPS = 32
+ROWS_TO_SEND = 1000
+"""As many rows can be multiplied in the time that it takes to send a group's moments and to merge them."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +141,11 @@ def moments_of(parts: Iterable[NDArray[np.floating]], width: int) -> Moments:
 def group_edges(n_parts: int, n_rows: int) -> list[int]:
     """Return where the groups of parts begin and end whose moments are computed apart: at most 32 groups.
 
-    They depend on the rows alone, never on the machine, so that the sums don't either. A group has a block of rows at
-    least: the moments of fewer are more to send than the rows themselves. Their number is a power of two, so that as
-    many cores, or half, end together.
+    They depend on the rows alone, never on the machine, so that the sums don't either. More groups take less time each
+    and more time to send, so their number grows as the root of the rows. It is a power of two, so that as many cores,
+    or half, end together.
     """
-    most = min(MOST_GROUPS, n_parts, max(1, n_rows // BLOCK))
+    most = min(MOST_GROUPS, n_parts, max(1, math.isqrt(n_rows // ROWS_TO_SEND)))
     n_groups = 1 << (most.bit_length() - 1)
     return [group * n_parts // n_groups for group in range(n_groups + 1)]
 

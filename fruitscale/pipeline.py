@@ -48,9 +48,12 @@ from fruitscale.storage.seen import Seen
 from fruitscale.storage.store import is_s3, local_path, open_store
 from fruitscale.watch import Watch
 
-SHARE = 2
-"""A task of stage 1 or 3 takes half of the shards that a core has left: large ones first, small ones at the end."""
-WARM = ("fruitscale.stages.warm", "fruitscale.stages.warm_network")
+SHARE = 1
+"""A task of stage 1 or 3 takes the shards that a core has left, at most 8: large ones first, small ones at the end.
+
+With more and smaller tasks cores would end no sooner, and on S3 each task waits for its first photo and its last part.
+"""
+WARM, WARM_NETWORK, WARM_S3 = (f"fruitscale.stages.{name}" for name in ("warm", "warm_network", "warm_s3"))
 
 
 def run(config: Config, observer: Observer = lambda event: None) -> RunRecord:
@@ -162,7 +165,7 @@ def _run(config: Config, place: Residency | None, watch: Watch, held: ExitStack,
     with watch.stage("start"):
         engine = starting().result()
     watch.engine(engine.describe())
-    job = _job(config, photos, exported, watch.run_id)
+    job = _job(config, photos, exported, watch.run_id, fresh=not folder.has_parts())
     _check_workers_see(engine, job, config)
 
     tally = _featurize(engine, job, config, photos, exported, watch, folder)
@@ -230,9 +233,13 @@ def _is_intact(folder: RunFolder, photos: Manifest, plan: Plan) -> bool:
 @contextmanager
 def _starting(config: Config) -> Iterator[Future[Engine]]:
     """Start the engine while the driver does other things; close it at the end, whatever happens."""
-    warm = WARM[:1] if config.model.architecture == "patch_mean" else WARM
+    warm = [WARM]
+    if config.model.architecture != "patch_mean":
+        warm.append(WARM_NETWORK)
+    if is_s3(config.input.uri) or is_s3(config.output.uri):
+        warm.append(WARM_S3)
     with ThreadPoolExecutor(1, "engine") as executor:
-        future = executor.submit(registry.open_engine, config, registry.slots(config), warm)
+        future = executor.submit(registry.open_engine, config, registry.slots(config), tuple(warm))
         try:
             yield future
         finally:
@@ -247,7 +254,7 @@ def _export(config: Config, stack: ExitStack) -> Exported:
     return export.export(config.model, Path(scratch))
 
 
-def _job(config: Config, photos: Manifest, exported: Exported, run_id: str) -> stages.Job:
+def _job(config: Config, photos: Manifest, exported: Exported, run_id: str, *, fresh: bool) -> stages.Job:
     def absolute(uri: str) -> str:
         return uri if is_s3(uri) else str(local_path(uri))
 
@@ -264,6 +271,7 @@ def _job(config: Config, photos: Manifest, exported: Exported, run_id: str) -> s
         input_size=exported.input_size,
         features=exported.features,
         shard_images=shard_images(config, photos.images),
+        fresh=fresh,
     )
 
 

@@ -15,7 +15,7 @@ from fruitscale.kernels import images
 from fruitscale.storage import manifest
 from fruitscale.storage.complete import CompleteRun, reach
 from fruitscale.storage.listing import Photo
-from fruitscale.storage.read_ahead import read_ahead
+from fruitscale.storage.read_ahead import ReadAhead
 from fruitscale.storage.store import Store, open_store
 
 READS = 8
@@ -46,7 +46,7 @@ def read_pixels(run: CompleteRun, paths: Sequence[str], size: int, storage: Stor
     values = np.full((len(paths), size, size, 3), 255, np.uint8)
     decode = partial(_decode, source, _settings(run), size)
     missing = 0
-    for row, (_, pixels) in enumerate(read_ahead(decode, list(_photos(run, paths)), READS)):
+    for row, (_, pixels) in enumerate(ReadAhead(decode, list(_photos(run, paths)), READS)):
         if pixels is None:
             missing += 1
         else:

@@ -35,7 +35,9 @@ def main() -> None:
     small = statistics.mean(row["peak_rss_mb"]["worker"] for row in (before, after))
     print(f"worker's memory: {large['peak_rss_mb']['worker'] / small:.3f} of the small runs'")
     small = statistics.mean(map(image_ms, (before, after)))
-    print(f"time an image: {image_ms(large) / small:.3f} of the small runs', which differ by {spread(before, after):.1%}")
+    print(
+        f"time an image: {image_ms(large) / small:.3f} of the small runs', which differ by {spread(before, after):.1%}"
+    )
 
 
 def image_ms(record: dict[str, Any]) -> float:

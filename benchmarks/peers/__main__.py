@@ -42,6 +42,7 @@ def options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--k", type=int, default=256, help="components of the PCAs that are timed alone (256)")
     parser.add_argument("--python", type=Path, default=HERE / ".venv" / "bin" / "python", help="the peers' Python")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help="where the raw JSON goes")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another network, for all")
     parser.add_argument("--timeout", type=float, default=1800, help="seconds a run may take (1800)")
     return Options(**vars(parser.parse_args(arguments)))
 
@@ -78,7 +79,7 @@ def compare(given: Options, contestants: Sequence[Contestant]) -> int:
         with tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as name:
             java = preparation.java_home(results.installed.get("pyspark"))
             kept: dict[JobName, int] = {"featurize": given.components, "pca": given.k}
-            ground = Ground(Path(name), given.python, java, given.slots, given.timeout, kept)
+            ground = Ground(Path(name), given.python, java, given.slots, given.timeout, kept, given.set)
             for job in ("featurize", "pca"):
                 these = [one for one in contestants if one.job == job]
                 if these:
@@ -101,6 +102,7 @@ def prepare(ground: Ground, given: Options, job: str, notes: list[str]) -> Expec
     assert given.input is not None
     repeated = preparation.photos_and_model(ground, given.input, given.images)
     notes.append(repeated or f"{given.images:,} images")
+    notes.extend(given.set)
     return preparation.reference_run(ground)
 
 

@@ -26,7 +26,7 @@ def main() -> None:
     parts = matrix.parts(task.input)
     job = _job(config, str(task.input.parent), parts)
     watch = Watch("pca", lambda event: None)
-    engine = registry.open_engine(config, task.slots, pipeline.WARM[:1])
+    engine = registry.open_engine(config, task.slots, (pipeline.WARM,))
     try:
         _wait_for_workers(engine, task.slots)
         fitted = pipeline._fit(engine, job, config, len(parts), matrix.rows(parts), watch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fruitscale.storage import run_folder
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+CONFIG = ROOT / "configs" / "quickstart.yaml"
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "DAFT_ANALYTICS_ENABLED": "0",
@@ -36,6 +38,8 @@ class Ground:
     slots: int
     timeout_seconds: float
     components: dict[JobName, int]
+    settings: Sequence[str] = ()
+    """Of fruitscale's configuration, as KEY=VALUE: which network, say. Peers get the same."""
 
     @property
     def photos(self) -> Path:
@@ -94,9 +98,14 @@ def command(ground: Ground, contestant: Contestant, output: Path) -> list[str]:
 
 def run_command(ground: Ground, engine: str, output: Path) -> list[str]:
     """Return fruitscale's own command, as a user types it."""
-    settings = [f"slots={ground.slots}", f"pca.components={ground.components['featurize']}", "report=false"]
+    settings = [
+        *ground.settings,
+        f"slots={ground.slots}",
+        f"pca.components={ground.components['featurize']}",
+        "report=false",
+    ]
     return [
         sys.executable, "-m", "fruitscale", "run", "--quiet", "--json", "--engine", engine,
-        "--config", str(ROOT / "configs" / "quickstart.yaml"), "--input", str(ground.photos), "--output", str(output),
+        "--config", str(CONFIG), "--input", str(ground.photos), "--output", str(output),
         *(word for setting in settings for word in ("--set", setting)),
     ]  # fmt: skip

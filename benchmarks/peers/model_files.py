@@ -1,31 +1,32 @@
 """The network on disk for the peers, in a process of its own: model.keras, and fruitscale's OpenVINO bytes.
 
-`python -m benchmarks.peers.model_files FOLDER`, in fruitscale's environment.
+`python -m benchmarks.peers.model_files FOLDER [KEY=VALUE…]`, in fruitscale's environment.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from fruitscale.config import Model
+from benchmarks.peers.ground import CONFIG
+from fruitscale.config import load
 from fruitscale.kernels import backbone
 from fruitscale.model import child, export
 
-MODEL = Model(architecture="efficientnet_lite0", weights="packaged")
 
-
-def write(folder: Path) -> None:
+def write(folder: Path, settings: Sequence[str]) -> None:
     """Write the three files."""
+    model = load(str(CONFIG), sets=settings).config.model
     os.environ.update(child.ENVIRONMENT)
-    _, files = backbone.unpack(export.export(MODEL).payload)
+    _, files = backbone.unpack(export.export(model).payload)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     from fruitscale.model import network
 
-    network.features(MODEL)[0].save(folder / "model.keras")
+    network.features(model)[0].save(folder / "model.keras")
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    write(Path(sys.argv[1]), sys.argv[2:])

@@ -66,7 +66,7 @@ def photos_and_model(ground: Ground, input_uri: str, images: int) -> str | None:
     """Link photos, and write the model's files. Returns a note where photos are repeated."""
     found = photos.gather(input_uri, photos.list_paths(Input(uri=input_uri)), images, ground.photos)
     ground.model.mkdir()
-    command = [sys.executable, "-m", "benchmarks.peers.model_files", str(ground.model)]
+    command = [sys.executable, "-m", "benchmarks.peers.model_files", str(ground.model), *ground.settings]
     _run(command, environment(ground, LOCAL), ground.timeout_seconds)
     return found.note
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from benchmarks.peers import table
 from benchmarks.peers.answers import RATIO_TOLERANCE, TYPICAL_TOLERANCE, WORST_TOLERANCE
 from benchmarks.peers.contestants import Contestant
-from benchmarks.peers.ground import ROOT
+from benchmarks.peers.ground import CONFIG
 from benchmarks.peers.trial import VARIANCE_TOLERANCE, Sample
 from fruitscale.bench import environment
+from fruitscale.bench.environment import Environment
 from fruitscale.bench.tables import Rows, to_markdown
 from fruitscale.config import load
 
@@ -34,6 +35,7 @@ class Options:
     python: Path
     out: Path
     timeout: float
+    set: Sequence[str] = ()
 
 
 @dataclass
@@ -55,7 +57,7 @@ class Results:
     @property
     def text(self) -> str:
         """Return everything that a reader wants, in Markdown."""
-        given, here = self.options, environment.look(load(ROOT / "configs" / "quickstart.yaml").config)
+        given, here = self.options, self._environment()
         commit = f"{(here.commit or '-')[:12]}{' and changes' if here.dirty else ''}"
         lines = [
             f"{self.started}, {here.cpu}, {given.slots} slots, {given.pairs} pairs, seed {given.seed}; {'; '.join(self.notes)}",
@@ -66,14 +68,13 @@ class Results:
 
     def write(self) -> Path:
         """Write the runs as JSON, and the text beside it; return the JSON's path."""
-        here = environment.look(load(ROOT / "configs" / "quickstart.yaml").config)
         options = {
             name: value for name, value in asdict(self.options).items() if name not in ("input", "python", "out")
         }
         raw = {
             "started": self.started,
             "options": options,
-            "environment": asdict(here),
+            "environment": asdict(self._environment()),
             "peers": self.installed,
             "tolerances": {
                 "features": {"typical": TYPICAL_TOLERANCE, "worst": WORST_TOLERANCE},
@@ -89,6 +90,9 @@ class Results:
         path.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
         path.with_suffix(".md").write_text(self.text, encoding="utf-8")
         return path
+
+    def _environment(self) -> Environment:
+        return environment.look(load(str(CONFIG), sets=self.options.set).config)
 
 
 def _list(versions: dict[str, str]) -> str:

@@ -26,7 +26,7 @@ from fruitscale.kernels.moments import Components, project
 from fruitscale.model.export import export
 from fruitscale.storage.complete import open_complete, reach
 from fruitscale.storage.listing import Photo
-from fruitscale.storage.read_ahead import read_ahead
+from fruitscale.storage.read_ahead import ReadAhead
 from fruitscale.storage.store import Store, is_s3, open_store
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Featurizer:
         if not is_s3(self.root_uri):
             yield from (_content(source, photo) for photo in photos)
             return
-        for _, content in read_ahead(lambda photo: _content(source, photo), photos, self.storage.concurrency):
+        for _, content in ReadAhead(lambda photo: _content(source, photo), photos, self.storage.concurrency):
             yield content
 
     def _name(self, path: str) -> str:

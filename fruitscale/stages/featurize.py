@@ -6,7 +6,7 @@ the shards of a task, and a part is written while the next shard is worked on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -20,7 +20,7 @@ from fruitscale.stages.tasks import Batch, Job, Payload, Report, Shard
 from fruitscale.storage import lock, manifest, parts, run_folder
 from fruitscale.storage.listing import UNADDRESSABLE, Photo
 from fruitscale.storage.parts import DamagedPartError, Part, Reject
-from fruitscale.storage.read_ahead import read_ahead
+from fruitscale.storage.read_ahead import ReadAhead
 from fruitscale.storage.s3 import RETRIED
 from fruitscale.storage.store import Store, is_s3, open_store
 
@@ -36,16 +36,18 @@ def featurize_shards(batch: Batch, shared: Payload | None) -> list[Report]:
     """
     before = (RETRIED.reads, RETRIED.writes)
     job, output = batch.job, open_store(batch.job.output_uri, batch.job.storage)
+    ahead = _contents(job, output, batch.shards) if job.fresh else None  # it reads while we look: none should be there
     reports = _look(output, batch)
     todo = [shard for shard in batch.shards if not reports[shard.index].resumed]
-    contents = _contents(job, output, todo)
+    contents = ahead if ahead is not None and len(todo) == len(batch.shards) else _contents(job, output, todo)
     with ThreadPoolExecutor(1, "write") as writer:
         writes: list[Future[None]] = []
         for shard in todo:
             making = _Making(job, reports[shard.index], shared)
             for _ in range(shard.start, shard.stop):
                 making.take_from(contents)
-            writes.append(writer.submit(_write, output, making.finish()))
+            held = writer.submit(lock.check_held, output, job.run_id)  # while the last photos are inferred
+            writes.append(writer.submit(_write, output, making.finish(), held))
             _raise_failed(writes)
     for write in writes:
         write.result()
@@ -67,7 +69,7 @@ class _Making:
         self._features = [np.empty((0, job.features), np.float32)]
 
     def take_from(self, contents: Iterator[tuple[Photo, bytes | Rejection]]) -> None:
-        """Take the next photo: decode it, and infer when there are enough."""
+        """Take the next photo: infer those before when they are enough, and decode it."""
         with self.report.timed("read"):
             photo, content = next(contents)
         with self.report.timed("decode"):
@@ -75,10 +77,10 @@ class _Making:
         if isinstance(pixels, Rejection):
             self._reject(photo, pixels)
             return
-        self._kept.append(photo)
-        self._pixels.append(pixels)
         if len(self._pixels) == IMAGES:
             self._infer()
+        self._kept.append(photo)
+        self._pixels.append(pixels)
 
     def finish(self) -> _Making:
         """Infer what is left, and count."""
@@ -135,13 +137,13 @@ def _kept(output: Store, index: int) -> Report:
     return report
 
 
-def _contents(job: Job, output: Store, todo: list[Shard]) -> Iterator[tuple[Photo, bytes | Rejection]]:
+def _contents(job: Job, output: Store, todo: Sequence[Shard]) -> Iterator[tuple[Photo, bytes | Rejection]]:
     """Yield every photo of the shards in order, with its content or why it has none."""
     rows = (manifest.read_rows(output, job.manifest, s.start, s.stop, job.manifest_sha256) for s in todo)
     photos = [photo for shard in rows for photo in shard]
     source = open_store(job.input_uri, job.storage)
     if is_s3(job.input_uri):
-        return read_ahead(lambda photo: _read(source, photo), photos, job.storage.concurrency)
+        return ReadAhead(lambda photo: _read(source, photo), photos, job.storage.concurrency)
     return ((photo, _read(source, photo)) for photo in photos)  # a disk answers sooner than a thread does
 
 
@@ -158,10 +160,10 @@ def _read(source: Store, photo: Photo) -> bytes | Rejection:
         raise InputError(error.message, "Mend that, then run the same command again: it resumes.") from None
 
 
-def _write(output: Store, made: _Making) -> None:
+def _write(output: Store, made: _Making, held: Future[None]) -> None:
     index = made.report.index
     with made.report.timed("write"):
-        lock.check_held(output, made.job.run_id)
+        held.result()
         if made.rejects:  # before the features part, which is the commit
             parts.write_rejects(output, parts.name(run_folder.PART_REJECTS, index), made.rejects)
         parts.write_vectors(output, parts.name(run_folder.FEATURES, index), "features", made.part())

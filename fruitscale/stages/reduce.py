@@ -13,7 +13,7 @@ from fruitscale.kernels.moments import Components, Moments, moments_of, project
 from fruitscale.stages.tasks import Group, Job, Payload, Projection
 from fruitscale.storage import lock, parts, run_folder
 from fruitscale.storage.parts import Part
-from fruitscale.storage.read_ahead import read_ahead
+from fruitscale.storage.read_ahead import ReadAhead
 from fruitscale.storage.store import Store, is_s3, open_store
 
 REQUESTS = 8
@@ -64,7 +64,7 @@ def _features(output: Store, job: Job, indices: range) -> Iterator[tuple[int, Pa
 
     files = [_File(index, job.shard_images * job.features * 4) for index in indices]
     if is_s3(job.output_uri):
-        return ((file.number, part) for file, part in read_ahead(read, files, REQUESTS))
+        return ((file.number, part) for file, part in ReadAhead(read, files, REQUESTS))
     return ((file.number, read(file)) for file in files)  # a disk answers sooner than a thread does
 
 

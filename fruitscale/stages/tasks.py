@@ -38,6 +38,8 @@ class Job:
     input_size: int
     features: int
     shard_images: int
+    fresh: bool = False
+    """No part was there when the run began."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
@@ -22,23 +23,38 @@ T = TypeVar("T")
 MOST_BYTES = 64_000_000
 
 
-def read_ahead(read: Callable[[S], T], objects: Sequence[S], requests: int) -> Iterator[tuple[S, T]]:
-    """Yield each object with what `read` returned, in order, with up to `requests` reads under way.
+class ReadAhead(Iterator[tuple[S, T]]):
+    """Yields each object with what `read` returned, in order, with up to `requests` reads under way; it begins at once.
 
-    At most 64 MB are read ahead, or one object. An error of `read` is raised where its object's turn comes.
+    At most 64 MB are read ahead, or one object. An error of `read` is raised where its object's turn comes. `close`, or
+    its end, gives up the reads that have not begun.
     """
-    waiting: deque[tuple[S, Future[T]]] = deque()
-    n_bytes, rest = 0, iter(objects)
-    upcoming = next(rest, None)
-    pool = ThreadPoolExecutor(requests, "read")
-    try:
-        while waiting or upcoming is not None:
-            while upcoming is not None and len(waiting) < 2 * requests and (n_bytes < MOST_BYTES or not waiting):
-                waiting.append((upcoming, pool.submit(read, upcoming)))
-                n_bytes += upcoming.size
-                upcoming = next(rest, None)
-            current, future = waiting.popleft()
-            yield current, future.result()
-            n_bytes -= current.size
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+
+    def __init__(self, read: Callable[[S], T], objects: Iterable[S], requests: int) -> None:
+        self._read, self._requests = read, requests
+        self._rest = iter(objects)
+        self._upcoming = next(self._rest, None)
+        self._waiting: deque[tuple[S, Future[T]]] = deque()
+        self._ahead_bytes = self._current_bytes = 0
+        self._pool = ThreadPoolExecutor(requests, "read")
+        self.close = weakref.finalize(self, self._pool.shutdown, wait=False, cancel_futures=True)
+        self._fill()
+
+    def __next__(self) -> tuple[S, T]:
+        self._ahead_bytes -= self._current_bytes  # of the object before: whoever asks for the next one is done with it
+        self._fill()
+        if not self._waiting:
+            self.close()
+            raise StopIteration
+        current, future = self._waiting.popleft()
+        self._current_bytes = current.size
+        return current, future.result()
+
+    def _fill(self) -> None:
+        while self._upcoming is not None and self._has_room():
+            self._waiting.append((self._upcoming, self._pool.submit(self._read, self._upcoming)))
+            self._ahead_bytes += self._upcoming.size
+            self._upcoming = next(self._rest, None)
+
+    def _has_room(self) -> bool:
+        return len(self._waiting) < 2 * self._requests and (self._ahead_bytes < MOST_BYTES or not self._waiting)

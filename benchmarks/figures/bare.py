@@ -26,6 +26,7 @@ def main() -> None:
     parser = paired.arguments(__doc__, images=10_000, rounds=5)
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--bare-images", type=int, default=2_400)
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
     given = parser.parse_args()
     config = paired.settings(model__precision=given.precision)
     payload = export.export(config.model).payload
@@ -35,7 +36,7 @@ def main() -> None:
         source = str(paired.photos(given.input, given.images, work / "in"))
         bare = bare_images_per_second(payload, given.precision, config.model.input_size, blobs)
         for number in range(given.rounds):
-            for engine in paired.shuffled(ENGINES, number):
+            for engine in paired.shuffled(given.engines, number):
                 record, seconds, peak = paired.run(
                     config.model_copy(update={"engine": engine}), source, str(work / "out"), work
                 )

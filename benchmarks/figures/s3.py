@@ -1,7 +1,8 @@
 """Featurize images/s from S3 with 30 ms more a request, as a share of the same run on disk; and what reading costs.
 
-SeaweedFS and a relay that delays what it passes on run on the same cores, so the share is a lower bound. What they take
-is measured; `share_of_what_was_left` is the share of what the cores would do on disk with that taken away.
+SeaweedFS and a relay that delays what it passes on run on the same cores, which a store in a cloud does not. So the relay
+keeps SeaweedFS's answers for the photos and gives them again (`--store-answers-all`: it does not). What the two still take is
+measured; `share_of_what_was_left` is the share of what the cores would do on disk with that taken away.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -31,6 +33,7 @@ from tests.s3.bucket import PLACE, Bucket
 ENGINES = ("local", "spark", "dask")
 SLOTS = 2
 DELAY_SECONDS = 0.03
+BUCKET, PHOTOS = "figures", "in"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": servers.KEY_ID, "AWS_SECRET_ACCESS_KEY": servers.SECRET}
 
 
@@ -38,21 +41,27 @@ def main() -> None:
     """Measure, and print one line an engine and one for reading."""
     parser = paired.arguments(__doc__, images=2_400, rounds=5)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
+    parser.add_argument("--store-answers-all", action="store_true", help="the relay keeps no answers")
     given = parser.parse_args()
     os.environ["GOMAXPROCS"] = "1"  # SeaweedFS's: with two, its threads look for work on the cores that are measured
     rows: list[dict[str, Any]] = []
-    with paired.workplace() as work, servers.seaweedfs(work) as endpoint, delayed(endpoint) as far:
+    with (
+        paired.workplace() as work,
+        servers.seaweedfs(work) as endpoint,
+        delayed(endpoint, given.store_answers_all) as far,
+    ):
         source = paired.photos(given.input, given.images, work / "in")
-        bucket = Bucket(endpoint, "figures", "in", servers.client(endpoint))
-        bucket.client.create_bucket(Bucket="figures")
+        bucket = Bucket(endpoint, BUCKET, PHOTOS, servers.client(endpoint))
+        bucket.client.create_bucket(Bucket=bucket.name)
         bucket.put_folder(source)
+        reading_ms(replace(bucket, endpoint=far))  # so that the relay has the answers
         for number in range(given.rounds):
             for engine in paired.shuffled(given.engines, number):
                 config = paired.settings(engine=engine)
                 here, *_ = paired.run(config, str(source), str(work / f"{engine}-{number}"), work)
                 taken = servers_cpu_seconds()
                 there, *_ = paired.run(
-                    at(config, far), bucket.uri, f"s3://figures/{engine}-{number}", work, **CREDENTIALS
+                    at(config, far), bucket.uri, f"s3://{BUCKET}/{engine}-{number}", work, **CREDENTIALS
                 )
                 taken = servers_cpu_seconds() - taken
                 rows.append(
@@ -79,6 +88,7 @@ def main() -> None:
     figure = {
         "images": given.images,
         "delay_seconds": DELAY_SECONDS,
+        "store_answers_all": given.store_answers_all,
         "reading_cpu_ms": cost,
         "share": share,
         "share_of_what_was_left": share_left,
@@ -123,10 +133,11 @@ def reading_ms(bucket: Bucket) -> float:
 
 
 @contextmanager
-def delayed(endpoint: str) -> Iterator[str]:
+def delayed(endpoint: str, store_answers_all: bool) -> Iterator[str]:
     """Run a relay before an endpoint, in a process of its own, that passes each request on 30 ms later."""
+    kept = "" if store_answers_all else f"/{BUCKET}/{PHOTOS}/"
     with tempfile.NamedTemporaryFile("w+") as told:
-        command = [sys.executable, "-m", "benchmarks.figures.s3", "relay", urlsplit(endpoint).netloc, told.name]
+        command = [sys.executable, "-m", "benchmarks.figures.s3", "relay", urlsplit(endpoint).netloc, told.name, kept]
         process = subprocess.Popen(command)
         try:
             while not (port := Path(told.name).read_text().strip()):
@@ -137,20 +148,50 @@ def delayed(endpoint: str) -> Iterator[str]:
             process.wait()
 
 
-async def relay(upstream: str, told: Path) -> None:
-    """Pass bytes on: to the server 30 ms after they came, back at once."""
+async def relay(upstream: str, told: Path, kept: str) -> None:
+    """Pass bytes on: to the server 30 ms after they came, back at once. Answers for what begins with `kept` are kept."""
     host, port = upstream.split(":")
-    server = await asyncio.get_running_loop().create_server(lambda: Near(host, int(port)), "127.0.0.1", 0)
+    answers = Answers(kept.encode())
+    server = await asyncio.get_running_loop().create_server(lambda: Near(host, int(port), answers), "127.0.0.1", 0)
     told.write_text(str(server.sockets[0].getsockname()[1]))
     async with server:
         await server.serve_forever()
 
 
+class Answers:
+    """What the server answered for objects, whole, by the line of the request."""
+
+    def __init__(self, kept: bytes) -> None:
+        self._start = b"GET " + kept if kept else None
+        self._whole: dict[bytes, bytes] = {}
+
+    def key(self, request: bytes) -> bytes | None:
+        """Return what a request's answer is kept under, or None: it is not for an object, or is not all there."""
+        if not self._start or not request.startswith(self._start) or not request.endswith(b"\r\n\r\n"):
+            return None
+        return request[: request.index(b"\r\n")]
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return an answer, or None."""
+        return self._whole.get(key)
+
+    def put(self, key: bytes, answer: bytes) -> bool:
+        """Keep an answer once it is whole, and say whether it is; only a 200 is kept."""
+        head, end, body = answer.partition(b"\r\n\r\n")
+        n_bytes = next((line[15:] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), None)
+        if not end or n_bytes is None or len(body) != int(n_bytes):
+            return False
+        if head.startswith(b"HTTP/1.1 200 "):
+            self._whole[key] = answer
+        return True
+
+
 class Near(asyncio.Protocol):
     """A client's connection. Protocols, not streams: they take half the CPU, on the cores that are measured."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, answers: Answers) -> None:
         self._upstream = host, port
+        self._answers = answers
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -160,7 +201,12 @@ class Near(asyncio.Protocol):
         self._connecting = self._loop.create_task(self._connect())
 
     def data_received(self, data: bytes) -> None:
-        """Pass it on later; in order, since the delay is always the same."""
+        """Answer, or pass it on, later; in order, since the delay is always the same."""
+        key = self._answers.key(data)
+        if key and (answer := self._answers.get(key)):
+            self._loop.call_later(DELAY_SECONDS, self._client.write, answer)
+            return
+        self._far.expect(key)
         self._loop.call_later(DELAY_SECONDS, self._server.write, data)
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -168,19 +214,30 @@ class Near(asyncio.Protocol):
         self._loop.call_later(DELAY_SECONDS, self._server.close)
 
     async def _connect(self) -> None:
-        self._server, _ = await self._loop.create_connection(lambda: Far(self._client), *self._upstream)
+        self._far = Far(self._client, self._answers)
+        self._server, _ = await self._loop.create_connection(lambda: self._far, *self._upstream)
         self._client.resume_reading()
 
 
 class Far(asyncio.Protocol):
     """The server's connection: what it answers goes back at once."""
 
-    def __init__(self, client: asyncio.Transport) -> None:
+    def __init__(self, client: asyncio.Transport, answers: Answers) -> None:
         self._client = client
+        self._answers = answers
+        self.expect(None)
+
+    def expect(self, key: bytes | None) -> None:
+        """Say what the next answer is kept under: a connection has one request at a time under way."""
+        self._key, self._answer = key, b""
 
     def data_received(self, data: bytes) -> None:
-        """Pass it back."""
+        """Pass it back, and keep it where it is to be kept."""
         self._client.write(data)
+        if self._key:
+            self._answer += data
+            if self._answers.put(self._key, self._answer):
+                self.expect(None)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Close the client's side too."""
@@ -189,6 +246,6 @@ class Far(asyncio.Protocol):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["relay"]:
-        asyncio.run(relay(sys.argv[2], Path(sys.argv[3])))
+        asyncio.run(relay(sys.argv[2], Path(sys.argv[3]), sys.argv[4]))
     else:
         main()

@@ -45,7 +45,7 @@ test-spark-versions: $(SPARKS:%=.spark/%/installed) ## Run the engine's tests on
 	  > $$(.spark/$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_fruitscale.pth
 	@touch $@
 
-bench: install ## Time kernels, stages and whole runs (about 10 minutes); the JSON is kept under .benchmarks
+bench: install ## Time kernels, stages and whole runs (about 5 minutes); the JSON is kept under .benchmarks
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-autosave --benchmark-columns=median,iqr,rounds
 
 bench-compare: install ## Compare everything that make bench kept

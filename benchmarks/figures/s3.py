@@ -1,29 +1,19 @@
 """Featurize images/s from S3 with 30 ms more a request, as a share of the same run on disk; and what reading costs.
 
 SeaweedFS and a relay that delays what it passes on run on the same cores, so the share is a lower bound. What they take
-is measured; `share_of_what_was_left` is the share of what the cores would do on disk with that taken away. With
-`--keep-answers` the relay gives SeaweedFS's answers for the photos again: a store on other cores, not the real one at work.
+is measured; `share_of_what_was_left` is the share of what the cores would do on disk with that taken away.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-import subprocess
-import sys
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, cast
-from urllib.parse import urlsplit
+from typing import Any
 
 import psutil
 
-from benchmarks.figures import paired
+from benchmarks.figures import paired, relay
 from fruitscale.config import Config
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.read_ahead import ReadAhead
@@ -41,21 +31,18 @@ def main() -> None:
     """Measure, and print one line an engine and one for reading."""
     parser = paired.arguments(__doc__, images=2_400, rounds=5)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
-    parser.add_argument("--keep-answers", action="store_true", help="the relay gives the photos' answers again")
     given = parser.parse_args()
     os.environ["GOMAXPROCS"] = "1"  # SeaweedFS's: with two, its threads look for work on the cores that are measured
     rows: list[dict[str, Any]] = []
     with (
         paired.workplace() as work,
         servers.seaweedfs(work) as endpoint,
-        delayed(endpoint, given.keep_answers) as far,
+        relay.delayed(endpoint, DELAY_SECONDS) as far,
     ):
         source = paired.photos(given.input, given.images, work / "in")
         bucket = Bucket(endpoint, BUCKET, PHOTOS, servers.client(endpoint))
         bucket.client.create_bucket(Bucket=bucket.name)
         bucket.put_folder(source)
-        if given.keep_answers:
-            reading_ms(replace(bucket, endpoint=far))  # so that the relay has them
         for number in range(given.rounds):
             for engine in paired.shuffled(given.engines, number):
                 config = paired.settings(engine=engine)
@@ -89,13 +76,12 @@ def main() -> None:
     figure = {
         "images": given.images,
         "delay_seconds": DELAY_SECONDS,
-        "store_answers_all": not given.keep_answers,
         "reading_cpu_ms": cost,
         "share": share,
         "share_of_what_was_left": share_left,
         "rows": rows,
     }
-    paired.keep("s3-kept-answers" if given.keep_answers else "s3", figure, paired.settings())
+    paired.keep("s3", figure, paired.settings())
     for engine, ratio in share.items():
         without = share_left[engine]["median"]
         print(
@@ -133,120 +119,5 @@ def reading_ms(bucket: Bucket) -> float:
     return (time.process_time() - start) / len(photos) * 1000
 
 
-@contextmanager
-def delayed(endpoint: str, keep_answers: bool) -> Iterator[str]:
-    """Run a relay before an endpoint, in a process of its own, that passes each request on 30 ms later."""
-    kept = f"/{BUCKET}/{PHOTOS}/" if keep_answers else ""
-    with tempfile.NamedTemporaryFile("w+") as told:
-        command = [sys.executable, "-m", "benchmarks.figures.s3", "relay", urlsplit(endpoint).netloc, told.name, kept]
-        process = subprocess.Popen(command)
-        try:
-            while not (port := Path(told.name).read_text().strip()):
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait()
-
-
-async def relay(upstream: str, told: Path, kept: str) -> None:
-    """Pass bytes on: to the server 30 ms after they came, back at once. Answers for what begins with `kept` are kept."""
-    host, port = upstream.split(":")
-    answers = Answers(kept.encode())
-    server = await asyncio.get_running_loop().create_server(lambda: Near(host, int(port), answers), "127.0.0.1", 0)
-    told.write_text(str(server.sockets[0].getsockname()[1]))
-    async with server:
-        await server.serve_forever()
-
-
-class Answers:
-    """What the server answered for objects, whole, by the line of the request."""
-
-    def __init__(self, kept: bytes) -> None:
-        self._start = b"GET " + kept if kept else None
-        self._whole: dict[bytes, bytes] = {}
-
-    def key(self, request: bytes) -> bytes | None:
-        """Return what a request's answer is kept under, or None: it is not for an object, or is not all there."""
-        if not self._start or not request.startswith(self._start) or not request.endswith(b"\r\n\r\n"):
-            return None
-        return request[: request.index(b"\r\n")]
-
-    def get(self, key: bytes) -> bytes | None:
-        """Return an answer, or None."""
-        return self._whole.get(key)
-
-    def put(self, key: bytes, answer: bytes) -> bool:
-        """Keep an answer once it is whole, and say whether it is; only a 200 is kept."""
-        head, end, body = answer.partition(b"\r\n\r\n")
-        n_bytes = next((line[15:] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), None)
-        if not end or n_bytes is None or len(body) != int(n_bytes):
-            return False
-        if head.startswith(b"HTTP/1.1 200 "):
-            self._whole[key] = answer
-        return True
-
-
-class Near(asyncio.Protocol):
-    """A client's connection. Protocols, not streams: they take half the CPU, on the cores that are measured."""
-
-    def __init__(self, host: str, port: int, answers: Answers) -> None:
-        self._upstream = host, port
-        self._answers = answers
-        self._loop = asyncio.get_running_loop()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connect to the server before anything is read."""
-        self._client = cast("asyncio.Transport", transport)
-        self._client.pause_reading()
-        self._connecting = self._loop.create_task(self._connect())
-
-    def data_received(self, data: bytes) -> None:
-        """Answer, or pass it on, later; in order, since the delay is always the same."""
-        key = self._answers.key(data)
-        if key and (answer := self._answers.get(key)):
-            self._loop.call_later(DELAY_SECONDS, self._client.write, answer)
-            return
-        self._far.expect(key)
-        self._loop.call_later(DELAY_SECONDS, self._server.write, data)
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        """Close the server's side after what is on its way."""
-        self._loop.call_later(DELAY_SECONDS, self._server.close)
-
-    async def _connect(self) -> None:
-        self._far = Far(self._client, self._answers)
-        self._server, _ = await self._loop.create_connection(lambda: self._far, *self._upstream)
-        self._client.resume_reading()
-
-
-class Far(asyncio.Protocol):
-    """The server's connection: what it answers goes back at once."""
-
-    def __init__(self, client: asyncio.Transport, answers: Answers) -> None:
-        self._client = client
-        self._answers = answers
-        self.expect(None)
-
-    def expect(self, key: bytes | None) -> None:
-        """Say what the next answer is kept under: a connection has one request at a time under way."""
-        self._key, self._answer = key, b""
-
-    def data_received(self, data: bytes) -> None:
-        """Pass it back, and keep it where it is to be kept."""
-        self._client.write(data)
-        if self._key:
-            self._answer += data
-            if self._answers.put(self._key, self._answer):
-                self.expect(None)
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        """Close the client's side too."""
-        self._client.close()
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["relay"]:
-        asyncio.run(relay(sys.argv[2], Path(sys.argv[3]), sys.argv[4]))
-    else:
-        main()
+    main()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fruitscale.errors import ChangedObjectError, InputError, MissingObjectError, StorageError
 from fruitscale.kernels import backbone, images
+from fruitscale.kernels.backbone import Backbone
 from fruitscale.kernels.images import Rejection
 from fruitscale.stages.memory import peak_rss_mb
 from fruitscale.stages.tasks import Batch, Job, Payload, Report, Shard
@@ -36,10 +37,16 @@ def featurize_shards(batch: Batch, shared: Payload | None) -> list[Report]:
     """
     before = (RETRIED.reads, RETRIED.writes)
     job, output = batch.job, open_store(batch.job.output_uri, batch.job.storage)
-    ahead = _contents(job, output, batch.shards) if job.fresh else None  # it reads while we look: none should be there
-    reports = _look(output, batch)
+    reports = {shard.index: Report(shard.index) for shard in batch.shards}
+    with ThreadPoolExecutor(len(reports) + 1, "look") as pool:
+        looks = [pool.submit(_look, output, report) for report in reports.values()]
+        ahead = pool.submit(_contents, job, output, batch.shards) if job.fresh else None  # no part should be there
+        if job.fresh:
+            _model(job, shared, reports[batch.shards[0].index])
+    for look in looks:
+        look.result()
     todo = [shard for shard in batch.shards if not reports[shard.index].resumed]
-    contents = ahead if ahead is not None and len(todo) == len(batch.shards) else _contents(job, output, todo)
+    contents = ahead.result() if ahead and len(todo) == len(batch.shards) else _contents(job, output, todo)
     with ThreadPoolExecutor(1, "write") as writer:
         writes: list[Future[None]] = []
         for shard in todo:
@@ -100,10 +107,7 @@ class _Making:
         return images.decode(content, self.job.input_size, max_pixels=options.max_pixels, exif_orientation=turn)
 
     def _infer(self) -> None:
-        assert self._shared is not None
-        with self.report.timed("load"):
-            model, loaded = backbone.cached(self.job.model_sha256, self.job.precision, self._shared.value)
-        self.report.loaded |= loaded
+        model = _model(self.job, self._shared, self.report)
         with self.report.timed("infer"):
             self._features.append(model.infer(np.stack(self._pixels)))
         self._pixels.clear()
@@ -117,24 +121,26 @@ class _Making:
         self.rejects.append(Reject(photo.shown, photo.label, why.reason, why.detail))
 
 
-def _look(output: Store, batch: Batch) -> dict[int, Report]:
-    """Look at which parts are there already, all at once."""
-    with ThreadPoolExecutor(len(batch.shards), "look") as pool:
-        found = pool.map(lambda shard: _kept(output, shard.index), batch.shards)
-        return {report.index: report for report in found}
-
-
-def _kept(output: Store, index: int) -> Report:
-    report, name = Report(index), parts.name(run_folder.FEATURES, index)
+def _look(output: Store, report: Report) -> None:
+    """Look whether a shard's part is there already, and report it then."""
+    name = parts.name(run_folder.FEATURES, report.index)
     try:
         part = parts.read_vectors(output, name, "features")
     except MissingObjectError:
-        return report
+        return
     except DamagedPartError:
         output.delete(name)
-        return report
+        return
     report.featurized, report.rejected, report.resumed = len(part.paths), part.rejects, True
-    return report
+
+
+def _model(job: Job, shared: Payload | None, report: Report) -> Backbone:
+    """Return this process's model; the first time loads it."""
+    assert shared is not None
+    with report.timed("load"):
+        model, loaded = backbone.cached(job.model_sha256, job.precision, shared.value)
+    report.loaded |= loaded
+    return model
 
 
 def _contents(job: Job, output: Store, todo: Sequence[Shard]) -> Iterator[tuple[Photo, bytes | Rejection]]:

@@ -42,7 +42,8 @@ class ReadAhead(Iterator[tuple[S, T]]):
 
     def __next__(self) -> tuple[S, T]:
         self._ahead_bytes -= self._current_bytes  # of the object before: whoever asks for the next one is done with it
-        self._fill()
+        if self._is_low():
+            self._fill()
         if not self._waiting:
             self.close()
             raise StopIteration
@@ -55,6 +56,11 @@ class ReadAhead(Iterator[tuple[S, T]]):
             self._waiting.append((self._upcoming, self._pool.submit(self._read, self._upcoming)))
             self._ahead_bytes += self._upcoming.size
             self._upcoming = next(self._rest, None)
+
+    def _is_low(self) -> bool:
+        """Tell whether to ask for more: for many at once, since a request costs client and store less in a burst."""
+        half_empty = len(self._waiting) <= self._requests and self._ahead_bytes <= MOST_BYTES // 2
+        return half_empty or len(self._waiting) <= 1
 
     def _has_room(self) -> bool:
         return len(self._waiting) < 2 * self._requests and (self._ahead_bytes < MOST_BYTES or not self._waiting)

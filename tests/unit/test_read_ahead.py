@@ -62,6 +62,14 @@ def test_no_more_are_begun_than_allowed() -> None:
         assert len(reader.begun) <= number + 1 + 2 * 2
 
 
+def test_more_are_asked_for_in_bursts() -> None:
+    rest = things(100)
+    ahead = ReadAhead(Reader(), (rest.pop() for _ in range(100)), 4)
+    upcoming = 1
+    counts = [100 - len(rest) - upcoming for _ in range(12) if next(ahead)]
+    assert counts == [8] * 4 + [12] * 4 + [16] * 4
+
+
 def test_large_objects_are_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_ahead, "MOST_BYTES", 100)
     reader = Reader()

@@ -43,6 +43,8 @@ def main() -> None:
         bucket = Bucket(endpoint, BUCKET, PHOTOS, servers.client(endpoint))
         bucket.client.create_bucket(Bucket=bucket.name)
         bucket.put_folder(source)
+        first = paired.settings(engine="local")  # exports the model, so that no pair has to
+        paired.run(first, str(source), str(work / "first"), work)
         for number in range(given.rounds):
             for engine in paired.shuffled(given.engines, number):
                 config = paired.settings(engine=engine)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_limits
 
-from fruitscale.config import Config, load
-from fruitscale.model import export
-from fruitscale.model.export import Exported
+from fruitscale.config.loading import load
+from fruitscale.config.schema import Config
+from fruitscale.model import exported_model
+from fruitscale.model.exported_model import ExportedModel
 from tests.conftest import ROOT, all_photos, cache, cli, photos
 
 __all__ = ["all_photos", "cache", "cli", "photos"]  # fixtures
@@ -30,8 +31,8 @@ def config() -> Config:
 
 
 @pytest.fixture(scope="session")
-def exported(config: Config) -> Exported:
-    return export.export(config.model)
+def exported(config: Config) -> ExportedModel:
+    return exported_model.export(config.model)
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from fruitscale.config import Config, Model
+from fruitscale.config.schema import Config, Model
 from fruitscale.errors import ModelError
 from fruitscale.kernels import backbone, images, moments
 from fruitscale.kernels.images import Rejection
-from fruitscale.model import export
+from fruitscale.model import exported_model
 
 FEATURES, ROWS, COMPONENTS = 1280, 4096, 256
 RUNTIMES = [("openvino", "f32"), ("openvino", "bf16"), ("tensorflow", "f32"), ("patch_mean", "f32")]
@@ -61,7 +61,7 @@ def test_resize(benchmark: BenchmarkFixture, jpegs: list[bytes], side: int) -> N
 @pytest.mark.parametrize(("runtime", "precision"), RUNTIMES, ids=map("-".join, RUNTIMES))
 def test_infer(benchmark: BenchmarkFixture, config: Config, jpegs: list[bytes], runtime: str, precision: str) -> None:
     name = "architecture" if runtime == "patch_mean" else "runtime"
-    payload = export.export(Model(**config.model.model_dump() | {name: runtime})).payload
+    payload = exported_model.export(Model(**config.model.model_dump() | {name: runtime})).payload
     try:
         model = backbone.load(payload, precision)
     except ModelError as error:

@@ -12,10 +12,11 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from fruitscale import stages
-from fruitscale.config import Config, Model
+from fruitscale.config.schema import Config, Model
 from fruitscale.kernels.moments import Components, fit
-from fruitscale.model import export
-from fruitscale.storage import listing, lock, manifest
+from fruitscale.model import exported_model
+from fruitscale.runs import manifest
+from fruitscale.storage import listing, lock
 from fruitscale.storage.store import LocalStore
 
 SHARD = 80
@@ -43,8 +44,8 @@ class Work:
     def output(self) -> Path:
         return Path(self.job.output_uri)
 
-    def featurize(self) -> list[stages.Report]:
-        return stages.featurize_shards(stages.Batch(self.job, self.shards), self.payload)
+    def featurize(self) -> list[stages.ShardReport]:
+        return stages.featurize_shards(stages.ShardBatch(self.job, self.shards), self.payload)
 
     def forget(self) -> None:
         shutil.rmtree(self.output / "features", ignore_errors=True)
@@ -53,7 +54,7 @@ class Work:
 @pytest.fixture(params=["network", "patch_mean"])
 def work(request: pytest.FixtureRequest, config: Config, photos: Path, tmp_path: Path) -> Iterator[Work]:
     architecture = config.model.architecture if request.param == "network" else request.param
-    exported = export.export(Model(**config.model.model_dump() | {"architecture": architecture}))
+    exported = exported_model.export(Model(**config.model.model_dump() | {"architecture": architecture}))
     source = config.input.model_copy(update={"uri": str(photos)})
     listed, output = manifest.build(listing.list_photos(source, config.storage)), LocalStore(tmp_path / "run")
     job = stages.Job(
@@ -88,7 +89,7 @@ def test_featurize(benchmark: BenchmarkFixture, work: Work) -> None:
 
 def test_fit(benchmark: BenchmarkFixture, work: Work) -> None:
     work.featurize()
-    group = stages.Group(work.job, 0, 0, len(work.shards))
+    group = stages.PartGroup(work.job, 0, 0, len(work.shards))
     benchmark.group = "moments of 240 images"
     _, found = benchmark.pedantic(stages.group_moments, (group, None), rounds=5, warmup_rounds=1)
     assert found.count == 240
@@ -96,8 +97,8 @@ def test_fit(benchmark: BenchmarkFixture, work: Work) -> None:
 
 def test_project(benchmark: BenchmarkFixture, work: Work) -> None:
     work.featurize()
-    _, found = stages.group_moments(stages.Group(work.job, 0, 0, len(work.shards)), None)
+    _, found = stages.group_moments(stages.PartGroup(work.job, 0, 0, len(work.shards)), None)
     fitted: Components = fit(found, 32)
-    task, shared = stages.Projection(work.job, 0, 1, work.job.model_sha256), Held(fitted.to_bytes())
+    task, shared = stages.ProjectionTask(work.job, 0, 1, work.job.model_sha256), Held(fitted.to_bytes())
     benchmark.group = f"project {SHARD} images"
     assert benchmark.pedantic(stages.project_parts, (task, shared), rounds=10, warmup_rounds=1) == 1

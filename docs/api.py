@@ -12,13 +12,13 @@ import fruitscale
 
 MODULES = (
     "fruitscale",
-    "fruitscale.config",
-    "fruitscale.cluster_config",
+    "fruitscale.config.schema",
+    "fruitscale.config.cluster_section",
     "fruitscale.errors",
-    "fruitscale.events",
+    "fruitscale.display.events",
     "fruitscale.frames.dask",
     "fruitscale.frames.spark",
-    "fruitscale.record",
+    "fruitscale.runs.record",
 )
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from fruitscale.config.version import __version__
+
 __all__ = [
     "Config",
     "Drift",
-    "Erased",
+    "EraseResult",
     "Evaluation",
+    "ExportResult",
     "FruitscaleError",
     "RunRecord",
-    "Written",
     "__version__",
     "apply",
     "drift",
@@ -26,9 +27,9 @@ __all__ = [
 if TYPE_CHECKING:
     from fruitscale.api import (
         Drift,
-        Erased,
+        EraseResult,
         Evaluation,
-        Written,
+        ExportResult,
         apply,
         drift,
         erase,
@@ -37,11 +38,15 @@ if TYPE_CHECKING:
         read,
         run,
     )
-    from fruitscale.config import Config
+    from fruitscale.config.schema import Config
     from fruitscale.errors import FruitscaleError
-    from fruitscale.record import RunRecord
+    from fruitscale.runs.record import RunRecord
 
-_HOMES = {"Config": "fruitscale.config", "FruitscaleError": "fruitscale.errors", "RunRecord": "fruitscale.record"}
+_HOMES = {
+    "Config": "fruitscale.config.schema",
+    "FruitscaleError": "fruitscale.errors",
+    "RunRecord": "fruitscale.runs.record",
+}
 
 
 def __getattr__(name: str) -> object:

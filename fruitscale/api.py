@@ -5,27 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from fruitscale import pipeline
-from fruitscale.basis import earlier_settings
-from fruitscale.config import Config, Given, Storage, as_config
-from fruitscale.erasure import Erased, erase
+from fruitscale.config.loading import Given, as_config
+from fruitscale.config.schema import Config, Storage
+from fruitscale.display.events import Event, Observer
+from fruitscale.display.notebook import notebook_observer
+from fruitscale.erasure.photo_erasure import EraseResult, erase
 from fruitscale.errors import FruitscaleError, UsageError
 from fruitscale.evaluation.drift import Drift, drift
-from fruitscale.evaluation.neighbours import Evaluation, evaluate
-from fruitscale.events import Event, Observer
-from fruitscale.formats import Written
-from fruitscale.formats import write as export
-from fruitscale.notebook import watching
-from fruitscale.record import RunRecord
+from fruitscale.evaluation.nearest_neighbours import Evaluation, evaluate
+from fruitscale.pipeline.run import run as run_pipeline
+from fruitscale.pipeline.run import settle_residency
 from fruitscale.report import publication
-from fruitscale.storage.complete import open_complete, open_run
-from fruitscale.storage.run_folder import REPORT, RunFolder
+from fruitscale.runs.export import ExportResult
+from fruitscale.runs.export import write as export
+from fruitscale.runs.fitted_pca import inherited_settings
+from fruitscale.runs.reader import open_complete, open_run
+from fruitscale.runs.record import RunRecord
+from fruitscale.runs.run_folder import REPORT, RunFolder
+from fruitscale.runs.tables import read
 from fruitscale.storage.store import open_store
-from fruitscale.tables import read
 
 __all__ = [
-    "Drift", "Erased", "Evaluation", "Written", "apply", "drift", "erase", "evaluate", "export", "read", "record", "report",
-    "run",
+    "Drift", "EraseResult", "Evaluation", "ExportResult", "apply", "drift", "erase", "evaluate", "export", "read", "record",
+    "report", "run",
 ]  # fmt: skip
 
 
@@ -42,8 +44,8 @@ def run(config: Given, observer: Observer | None = None) -> RunRecord:
             "This config runs on a cluster (cluster: is set), which fruitscale.run doesn't start.",
             "Set cluster: null to run here.",
         )
-    with watching(observer) as told:
-        made = pipeline.run(config, told)
+    with notebook_observer(observer) as told:
+        made = run_pipeline(config, told)
         if config.report:
             _make_page(config, told, made.seconds.model_dump(exclude={"total"}))
     return made
@@ -58,7 +60,7 @@ def apply(pca: str, config: Given, new_since: Sequence[str] = (), observer: Obse
     """
     if not isinstance(config, Config):
         storage = as_config(config).storage
-        config = as_config(config, earlier_settings(pca, storage))
+        config = as_config(config, inherited_settings(pca, storage))
     since = {"input": config.input.model_copy(update={"new_since": tuple(new_since)})} if new_since else {}
     applied = config.model_copy(update={"pca": config.pca.model_copy(update={"run": pca}), **since})
     return run(applied, observer)
@@ -85,7 +87,7 @@ def report(uri: str, storage: Storage | None = None) -> str:
 def _make_page(config: Config, observer: Observer, seconds: dict[str, float]) -> None:
     """Make the page of a run that has none. A run that is complete doesn't fail for it: the observer is warned."""
     try:
-        config, _ = pipeline.where_it_is(config)
+        config, _ = settle_residency(config)
         folder = RunFolder(open_store(config.output.uri, config.storage))
         if folder.store.exists(REPORT):
             return

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.figures import paired
 from fruitscale.kernels import backbone
-from fruitscale.model import export
+from fruitscale.model import exported_model
 
 ENGINES = ("local", "spark", "dask")
 PROCESSES = 2
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
     given = parser.parse_args()
     config = paired.settings(model__precision=given.precision)
-    payload = export.export(config.model).payload
+    payload = exported_model.export(config.model).payload
     rows: list[dict[str, Any]] = []
     with paired.workplace() as work:
         blobs = [path.read_bytes() for path in sorted(Path(given.input).rglob("*.jpg"))][: given.bare_images]

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.figures import paired
 from benchmarks.figures.bare import PROCESSES, bare_images_per_second
 from fruitscale.kernels import backbone
-from fruitscale.model import export
+from fruitscale.model import exported_model
 
 SIDE = 1024
 SECONDS = 8.0
@@ -28,7 +28,7 @@ def main() -> None:
     given = paired.arguments(__doc__, images=1_200, rounds=5).parse_args()
     config = paired.settings()
     size = config.model.input_size
-    payload = export.export(config.model).payload
+    payload = exported_model.export(config.model).payload
     blobs = [path.read_bytes() for path in sorted(Path(given.input).rglob("*.jpg"))][: given.images]
     per_photo = operations(payload, size)
     rows: list[dict[str, float]] = []

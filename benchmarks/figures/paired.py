@@ -16,11 +16,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fruitscale.bench import environment, process
+from fruitscale.bench import bench_environment, process_tree
 from fruitscale.bench.measure import command, environment_for
-from fruitscale.bench.photos import gather, list_paths
+from fruitscale.bench.photo_sets import link_photos, list_paths
 from fruitscale.bench.statistics import ratio_of
-from fruitscale.config import Config, Input, load
+from fruitscale.config.loading import load
+from fruitscale.config.schema import Config, Input
 from tests.conftest import ROOT
 
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
@@ -55,7 +56,7 @@ def workplace() -> Iterator[Path]:
 
 def photos(source: str, images: int, folder: Path) -> Path:
     """Make a folder of so many photos."""
-    return gather(source, list_paths(Input(uri=source)), images, folder).folder
+    return link_photos(source, list_paths(Input(uri=source)), images, folder).folder
 
 
 def run(config: Config, source: str, output: str, work: Path, **variables: str) -> tuple[dict[str, Any], float, float]:
@@ -66,7 +67,7 @@ def run(config: Config, source: str, output: str, work: Path, **variables: str) 
     }
     path = work / "config.yaml"
     path.write_text(config.model_copy(update=update).model_dump_json(), encoding="utf-8")  # JSON is YAML
-    watched = process.watch(command(path), environment_for(work / "cache") | variables, TIMEOUT_SECONDS)
+    watched = process_tree.watch(command(path), environment_for(work / "cache") | variables, TIMEOUT_SECONDS)
     if watched.code != 0:
         raise SystemExit(f"{config.engine}: {watched.err.strip()[-2000:]}")
     record: dict[str, Any] = json.loads(watched.out)
@@ -88,7 +89,7 @@ def keep(name: str, figure: Mapping[str, Any], config: Config) -> Path:
     """Write a figure with where and when it was made, as `benchmarks/results/NAME.json`."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    place = asdict(environment.look(config)) | {"load_at_end": round(os.getloadavg()[0], 2)}
+    place = asdict(bench_environment.look(config)) | {"load_at_end": round(os.getloadavg()[0], 2)}
     document = {"figure": name, "made": datetime.now(UTC).isoformat(timespec="seconds"), "environment": place, **figure}
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return path

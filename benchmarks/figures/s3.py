@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from benchmarks.figures import paired, relay
-from fruitscale.config import Config
+from fruitscale.config.schema import Config
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.read_ahead import ReadAhead
 from tests.s3 import servers

@@ -14,7 +14,7 @@ from random import Random
 
 from benchmarks.figures import paired
 from fruitscale.bench.statistics import Verdict, is_settled, noise_floor, ratio_of, verdict
-from fruitscale.config import Config
+from fruitscale.config.schema import Config
 
 PAIRS, MOST_PAIRS, DRAWS = 40, 20, 1000
 SLOWER = 1.1

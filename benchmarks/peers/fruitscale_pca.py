@@ -11,12 +11,13 @@ from pathlib import Path
 from benchmarks.peers import matrix
 from benchmarks.peers.peer import tell_ratios, told
 from benchmarks.peers.worker import process_of
-from fruitscale import pipeline
-from fruitscale.config import Config, load
+from fruitscale.config.loading import load
+from fruitscale.config.schema import Config
 from fruitscale.engines import registry
 from fruitscale.engines.base import Engine
+from fruitscale.pipeline import run
+from fruitscale.pipeline.progress import RunProgress
 from fruitscale.stages import Job
-from fruitscale.watch import Watch
 
 
 def main() -> None:
@@ -25,11 +26,11 @@ def main() -> None:
     config = load(None, settings).config
     parts = matrix.parts(task.input)
     job = _job(config, str(task.input.parent), parts)
-    watch = Watch("pca", lambda event: None)
-    engine = registry.open_engine(config, task.slots, (pipeline.WARM,))
+    watch = RunProgress("pca", lambda event: None)
+    engine = registry.open_engine(config, task.slots, (run.WARM,))
     try:
         _wait_for_workers(engine, task.slots)
-        fitted = pipeline._fit(engine, job, config, len(parts), matrix.rows(parts), watch)
+        fitted = run._fit(engine, job, config, len(parts), matrix.rows(parts), watch)
     finally:
         engine.close()
     tell_ratios(task, watch.seconds["fit"], fitted.n, fitted.ratio[: fitted.k].tolist())

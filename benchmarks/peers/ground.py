@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers.contestants import Contestant, JobName
-from fruitscale.storage import run_folder
+from fruitscale.runs import run_folder
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.peers.ground import CONFIG
-from fruitscale.config import load
+from fruitscale.config.loading import load
 from fruitscale.kernels import backbone
-from fruitscale.model import child, export
+from fruitscale.model import exported_model, keras_process
 
 
 def write(folder: Path, settings: Sequence[str]) -> None:
     """Write the three files."""
     model = load(str(CONFIG), sets=settings).config.model
-    os.environ.update(child.ENVIRONMENT)
-    _, files = backbone.unpack(export.export(model).payload)
+    os.environ.update(keras_process.ENVIRONMENT)
+    _, files = backbone.unpack(exported_model.export(model).payload)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     from fruitscale.model import network

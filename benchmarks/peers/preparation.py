@@ -15,13 +15,13 @@ from benchmarks.peers import answers, matrix
 from benchmarks.peers.answers import Features
 from benchmarks.peers.contestants import Contestant
 from benchmarks.peers.ground import HERE, Ground, environment, run_command
-from fruitscale.bench import photos, process
+from fruitscale.bench import photo_sets, process_tree
 from fruitscale.bench.measure import last_words
-from fruitscale.config import Input, Storage
+from fruitscale.config.schema import Input, Storage
 from fruitscale.engines.java import find_java
 from fruitscale.errors import FruitscaleError, OutputError
-from fruitscale.record import RunRecord
-from fruitscale.storage import parts, run_folder
+from fruitscale.runs import parts, run_folder
+from fruitscale.runs.record import RunRecord
 from fruitscale.storage.store import open_store
 
 WIDTH = 1280
@@ -64,7 +64,7 @@ def java_home(spark_version: str | None) -> str | None:
 
 def photos_and_model(ground: Ground, input_uri: str, images: int) -> str | None:
     """Link photos, and write the model's files. Returns a note where photos are repeated."""
-    found = photos.gather(input_uri, photos.list_paths(Input(uri=input_uri)), images, ground.photos)
+    found = photo_sets.link_photos(input_uri, photo_sets.list_paths(Input(uri=input_uri)), images, ground.photos)
     ground.model.mkdir()
     command = [sys.executable, "-m", "benchmarks.peers.model_files", str(ground.model), *ground.settings]
     _run(command, environment(ground, LOCAL), ground.timeout_seconds)
@@ -100,7 +100,7 @@ def matrix_and_ratios(ground: Ground, rows: int) -> Expected:
 
 
 def _run(command: list[str], variables: dict[str, str], timeout_seconds: float) -> str:
-    watched = process.watch(command, variables, timeout_seconds)
+    watched = process_tree.watch(command, variables, timeout_seconds)
     if watched.code != 0:
         raise OutputError(f"Preparing failed: {' '.join(command[1:4])}: {last_words(watched)}", "Mend that first.")
     return watched.out

@@ -12,10 +12,10 @@ from benchmarks.peers.answers import RATIO_TOLERANCE, TYPICAL_TOLERANCE, WORST_T
 from benchmarks.peers.contestants import Contestant
 from benchmarks.peers.ground import CONFIG
 from benchmarks.peers.trial import VARIANCE_TOLERANCE, Sample
-from fruitscale.bench import environment
-from fruitscale.bench.environment import Environment
-from fruitscale.bench.tables import Rows, to_markdown
-from fruitscale.config import load
+from fruitscale.bench import bench_environment
+from fruitscale.bench.bench_environment import BenchEnvironment
+from fruitscale.bench.result_tables import Rows, to_markdown
+from fruitscale.config.loading import load
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ class Results:
         path.with_suffix(".md").write_text(self.text, encoding="utf-8")
         return path
 
-    def _environment(self) -> Environment:
-        return environment.look(load(str(CONFIG), sets=self.options.set).config)
+    def _environment(self) -> BenchEnvironment:
+        return bench_environment.look(load(str(CONFIG), sets=self.options.set).config)
 
 
 def _list(versions: dict[str, str]) -> str:

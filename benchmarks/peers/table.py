@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 from benchmarks.peers.contestants import Contestant
 from benchmarks.peers.trial import WARM_UP, Sample
+from fruitscale.bench.result_tables import Rows, figure
 from fruitscale.bench.statistics import LEAST_PAIRS, Ratio, ratio_of
-from fruitscale.bench.tables import Rows, figure
 
 What: TypeAlias = Literal["stage_seconds", "process_seconds"]
 

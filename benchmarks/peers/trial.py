@@ -16,10 +16,10 @@ from benchmarks.peers.answers import RATIO_TOLERANCE, TYPICAL_TOLERANCE, WORST_T
 from benchmarks.peers.contestants import Contestant
 from benchmarks.peers.ground import Ground, command, environment
 from benchmarks.peers.preparation import Expected
-from fruitscale.bench import process
+from fruitscale.bench import process_tree
 from fruitscale.bench.measure import last_words, outcome_of
-from fruitscale.bench.process import Watched
-from fruitscale.record import RunRecord
+from fruitscale.bench.process_tree import ProcessResult
+from fruitscale.runs.record import RunRecord
 
 Outcome: TypeAlias = Literal["ok", "failed", "timeout", "out of memory", "wrong answer", "not installed"]
 VARIANCE_TOLERANCE = 0.005
@@ -62,7 +62,7 @@ def measure(ground: Ground, expected: Expected, contestant: Contestant, number: 
         return Sample(contestant.name, number, "not installed", "make bench-peers makes its environment")
     output = ground.work / f"run-{uuid.uuid4().hex[:8]}"
     try:
-        watched = process.watch(
+        watched = process_tree.watch(
             command(ground, contestant, output), environment(ground, contestant), ground.timeout_seconds
         )
         sample = Sample(
@@ -80,7 +80,7 @@ def measure(ground: Ground, expected: Expected, contestant: Contestant, number: 
 
 
 def _checked(
-    sample: Sample, contestant: Contestant, watched: Watched, output: Path, ground: Ground, expected: Expected
+    sample: Sample, contestant: Contestant, watched: ProcessResult, output: Path, ground: Ground, expected: Expected
 ) -> Sample:
     try:
         found = _from_record(watched.out, output) if contestant.module is None else said(watched.out, contestant)

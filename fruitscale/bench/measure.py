@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from fruitscale.bench import process
-from fruitscale.bench.plan import Variant
-from fruitscale.bench.process import Watched
-from fruitscale.config import Config
-from fruitscale.record import RunRecord
+from fruitscale.bench import process_tree
+from fruitscale.bench.bench_plan import Variant
+from fruitscale.bench.process_tree import ProcessResult
+from fruitscale.config.schema import Config
+from fruitscale.runs.record import RunRecord
 
 Kind: TypeAlias = Literal["reference", "cold", "warm-up", "timed", "twin"]
 Outcome: TypeAlias = Literal["ok", "failed", "timeout", "out of memory", "wrong answer"]
@@ -28,7 +28,7 @@ LONGEST_MESSAGE = 300
 
 
 @dataclass(frozen=True)
-class Answer:
+class RunAnswer:
     """What a run made: its rows, a hash of its features parts, and what its PCA keeps of the variance."""
 
     featurized: int
@@ -39,7 +39,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Sample:
+class Measurement:
     """One run. Its `seconds` (process and stages) count only where `outcome` is ok; `message` says what else it is."""
 
     variant: Variant
@@ -53,7 +53,7 @@ class Sample:
     images_per_second_per_slot: float | None = None
     peak_mb: float = 0.0
     cpu_seconds: float = 0.0
-    answer: Answer | None = None
+    answer: RunAnswer | None = None
     resumed: int = 0
     task_retries: int = 0
 
@@ -65,7 +65,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Setting:
+class BenchSetup:
     """Where runs are made: the configuration, folders of photos by their number, a working folder, a cache folder."""
 
     config: Config
@@ -74,7 +74,7 @@ class Setting:
     cache: Path
 
 
-def measure(setting: Setting, variant: Variant, kind: Kind, round_number: int = 0) -> Sample:
+def measure(setting: BenchSetup, variant: Variant, kind: Kind, round_number: int = 0) -> Measurement:
     """Run a variant once, in a run folder that is removed again. A failure is a result; nothing is raised for one.
 
     A cold run has a cache folder of its own, so that the model is exported in it.
@@ -84,8 +84,8 @@ def measure(setting: Setting, variant: Variant, kind: Kind, round_number: int = 
     config.write_text(_config_of(setting, variant, run).model_dump_json(), encoding="utf-8")  # JSON is YAML
     environment = environment_for(cold if kind == "cold" else setting.cache)
     try:
-        watched = process.watch(command(config), environment, setting.config.bench.timeout_seconds)
-        return _sample(Sample(variant, kind, round_number, "ok"), watched, run)
+        watched = process_tree.watch(command(config), environment, setting.config.bench.timeout_seconds)
+        return _sample(Measurement(variant, kind, round_number, "ok"), watched, run)
     finally:
         config.unlink()
         for folder in (run, cold):
@@ -104,7 +104,7 @@ def environment_for(cache: Path) -> dict[str, str]:
     return {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": path}
 
 
-def check(sample: Sample, reference: Sample) -> Sample:
+def check(sample: Measurement, reference: Measurement) -> Measurement:
     """Return the sample as it is when its answer is the reference's, else one whose times are void."""
     if sample.outcome != "ok":
         return sample
@@ -115,7 +115,7 @@ def check(sample: Sample, reference: Sample) -> Sample:
     return sample if problem is None else _void(sample, problem)
 
 
-def difference(answer: Answer, expected: Answer) -> str | None:
+def difference(answer: RunAnswer, expected: RunAnswer) -> str | None:
     """Say how an answer differs from the one that is expected; None where it does not."""
     if (answer.featurized, answer.rejected) != (expected.featurized, expected.rejected):
         rows = f"{answer.featurized:,} images and {answer.rejected:,} rejects"
@@ -138,7 +138,7 @@ def features_sha256(run: Path) -> str:
     return digest.hexdigest()
 
 
-def _config_of(setting: Setting, variant: Variant, run: Path) -> Config:
+def _config_of(setting: BenchSetup, variant: Variant, run: Path) -> Config:
     config = setting.config
     return config.model_copy(
         update={
@@ -153,12 +153,12 @@ def _config_of(setting: Setting, variant: Variant, run: Path) -> Config:
     )
 
 
-def _sample(sample: Sample, watched: Watched, run: Path) -> Sample:
+def _sample(sample: Measurement, watched: ProcessResult, run: Path) -> Measurement:
     sample = replace(sample, peak_mb=round(watched.peak_mb, 1), cpu_seconds=round(watched.cpu_seconds, 2))
     if watched.code != 0:
         return replace(sample, outcome=outcome_of(watched), message=last_words(watched))
     record = RunRecord.model_validate_json(watched.out)
-    answer = Answer(
+    answer = RunAnswer(
         record.images.featurized,
         record.images.rejected,
         features_sha256(run),
@@ -180,12 +180,12 @@ def _sample(sample: Sample, watched: Watched, run: Path) -> Sample:
     return done
 
 
-def _void(sample: Sample, problem: str) -> Sample:
+def _void(sample: Measurement, problem: str) -> Measurement:
     return replace(sample, outcome="wrong answer", message=problem, seconds=None, stages={}, images_per_second=None,
                    images_per_second_per_slot=None)  # fmt: skip
 
 
-def outcome_of(watched: Watched) -> Outcome:
+def outcome_of(watched: ProcessResult) -> Outcome:
     """Name the way in which a command failed."""
     if watched.timed_out:
         return "timeout"
@@ -195,7 +195,7 @@ def outcome_of(watched: Watched) -> Outcome:
     return "failed"
 
 
-def last_words(watched: Watched) -> str:
+def last_words(watched: ProcessResult) -> str:
     """Say why a command failed: its exit code, and its own error or last line."""
     lines = [line.strip() for line in watched.err.splitlines() if line.strip()]
     error = next((line for line in lines if line.startswith("Error: ")), lines[-1] if lines else "it said nothing")

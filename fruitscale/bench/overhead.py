@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fruitscale.config import Config, EngineName
+from fruitscale.config.schema import Config, EngineName
 from fruitscale.engines import registry
-from fruitscale.engines.base import Engine, Shared
+from fruitscale.engines.base import Engine, SharedValue
 from fruitscale.errors import FruitscaleError
 
 TASKS = (100, 1_000, 10_000)
@@ -27,7 +27,7 @@ class Overhead:
     failure: str = ""
 
 
-def null(task: int, shared: Shared | None) -> int:
+def null(task: int, shared: SharedValue | None) -> int:
     """Do nothing, in a worker."""
     return task
 

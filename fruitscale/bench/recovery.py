@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fruitscale.bench import clusters, photos
-from fruitscale.bench.clusters import Cluster
-from fruitscale.bench.measure import Answer, Sample, Setting, difference, measure
-from fruitscale.bench.plan import Variant
-from fruitscale.config import Config
+from fruitscale.bench import local_clusters, photo_sets
+from fruitscale.bench.bench_plan import Variant
+from fruitscale.bench.local_clusters import LocalCluster
+from fruitscale.bench.measure import BenchSetup, Measurement, RunAnswer, difference, measure
+from fruitscale.config.schema import Config
 from fruitscale.errors import EngineError, MissingExtraError
-from fruitscale.fingerprints import shard_images
+from fruitscale.runs.fingerprints import shard_images
 
 PARTS = 40
 """Parts of a run at least, so that half of it can be seen."""
-CLUSTERS: Mapping[str, Callable[[Path], AbstractContextManager[Cluster]]] = {
-    "spark": clusters.spark_cluster,
-    "dask": clusters.dask_cluster,
+CLUSTERS: Mapping[str, Callable[[Path], AbstractContextManager[LocalCluster]]] = {
+    "spark": local_clusters.spark_cluster,
+    "dask": local_clusters.dask_cluster,
 }
 KEYS = {"spark": "master", "dask": "scheduler"}
 
@@ -61,31 +61,37 @@ def measure_recovery(config: Config, engine: str, tell: Callable[[str], None] = 
     images = max(config.bench.images)
     with tempfile.TemporaryDirectory(prefix="fruitscale-bench-", ignore_cleanup_errors=True) as name:
         work = Path(name)
-        folder = photos.gather(config.input.uri, photos.list_paths(config.input), images, work / "photos").folder
+        folder = photo_sets.link_photos(
+            config.input.uri, photo_sets.list_paths(config.input), images, work / "photos"
+        ).folder
         try:
             with CLUSTERS[engine](work) as cluster:
-                setting = Setting(_on(cluster, engine, config, images), {images: str(folder)}, work, work / "cache")
+                setting = BenchSetup(_on(cluster, engine, config, images), {images: str(folder)}, work, work / "cache")
                 return _compare(setting, engine, images, cluster, tell)
         except (MissingExtraError, EngineError) as error:
             return Recovery(engine, images, failure=error.message)
 
 
-def _compare(setting: Setting, engine: str, images: int, cluster: Cluster, tell: Callable[[str], None]) -> Recovery:
+def _compare(
+    setting: BenchSetup, engine: str, images: int, cluster: LocalCluster, tell: Callable[[str], None]
+) -> Recovery:
     variant = Variant(engine, len(cluster.workers), images, setting.config.model.precision)
 
-    def run(what: str) -> Sample:
+    def run(what: str) -> Measurement:
         sample = measure(setting, variant, "timed")
         tell(f"{engine}, {what}: {sample.message or f'{sample.seconds:.2f} s'}")
         return sample
 
     run("warm-up")
     undisturbed = run("undisturbed")
-    with Thief(cluster, setting.work, -(-images // shard_images(setting.config, images))) as thief:
+    with WorkerKiller(cluster, setting.work, -(-images // shard_images(setting.config, images))) as thief:
         disturbed = run("one worker taken away")
     return account(engine, images, undisturbed, disturbed, thief)
 
 
-def account(engine: str, images: int, undisturbed: Sample, disturbed: Sample, thief: Thief) -> Recovery:
+def account(
+    engine: str, images: int, undisturbed: Measurement, disturbed: Measurement, thief: WorkerKiller
+) -> Recovery:
     """Return what the disturbance cost."""
     problem = next((f"{s.outcome}: {s.message}" for s in (undisturbed, disturbed) if s.outcome != "ok"), "")
     if not problem and thief.seen is None:
@@ -109,10 +115,10 @@ def account(engine: str, images: int, undisturbed: Sample, disturbed: Sample, th
     )
 
 
-class Thief:
+class WorkerKiller:
     """Watches the run folder that appears in a working folder, and takes a worker away at half of its parts."""
 
-    def __init__(self, cluster: Cluster, work: Path, parts: int) -> None:
+    def __init__(self, cluster: LocalCluster, work: Path, parts: int) -> None:
         self.parts = parts
         self.seen: int | None = None
         self.remade = 0
@@ -121,7 +127,7 @@ class Thief:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._lurk, name="thief", daemon=True)
 
-    def __enter__(self) -> Thief:
+    def __enter__(self) -> WorkerKiller:
         self._thread.start()
         return self
 
@@ -154,7 +160,7 @@ class Thief:
         return parts
 
 
-def _on(cluster: Cluster, engine: str, config: Config, images: int) -> Config:
+def _on(cluster: LocalCluster, engine: str, config: Config, images: int) -> Config:
     """Return a configuration for a cluster, with enough parts for half of them to be seen."""
     here: dict[str, Any] = {KEYS[engine]: cluster.address}
     if engine == "spark":  # its workers are on this machine: theirs is this Python, and not the first on the PATH
@@ -165,5 +171,5 @@ def _on(cluster: Cluster, engine: str, config: Config, images: int) -> Config:
     return config.model_copy(update={engine: section, "shards": shards})
 
 
-def _is_same(one: Answer | None, other: Answer | None) -> bool:
+def _is_same(one: RunAnswer | None, other: RunAnswer | None) -> bool:
     return one is not None and other is not None and difference(one, other) is None

@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from fruitscale.bench import statistics
-from fruitscale.bench.environment import Environment
-from fruitscale.bench.measure import STAGES, Sample
-from fruitscale.bench.plan import Comparison, Entry, Plan, Variant
-from fruitscale.bench.statistics import Line, Ratio, Verdict
+from fruitscale.bench.bench_environment import BenchEnvironment
+from fruitscale.bench.bench_plan import BenchPlan, Comparison, RoundEntry, Variant
+from fruitscale.bench.measure import STAGES, Measurement
+from fruitscale.bench.statistics import LineFit, Ratio, Verdict
 from fruitscale.errors import InputError
 
 MILLION = 1_000_000
@@ -40,7 +40,7 @@ class VariantResult:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonResult:
     """A pair's ratio of seconds, subject to baseline. `floor` is what equals differ by here; no verdict on few pairs."""
 
     subject: Variant
@@ -51,15 +51,15 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Growth:
+class ScalingFit:
     """Straight lines over the number of images: process seconds, and peak MB of the process tree."""
 
     engine: str
     slots: int
     precision: str
     images: tuple[int, ...]
-    seconds: Line
-    peak_mb: Line
+    seconds: LineFit
+    peak_mb: LineFit
 
 
 @dataclass(frozen=True)
@@ -69,21 +69,21 @@ class Results:
     started: str
     compare: str
     seed: int
-    environment: Environment
+    environment: BenchEnvironment
     notes: tuple[str, ...]
     variants: tuple[VariantResult, ...]
-    comparisons: tuple[Compared, ...]
-    floors: tuple[Compared, ...]
-    growth: tuple[Growth, ...]
-    samples: tuple[Sample, ...]
+    comparisons: tuple[ComparisonResult, ...]
+    floors: tuple[ComparisonResult, ...]
+    growth: tuple[ScalingFit, ...]
+    samples: tuple[Measurement, ...]
 
     @property
-    def cold(self) -> tuple[Sample, ...]:
+    def cold(self) -> tuple[Measurement, ...]:
         """Return the first runs of the engines, which export the model too."""
         return tuple(sample for sample in self.samples if sample.kind == "cold")
 
     @property
-    def failed(self) -> tuple[Sample, ...]:
+    def failed(self) -> tuple[Measurement, ...]:
         """Return the runs that failed, or whose answer was wrong."""
         return tuple(sample for sample in self.samples if sample.outcome != "ok")
 
@@ -94,7 +94,7 @@ class _Document:
 
 
 def make_results(
-    plan: Plan, samples: Sequence[Sample], *, started: str, compare: str, environment: Environment,
+    plan: BenchPlan, samples: Sequence[Measurement], *, started: str, compare: str, environment: BenchEnvironment,
     notes: Iterable[str] = (), price: float | None = None,
 ) -> Results:  # fmt: skip
     """Return the results of a plan's samples; `price` is what a core costs an hour."""
@@ -114,7 +114,7 @@ def make_results(
     )
 
 
-def ratio_of(comparison: Comparison, samples: Sequence[Sample], compare: str, seed: int) -> Ratio | None:
+def ratio_of(comparison: Comparison, samples: Sequence[Measurement], compare: str, seed: int) -> Ratio | None:
     """Return the ratio of a comparison's pairs: both of the same round, both right. None without one."""
     subjects, baselines = (_by_round(e, samples, compare) for e in (comparison.subject, comparison.baseline))
     pairs = [(subjects[n], baselines[n]) for n in sorted(subjects.keys() & baselines.keys())]
@@ -169,21 +169,23 @@ def _benchmark(found: VariantResult, results: Results) -> dict[str, Any]:
     }
 
 
-def _by_round(entry: Entry, samples: Sequence[Sample], compare: str) -> dict[int, float]:
+def _by_round(entry: RoundEntry, samples: Sequence[Measurement], compare: str) -> dict[int, float]:
     kind = "twin" if entry.twin else "timed"
     found = ((s.round, s.compared(compare)) for s in samples if s.kind == kind and s.variant == entry.variant)
     return {number: seconds for number, seconds in found if seconds is not None}
 
 
-def _compared(comparison: Comparison, ratios: Mapping[Comparison, Ratio | None], plan: Plan) -> Compared:
+def _compared(comparison: Comparison, ratios: Mapping[Comparison, Ratio | None], plan: BenchPlan) -> ComparisonResult:
     ratio, same = ratios[comparison], ratios[plan.floor_of(comparison)]
     floor = None if same is None else statistics.noise_floor(same)
     enough = ratio is not None and ratio.pairs >= statistics.LEAST_PAIRS
     told = statistics.verdict(ratio, floor) if enough and ratio is not None and floor is not None else None
-    return Compared(comparison.subject.variant, comparison.baseline.variant, ratio, floor, told)
+    return ComparisonResult(comparison.subject.variant, comparison.baseline.variant, ratio, floor, told)
 
 
-def _variant(v: Variant, samples: Sequence[Sample], growth: Sequence[Growth], price: float | None) -> VariantResult:
+def _variant(
+    v: Variant, samples: Sequence[Measurement], growth: Sequence[ScalingFit], price: float | None
+) -> VariantResult:
     mine = [s for s in samples if s.variant == v]
     good = [s for s in mine if s.kind == "timed" and s.outcome == "ok"]
     answer = good[0].answer if good else None
@@ -212,7 +214,7 @@ def _variant(v: Variant, samples: Sequence[Sample], growth: Sequence[Growth], pr
     )
 
 
-def _growth(variants: Sequence[Variant], samples: Sequence[Sample]) -> Iterable[Growth]:
+def _growth(variants: Sequence[Variant], samples: Sequence[Measurement]) -> Iterable[ScalingFit]:
     for engine, slots, precision in dict.fromkeys((v.engine, v.slots, v.precision) for v in variants):
         good = [
             s
@@ -226,9 +228,9 @@ def _growth(variants: Sequence[Variant], samples: Sequence[Sample]) -> Iterable[
         memory = statistics.fit_line(images, [s.peak_mb for s in good]) if good else None
         if seconds and memory:
             counts = tuple(sorted({s.variant.images for s in good}))
-            yield Growth(engine, slots, precision, counts, seconds, memory)
+            yield ScalingFit(engine, slots, precision, counts, seconds, memory)
 
 
-def _median(samples: Sequence[Sample], value: Callable[[Sample], float | None]) -> float | None:
+def _median(samples: Sequence[Measurement], value: Callable[[Measurement], float | None]) -> float | None:
     values = [found for sample in samples if (found := value(sample)) is not None]
     return middle.median(values) if values else None

@@ -33,7 +33,7 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Line:
+class LineFit:
     """y = intercept + slope · x, with R² and the largest residual as a fraction of the largest y."""
 
     intercept: float
@@ -85,7 +85,7 @@ def is_settled(ratio: Ratio | None, most_pairs: int) -> bool:
     return narrow or ratio.pairs >= most_pairs
 
 
-def fit_line(xs: Sequence[float], ys: Sequence[float]) -> Line | None:
+def fit_line(xs: Sequence[float], ys: Sequence[float]) -> LineFit | None:
     """Fit a straight line by least squares; None with fewer than two different x."""
     x, y = np.asarray(xs, np.float64), np.asarray(ys, np.float64)
     if len(set(xs)) < 2:
@@ -96,7 +96,7 @@ def fit_line(xs: Sequence[float], ys: Sequence[float]) -> Line | None:
     residuals = y - intercept - slope * x
     spread = float((dy * dy).sum())
     r_squared = 1 - float((residuals * residuals).sum()) / spread if spread else 1.0
-    return Line(intercept, slope, r_squared, float(np.abs(residuals).max() / np.abs(y).max()))
+    return LineFit(intercept, slope, r_squared, float(np.abs(residuals).max() / np.abs(y).max()))
 
 
 def summary(seconds: Sequence[float]) -> dict[str, float | int | str | list[float]]:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fruitscale.bench import environment, photos
-from fruitscale.bench.measure import Kind, Sample, Setting, check, measure
-from fruitscale.bench.photos import Gathered
-from fruitscale.bench.plan import Entry, Plan, Variant, make_plan, order_of
+from fruitscale.bench import bench_environment, photo_sets
+from fruitscale.bench.bench_plan import BenchPlan, RoundEntry, Variant, make_plan, order_of
+from fruitscale.bench.measure import BenchSetup, Kind, Measurement, check, measure
+from fruitscale.bench.photo_sets import PhotoFolder
 from fruitscale.bench.results import Results, make_results, ratio_of
 from fruitscale.bench.statistics import LEAST_PAIRS, is_settled
-from fruitscale.config import Config
+from fruitscale.config.schema import Config
 from fruitscale.engines import registry
 
 FAILURES_ALLOWED = 1
@@ -32,37 +32,37 @@ def run_bench(config: Config, tell: Callable[[str], None] = lambda line: None) -
         work = Path(name)
         gathered = gather_all(config, plan, work)
         folders = {count: str(found.folder) for count, found in gathered.items()}
-        setting = Setting(config, folders, work, work / "cache")
+        setting = BenchSetup(config, folders, work, work / "cache")
         samples = Trial(plan, setting, tell).run()
     return make_results(
         plan,
         samples,
         started=started,
         compare=config.bench.compare,
-        environment=environment.look(config),
+        environment=bench_environment.look(config),
         notes=[found.note for found in gathered.values() if found.note],
         price=config.bench.price_per_core_hour,
     )
 
 
-def gather_all(config: Config, plan: Plan, work: Path) -> dict[int, Gathered]:
+def gather_all(config: Config, plan: BenchPlan, work: Path) -> dict[int, PhotoFolder]:
     """Make a folder of photos for each number of images in the plan."""
-    paths = photos.list_paths(config.input)
+    paths = photo_sets.list_paths(config.input)
     counts = sorted({variant.images for variant in plan.variants})
-    return {n: photos.gather(config.input.uri, paths, n, work / f"photos-{n}") for n in counts}
+    return {n: photo_sets.link_photos(config.input.uri, paths, n, work / f"photos-{n}") for n in counts}
 
 
 @dataclass
 class Trial:
     """The runs of a plan, one at a time."""
 
-    plan: Plan
-    setting: Setting
+    plan: BenchPlan
+    setting: BenchSetup
     tell: Callable[[str], None]
-    measure: Callable[[Setting, Variant, Kind, int], Sample] = measure
-    references: dict[tuple[int, str], Sample] = field(default_factory=dict)
+    measure: Callable[[BenchSetup, Variant, Kind, int], Measurement] = measure
+    references: dict[tuple[int, str], Measurement] = field(default_factory=dict)
 
-    def run(self) -> list[Sample]:
+    def run(self) -> list[Measurement]:
         """Return every sample: references, cold starts, warm-ups, and those of the rounds."""
         for variant in self.plan.references:
             self.references[variant.images, variant.precision] = self._once(variant, "reference")
@@ -75,7 +75,7 @@ class Trial:
                 samples.append(self._once(entry.variant, "twin" if entry.twin else "timed", number))
         return samples
 
-    def _first_runs(self) -> list[Sample]:
+    def _first_runs(self) -> list[Measurement]:
         """Run each variant once, untimed; for each engine one of them is a cold start, which is timed apart."""
         started = set[str]()
         samples = []
@@ -85,7 +85,7 @@ class Trial:
             samples.append(self._once(variant, kind))
         return samples
 
-    def _once(self, variant: Variant, kind: Kind, number: int = 0) -> Sample:
+    def _once(self, variant: Variant, kind: Kind, number: int = 0) -> Measurement:
         sample = self.measure(self.setting, variant, kind, number)
         if kind != "reference":
             sample = check(sample, self.references[variant.images, variant.precision])
@@ -95,12 +95,12 @@ class Trial:
         return sample
 
 
-def needed(plan: Plan, samples: Sequence[Sample], compare: str) -> list[Entry]:
+def needed(plan: BenchPlan, samples: Sequence[Measurement], compare: str) -> list[RoundEntry]:
     """Return what the next round runs: both of every comparison that is not settled, and can be.
 
     And what has no partner left to be compared with, so often as a comparison takes at least.
     """
-    wanted = dict.fromkeys(Entry(v) for v in plan.variants if is_too_seldom(v, plan, samples))
+    wanted = dict.fromkeys(RoundEntry(v) for v in plan.variants if is_too_seldom(v, plan, samples))
     for comparison in plan.comparisons:
         both = (comparison.subject, comparison.baseline)
         if any(has_failed(entry.variant, samples) for entry in both):
@@ -110,13 +110,13 @@ def needed(plan: Plan, samples: Sequence[Sample], compare: str) -> list[Entry]:
     return list(wanted)
 
 
-def is_too_seldom(variant: Variant, plan: Plan, samples: Sequence[Sample]) -> bool:
+def is_too_seldom(variant: Variant, plan: BenchPlan, samples: Sequence[Measurement]) -> bool:
     """Tell whether a variant that works has fewer timed runs than the least number of pairs."""
     runs = sum(s.variant == variant and s.kind == "timed" for s in samples)
     return runs < min(LEAST_PAIRS, plan.repeats) and not has_failed(variant, samples)
 
 
-def has_failed(variant: Variant, samples: Sequence[Sample]) -> bool:
+def has_failed(variant: Variant, samples: Sequence[Measurement]) -> bool:
     """Tell whether a variant is given up: its first run failed, or more than one after it."""
     outcomes = [(s.kind, s.outcome) for s in samples if s.variant == variant and s.kind != "reference"]
     first = any(kind in ("cold", "warm-up") and outcome != "ok" for kind, outcome in outcomes)

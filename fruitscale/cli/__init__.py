@@ -8,25 +8,25 @@ from typing import Annotated
 
 import typer
 
-from fruitscale import __version__
 from fruitscale.cli import (
-    apply,
-    bench,
-    cluster,
-    config,
-    doctor,
-    drift,
-    erase,
-    evaluate,
-    export,
-    gdpr,
-    init,
-    model,
-    report,
-    run,
-    sample,
-    show,
+    apply_command,
+    bench_command,
+    cluster_command,
+    config_command,
+    doctor_command,
+    drift_command,
+    erase_command,
+    evaluate_command,
+    export_command,
+    gdpr_command,
+    init_command,
+    model_command,
+    report_command,
+    run_command,
+    sample_command,
+    show_command,
 )
+from fruitscale.config.version import __version__
 from fruitscale.errors import FruitscaleError
 
 app = typer.Typer(
@@ -37,22 +37,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("init")(init.init)
-app.command("run")(run.run)
-app.command("apply")(apply.apply)
-app.command("show")(show.show)
-app.command("report")(report.report)
-app.command("evaluate")(evaluate.evaluate)
-app.command("drift")(drift.drift)
-app.command("export")(export.export)
-app.command("erase")(erase.erase)
-app.command("sample")(sample.sample)
-app.command("doctor")(doctor.doctor)
-app.add_typer(bench.app, name="bench")
-app.add_typer(cluster.app, name="cluster")
-app.add_typer(config.app, name="config")
-app.add_typer(gdpr.app, name="gdpr")
-app.add_typer(model.app, name="model")
+app.command("init")(init_command.init)
+app.command("run")(run_command.run)
+app.command("apply")(apply_command.apply)
+app.command("show")(show_command.show)
+app.command("report")(report_command.report)
+app.command("evaluate")(evaluate_command.evaluate)
+app.command("drift")(drift_command.drift)
+app.command("export")(export_command.export)
+app.command("erase")(erase_command.erase)
+app.command("sample")(sample_command.sample)
+app.command("doctor")(doctor_command.doctor)
+app.add_typer(bench_command.app, name="bench")
+app.add_typer(cluster_command.app, name="cluster")
+app.add_typer(config_command.app, name="config")
+app.add_typer(gdpr_command.app, name="gdpr")
+app.add_typer(model_command.app, name="model")
 
 
 def _version(asked: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 if TYPE_CHECKING:
-    from fruitscale.config import Earlier, Loaded
+    from fruitscale.config.loading import InheritedSettings, LoadedConfig
 
 ConfigFile = Annotated[
     Optional[Path],  # noqa: UP045  Typer reads it
@@ -39,8 +39,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and no
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show where each setting came from, and tracebacks.")]
 
 
-def loaded(config: Path | None, sets: list[str] | None, earlier: Earlier | None = None, /, **flags: object) -> Loaded:
+def loaded(
+    config: Path | None, sets: list[str] | None, earlier: InheritedSettings | None = None, /, **flags: object
+) -> LoadedConfig:
     """Load the configuration; a flag is named as its key, with `__` for each dot."""
-    from fruitscale.config import load
+    from fruitscale.config.loading import load
 
     return load(config, sets or (), {name.replace("__", "."): value for name, value in flags.items()}, earlier)

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from fruitscale.wording import number, seconds, size
+from fruitscale.display.formatting import number, seconds, size
 
 __all__ = ["number", "out", "pairs", "print_error", "seconds", "size"]
 

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fruitscale.cluster_config import EmrServerless
 from fruitscale.clusters import wheels
 from fruitscale.clusters.launch import staging_uri
-from fruitscale.config import Config
+from fruitscale.config.cluster_section import EmrServerless
+from fruitscale.config.schema import Config
 from fruitscale.errors import UsageError
-from fruitscale.model import export
+from fruitscale.model import exported_model
 from fruitscale.storage.s3 import S3Store
 
 SUMS, BOOT, MAIN, REQUIREMENTS = "SHA256SUMS", "boot.sh", "main.py", "requirements.txt"
@@ -39,7 +39,7 @@ exec python3.11 "$@"
 
 
 @dataclass(frozen=True)
-class Placed:
+class UploadedBundle:
     """A bundle in the staging area. `boot_sha256` is of the boot script, which machines check before they run it."""
 
     uri: str
@@ -49,11 +49,11 @@ class Placed:
     model_uri: str
 
 
-PLANNED = Placed("<bundle>", "0" * 64, "<wheels>", "<archive>", "<model>")
+PLANNED = UploadedBundle("<bundle>", "0" * 64, "<wheels>", "<archive>", "<model>")
 """What a plan shows: nothing is made for it."""
 
 
-def place(config: Config, tell: Callable[[str], None]) -> Placed:
+def upload(config: Config, tell: Callable[[str], None]) -> UploadedBundle:
     """Make the bundle of a config, and put what is not there yet into the staging area. Raises FruitscaleError."""
     cluster = config.cluster
     assert cluster is not None
@@ -62,7 +62,7 @@ def place(config: Config, tell: Callable[[str], None]) -> Placed:
     with tempfile.TemporaryDirectory(prefix="fruitscale-bundle-") as name:
         scratch = Path(name)
         tell("exporting the model")
-        exported = export.export(config.model, scratch)
+        exported = exported_model.export(config.model, scratch)
         model_name = f"models/{exported.sha256}.model"
         _put_once(store, model_name, lambda: exported.payload)
         files = make(config, scratch, tell)
@@ -80,7 +80,7 @@ def place(config: Config, tell: Callable[[str], None]) -> Placed:
         if isinstance(cluster, EmrServerless):
             archive = f"archives/{_sha256(sums)[:SHORT]}-{cluster.architecture}.tar.gz"
             _put_once(store, archive, lambda: _archive(scratch, files[REQUIREMENTS], config, tell))
-    return Placed(
+    return UploadedBundle(
         f"{store.uri}/{folder}",
         _sha256(files[BOOT]),
         wheels_name and f"{store.uri}/{wheels_name}",

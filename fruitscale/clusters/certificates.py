@@ -17,7 +17,7 @@ RSA_BITS = 2048
 
 
 @dataclass(frozen=True)
-class Pair:
+class KeyPair:
     """What a machine has, as PEM: the authority's certificate, its own, and the key of it."""
 
     authority: bytes
@@ -38,7 +38,7 @@ class Pair:
         return {"certificates.zip": zipped(files)}
 
 
-def make(name: str, hosts: str, hours: float) -> Pair:
+def make(name: str, hosts: str, hours: float) -> KeyPair:
     """Make the pair of a run, good for so many hours; `hosts` is a DNS name with a wildcard. Raises MissingExtraError."""
     try:
         from cryptography.hazmat.primitives import hashes, serialization
@@ -53,7 +53,7 @@ def make(name: str, hosts: str, hours: float) -> Pair:
     signed: list[Certificate] = [one.sign(authority_key, hashes.SHA256()) for one in (authority, machine)]
     pem = serialization.Encoding.PEM
     key = machine_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return Pair(signed[0].public_bytes(pem), signed[1].public_bytes(pem), key)
+    return KeyPair(signed[0].public_bytes(pem), signed[1].public_bytes(pem), key)
 
 
 def _builder(subject: str, issuer: str, public_key: object, until: datetime.datetime, hosts: str | None):  # type: ignore[no-untyped-def]  # noqa: ANN202

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from fruitscale.cluster_config import Ec2Dask
-from fruitscale.clusters import aws, certificates, ec2_requests, job
-from fruitscale.clusters.bundle import Placed
+from fruitscale.clusters import certificates, ec2_requests, job_files
+from fruitscale.clusters.bundle import UploadedBundle
 from fruitscale.clusters.launch import RUN, Launch
-from fruitscale.clusters.request import Machine, Request, Sight
+from fruitscale.clusters.launcher import ClusterStatus, Machine, Request
+from fruitscale.config.cluster_section import Ec2Dask
 from fruitscale.errors import CapacityError, ClusterError, UsageError
+from fruitscale.storage import aws
 
 ALIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 END_SECONDS = 900
@@ -33,7 +34,7 @@ class Ec2DaskLauncher:
         if not self.cluster.subnets:
             raise UsageError("cluster.subnets is not set.", "Name private subnets that reach S3.")
 
-    def requests(self, placed: Placed) -> list[Request]:
+    def requests(self, placed: UploadedBundle) -> list[Request]:
         """Return what `up` asks for: first choices only, another subnet or type is tried where there is no capacity."""
         image, subnet = self.cluster.image or "<image>", self.cluster.subnets[0]
         group = self.cluster.security_group or "<security group>"
@@ -50,10 +51,10 @@ class Ec2DaskLauncher:
         asked = ec2_requests.workers(*told, self.cluster.worker_types[0], "<address of the scheduler>")
         return [*made, Request("ec2", "run_instances", asked)]
 
-    def up(self, placed: Placed) -> None:
+    def up(self, placed: UploadedBundle) -> None:
         """Make the keys, the security group, the machine that leads, and the workers."""
         pair = certificates.make(self.launch.name, f"{self.launch.name}.internal", self.cluster.max_hours)
-        job.put_keys(self.launch, pair.for_dask())
+        job_files.put_keys(self.launch, pair.for_dask())
         image = self.cluster.image or self._image()
         group = self.cluster.security_group or self._group()
 
@@ -69,23 +70,23 @@ class Ec2DaskLauncher:
         near = [leader["SubnetId"], *(s for s in self.cluster.subnets if s != leader["SubnetId"])]
         self._run(work(subnet, kind) for kind in self.cluster.worker_types for subnet in near)
 
-    def look(self) -> Sight:
+    def look(self) -> ClusterStatus:
         """Look at the machines, and at what the driver left."""
         machines = self.machines()
-        ended = job.status(self.launch)
+        ended = job_files.status(self.launch)
         states = [machine.state for machine in machines]
         running = states.count("running")
         words = f"EC2: {running} of {len(states)} machines running"
         if ended is not None:
             outcome = "complete" if ended.get("code") == 0 else "failed"
-            return Sight(words, outcome, ended.get("error"), machines)
+            return ClusterStatus(words, outcome, ended.get("error"), machines)
         if not any(state in ("pending", "running") for state in states):
-            return Sight(words, "gone", "All machines ended, and the driver left no word.", machines)
+            return ClusterStatus(words, "gone", "All machines ended, and the driver left no word.", machines)
         if any(m.role == ec2_requests.LEADER and m.state not in ("pending", "running") for m in machines):
-            return Sight(
+            return ClusterStatus(
                 words, "failed", "The machine with the scheduler ended, and the driver left no word.", machines
             )
-        return Sight(words, machines=machines)
+        return ClusterStatus(words, machines=machines)
 
     def machines(self) -> tuple[Machine, ...]:
         """Return the launch's machines, the ended ones too as long as EC2 knows them."""
@@ -101,7 +102,7 @@ class Ec2DaskLauncher:
         end_machines(self._ec2, RUN, self.launch.id)
         for group in self._groups():
             remove_group(self._ec2, group)
-        job.remove_keys(self.launch)
+        job_files.remove_keys(self.launch)
 
     def _image(self) -> str:
         ssm = aws.client("ssm", self.launch.config.storage)

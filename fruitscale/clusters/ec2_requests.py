@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from fruitscale.cluster_config import Ec2Dask
-from fruitscale.clusters import aws
-from fruitscale.clusters.bundle import Placed
+from fruitscale.clusters.bundle import UploadedBundle
 from fruitscale.clusters.launch import TAG, Launch
+from fruitscale.config.cluster_section import Ec2Dask
+from fruitscale.storage import aws
 
 PORT = 8786
 LEADER = "scheduler"
@@ -31,7 +31,7 @@ boot=$(mktemp)
 aws s3 cp --only-show-errors {boot} "$boot"
 echo "{boot_sha256}  $boot" | sha256sum --check --strict --quiet
 bash "$boot" {region} {bundle}
-{python} -m fruitscale.clusters.machine {command}
+{python} -m fruitscale.clusters.machines.dask_machine {command}
 """
 
 
@@ -61,7 +61,9 @@ def among_themselves(group: str) -> dict[str, Any]:
     return {"GroupId": group, "IpPermissions": [rule]}
 
 
-def scheduler(launch: Launch, cluster: Ec2Dask, placed: Placed, image: str, group: str, subnet: str) -> dict[str, Any]:
+def scheduler(
+    launch: Launch, cluster: Ec2Dask, placed: UploadedBundle, image: str, group: str, subnet: str
+) -> dict[str, Any]:
     """Return the request for the machine with the scheduler and the driver."""
     command = [
         LEADER, "--run", launch.uri, "--region", launch.region, "--workers", str(cluster.workers),
@@ -75,7 +77,7 @@ def scheduler(launch: Launch, cluster: Ec2Dask, placed: Placed, image: str, grou
 def workers(
     launch: Launch,
     cluster: Ec2Dask,
-    placed: Placed,
+    placed: UploadedBundle,
     image: str,
     group: str,
     subnet: str,
@@ -93,7 +95,7 @@ def workers(
     return request | {"ClientToken": launch.token("workers", subnet, machine_type)}
 
 
-def user_data(launch: Launch, placed: Placed, command: list[str]) -> str:
+def user_data(launch: Launch, placed: UploadedBundle, command: list[str]) -> str:
     """Return the script of a machine's start: without a secret, for everybody on the machine can read it."""
     bundle = shlex.join([placed.uri, *([placed.wheels_uri] if placed.wheels_uri else [])])
     return USER_DATA.format(

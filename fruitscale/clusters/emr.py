@@ -7,13 +7,14 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fruitscale.cluster_config import Emr
-from fruitscale.clusters import aws, certificates, emr_requests
-from fruitscale.clusters.bundle import Placed
-from fruitscale.clusters.job import put_keys, remove_keys
+from fruitscale.clusters import certificates, emr_requests
+from fruitscale.clusters.bundle import UploadedBundle
+from fruitscale.clusters.job_files import put_keys, remove_keys
 from fruitscale.clusters.launch import Launch
-from fruitscale.clusters.request import Machine, Request, Sight
+from fruitscale.clusters.launcher import ClusterStatus, Machine, Request
+from fruitscale.config.cluster_section import Emr
 from fruitscale.errors import ClusterError, UsageError
+from fruitscale.storage import aws
 from fruitscale.storage.s3 import S3Store
 
 ALIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
@@ -40,7 +41,7 @@ class EmrLauncher:
                 "Give the ARN of a KMS key, or a security configuration of your own.",
             )
 
-    def requests(self, placed: Placed) -> list[Request]:
+    def requests(self, placed: UploadedBundle) -> list[Request]:
         """Return what `up` asks for."""
         made = [Request("emr", "run_job_flow", emr_requests.job_flow(self.launch, self.cluster, placed))]
         if self.cluster.security_configuration is None:
@@ -48,7 +49,7 @@ class EmrLauncher:
             made.insert(0, Request("emr", "create_security_configuration", configuration))
         return made
 
-    def up(self, placed: Placed) -> None:
+    def up(self, placed: UploadedBundle) -> None:
         """Make the security configuration, if none is named, and the cluster."""
         for request in self.requests(placed):
             if request.operation == "run_job_flow":
@@ -59,27 +60,27 @@ class EmrLauncher:
                 )
                 self._configure(request.parameters)
 
-    def look(self) -> Sight:
+    def look(self) -> ClusterStatus:
         """Look at the cluster and its step."""
         found = self._find(())
         if not found:
-            return Sight("EMR has no such cluster", "gone", "EMR has no cluster of this name.")
+            return ClusterStatus("EMR has no such cluster", "gone", "EMR has no cluster of this name.")
         cluster = aws.ask(self._emr, "describe_cluster", ClusterId=found[0])["Cluster"]
         steps = aws.ask(self._emr, "list_steps", ClusterId=found[0])["Steps"]
         status = cluster["Status"]
         step = steps[0]["Status"] if steps else {"State": "PENDING"}
         words = f"EMR {found[0]}: {status['State'].lower()}, its step {step['State'].lower()}"
         if step["State"] == "COMPLETED":
-            return Sight(words, "complete", machines=self.machines(found[0]))
+            return ClusterStatus(words, "complete", machines=self.machines(found[0]))
         reason = _reason(step) or _reason(status)
         if step["State"] in ("FAILED", "CANCELLED", "INTERRUPTED") or status["State"] in (
             "TERMINATING",
             "TERMINATED_WITH_ERRORS",
         ):
-            return Sight(words, "failed", reason or words, self.machines(found[0]))
+            return ClusterStatus(words, "failed", reason or words, self.machines(found[0]))
         if status["State"] == "TERMINATED":
-            return Sight(words, "gone", reason or "The cluster was ended.", self.machines(found[0]))
-        return Sight(words, machines=self.machines(found[0]))
+            return ClusterStatus(words, "gone", reason or "The cluster was ended.", self.machines(found[0]))
+        return ClusterStatus(words, machines=self.machines(found[0]))
 
     def machines(self, cluster_id: str) -> tuple[Machine, ...]:
         """Return the cluster's machines, those that ended too."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fruitscale.cluster_config import Emr, EmrServerless
-from fruitscale.clusters import aws
-from fruitscale.clusters.bundle import Placed
+from fruitscale.clusters.bundle import UploadedBundle
 from fruitscale.clusters.launch import KEYS, Launch
+from fruitscale.config.cluster_section import Emr, EmrServerless
+from fruitscale.storage import aws
 
 HOME = "/opt/fruitscale"
 PYTHON = f"{HOME}/bin/python"
@@ -49,7 +49,7 @@ def security_configuration(launch: Launch) -> dict[str, Any]:
     return {"Name": launch.name, "SecurityConfiguration": json.dumps(whole)}
 
 
-def job_flow(launch: Launch, cluster: Emr, placed: Placed) -> dict[str, Any]:
+def job_flow(launch: Launch, cluster: Emr, placed: UploadedBundle) -> dict[str, Any]:
     """Return the request for a cluster that does one step and ends."""
     request: dict[str, Any] = {
         "Name": launch.name,
@@ -75,7 +75,7 @@ def job_flow(launch: Launch, cluster: Emr, placed: Placed) -> dict[str, Any]:
     return request
 
 
-def bootstrap(launch: Launch, placed: Placed) -> dict[str, Any]:
+def bootstrap(launch: Launch, placed: UploadedBundle) -> dict[str, Any]:
     """Return what every machine does before Spark starts."""
     arguments = [launch.region, placed.uri, *([placed.wheels_uri] if placed.wheels_uri else [])]
     return {"Name": "fruitscale", "ScriptBootstrapAction": {"Path": f"{placed.uri}/boot.sh", "Args": arguments}}
@@ -154,7 +154,7 @@ def application(launch: Launch, cluster: EmrServerless) -> dict[str, Any]:
     return request
 
 
-def job_run(launch: Launch, cluster: EmrServerless, placed: Placed, application_id: str) -> dict[str, Any]:
+def job_run(launch: Launch, cluster: EmrServerless, placed: UploadedBundle, application_id: str) -> dict[str, Any]:
     """Return the request for the run, which ends by itself when its time is over."""
     python = "./environment/bin/python"
     conf = {

@@ -6,12 +6,13 @@ import gzip
 from datetime import UTC, datetime
 from typing import Any
 
-from fruitscale.cluster_config import EmrServerless
-from fruitscale.clusters import aws, emr_requests
-from fruitscale.clusters.bundle import Placed
+from fruitscale.clusters import emr_requests
+from fruitscale.clusters.bundle import UploadedBundle
 from fruitscale.clusters.launch import Launch
-from fruitscale.clusters.request import Machine, Request, Sight
+from fruitscale.clusters.launcher import ClusterStatus, Machine, Request
+from fruitscale.config.cluster_section import EmrServerless
 from fruitscale.errors import ClusterError, UsageError
+from fruitscale.storage import aws
 from fruitscale.storage.s3 import S3Store
 
 GOING = ("SUBMITTED", "PENDING", "SCHEDULED", "RUNNING", "QUEUED", "CANCELLING")
@@ -34,7 +35,7 @@ class EmrServerlessLauncher:
         if bool(self.cluster.subnets) != bool(self.cluster.security_groups):
             raise UsageError("cluster.subnets and cluster.security_groups go together.", "Give both, or none of them.")
 
-    def requests(self, placed: Placed) -> list[Request]:
+    def requests(self, placed: UploadedBundle) -> list[Request]:
         """Return what `up` asks for."""
         made = []
         if self.cluster.application is None:
@@ -44,7 +45,7 @@ class EmrServerlessLauncher:
         job = emr_requests.job_run(self.launch, self.cluster, placed, self.cluster.application or "<application>")
         return [*made, Request("emr-serverless", "start_job_run", job)]
 
-    def up(self, placed: Placed) -> None:
+    def up(self, placed: UploadedBundle) -> None:
         """Make the application, if none is named, and start the job."""
         application = self.cluster.application
         if application is None:
@@ -58,18 +59,18 @@ class EmrServerlessLauncher:
         request = emr_requests.job_run(self.launch, self.cluster, placed, application)
         aws.ask(self._serverless, "start_job_run", **request)
 
-    def look(self) -> Sight:
+    def look(self) -> ClusterStatus:
         """Look at the job."""
         job = self._job()
         if job is None:
-            return Sight("EMR Serverless has no such job", "gone", "EMR Serverless has no job of this name.")
+            return ClusterStatus("EMR Serverless has no such job", "gone", "EMR Serverless has no job of this name.")
         words = f"EMR Serverless: {job['state'].lower()}"
         machines = (_machine(job),)
         if job["state"] == "SUCCESS":
-            return Sight(words, "complete", machines=machines)
+            return ClusterStatus(words, "complete", machines=machines)
         if job["state"] in ("FAILED", "CANCELLED"):
-            return Sight(words, "failed", job.get("stateDetails") or words, machines)
-        return Sight(words, machines=machines)
+            return ClusterStatus(words, "failed", job.get("stateDetails") or words, machines)
+        return ClusterStatus(words, machines=machines)
 
     def log(self) -> str:
         """Return what EMR Serverless kept of the driver's standard error."""

@@ -11,8 +11,9 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from fruitscale.cluster_config import Ec2Dask, Emr, EmrServerless
-from fruitscale.config import Config, from_mapping
+from fruitscale.config.cluster_section import Ec2Dask, Emr, EmrServerless
+from fruitscale.config.loading import from_mapping
+from fruitscale.config.schema import Config
 from fruitscale.errors import ClusterError, MissingObjectError
 from fruitscale.storage.s3 import S3Store
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fruitscale.cluster_config import Ec2Dask, Emr, EmrServerless
 from fruitscale.clusters.emr_requests import worker_gb
-from fruitscale.clusters.request import Machine
+from fruitscale.clusters.launcher import Machine
+from fruitscale.config.cluster_section import Ec2Dask, Emr, EmrServerless
 
 
 @dataclass(frozen=True)
-class Line:
+class PriceLine:
     """Machines of one kind: how many at most, and what one costs an hour; None where the table has no price."""
 
     what: str
@@ -24,11 +24,11 @@ class Line:
         return None if self.hour is None else self.hour * self.count
 
 
-def lines(cluster: Emr | EmrServerless | Ec2Dask) -> list[Line]:
+def lines(cluster: Emr | EmrServerless | Ec2Dask) -> list[PriceLine]:
     """Return what is made at most, with its prices."""
     if isinstance(cluster, EmrServerless):
         return [
-            Line(
+            PriceLine(
                 f"worker of {cluster.executor_cores} vCPU, {worker_gb(cluster)} GB",
                 cluster.executors + 1,
                 _serverless(cluster),
@@ -37,15 +37,15 @@ def lines(cluster: Emr | EmrServerless | Ec2Dask) -> list[Line]:
     worker = cluster.worker_types[0]
     if isinstance(cluster, Emr):
         made = [
-            Line(f"primary {cluster.primary_type}", 1, price(cluster, cluster.primary_type)),
-            Line(f"core {worker}", cluster.core, price(cluster, worker)),
+            PriceLine(f"primary {cluster.primary_type}", 1, price(cluster, cluster.primary_type)),
+            PriceLine(f"core {worker}", cluster.core, price(cluster, worker)),
         ]
         return made + (
-            [Line(f"spot {worker}", cluster.spot, price(cluster, worker, spot=True))] if cluster.spot else []
+            [PriceLine(f"spot {worker}", cluster.spot, price(cluster, worker, spot=True))] if cluster.spot else []
         )
     return [
-        Line(f"scheduler {cluster.scheduler_type}", 1, price(cluster, cluster.scheduler_type)),
-        Line(
+        PriceLine(f"scheduler {cluster.scheduler_type}", 1, price(cluster, cluster.scheduler_type)),
+        PriceLine(
             f"{cluster.market} worker {worker}", cluster.workers, price(cluster, worker, spot=cluster.market == "spot")
         ),
     ]

@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import MappingProxyType
 
-from fruitscale.clusters import aws, emr, emr_serverless
+from fruitscale.clusters import emr, emr_serverless
 from fruitscale.clusters.ec2_dask import ALIVE, end_machines, remove_group
 from fruitscale.clusters.launch import EXPIRES, KEYS, RECORD, RUN, expiry
-from fruitscale.config import Config, Storage
+from fruitscale.config.schema import Config, Storage
 from fruitscale.errors import FruitscaleError
+from fruitscale.storage import aws
 from fruitscale.storage.s3 import S3Store
 
 PREFIX = "fruitscale-"
@@ -23,7 +24,7 @@ YOUNG = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
-class Found:
+class ExpiredResource:
     """Something of a launch that is past its end. `problem` tells why it could not be ended; None: it was, or would be."""
 
     what: str
@@ -34,25 +35,25 @@ class Found:
 
 
 @dataclass(frozen=True)
-class _Left:
-    found: Found
+class _ResourceKind:
+    found: ExpiredResource
     end: Callable[[], object]
 
 
-def reap(config: Config, *, dry_run: bool = False) -> list[Found]:
+def reap(config: Config, *, dry_run: bool = False) -> list[ExpiredResource]:
     """End what is past its expiry, in the region of a settled config; return what that was, and what could not be asked."""
     storage, done = config.storage, []
     for kind, look in LOOKS.items():
         try:
             found = list(look(storage))
         except FruitscaleError as error:
-            done.append(Found(kind, "", "", None, error.message))
+            done.append(ExpiredResource(kind, "", "", None, error.message))
             continue
         done += [left.found if dry_run else _ended(left) for left in found]
     return done
 
 
-def _ended(left: _Left) -> Found:
+def _ended(left: _ResourceKind) -> ExpiredResource:
     try:
         left.end()
     except FruitscaleError as error:
@@ -60,7 +61,7 @@ def _ended(left: _Left) -> Found:
     return left.found
 
 
-def _machines(storage: Storage) -> Iterator[_Left]:
+def _machines(storage: Storage) -> Iterator[_ResourceKind]:
     ec2 = aws.client("ec2", storage)
     filters = [{"Name": "tag-key", "Values": [RUN]}, {"Name": "instance-state-name", "Values": list(ALIVE)}]
     reservations = list(aws.pages(ec2, "describe_instances", "Reservations", Filters=filters))
@@ -70,50 +71,52 @@ def _machines(storage: Storage) -> Iterator[_Left]:
         if _is_past(tags):
             runs.setdefault(tags[RUN], tags)
     for run, tags in runs.items():
-        yield _Left(Found("EC2 machines", run, run, tags[EXPIRES]), partial(end_machines, ec2, RUN, run))
+        yield _ResourceKind(
+            ExpiredResource("EC2 machines", run, run, tags[EXPIRES]), partial(end_machines, ec2, RUN, run)
+        )
 
 
-def _clusters(storage: Storage) -> Iterator[_Left]:
+def _clusters(storage: Storage) -> Iterator[_ResourceKind]:
     service = aws.client("emr", storage)
     for told in list(aws.pages(service, "list_clusters", "Clusters", ClusterStates=list(emr.ALIVE))):
         tags = aws.tag_dict(aws.ask(service, "describe_cluster", ClusterId=told["Id"])["Cluster"].get("Tags", []))
         if _is_past(tags):
-            found = Found("EMR cluster", told["Id"], tags[RUN], tags[EXPIRES])
-            yield _Left(found, partial(emr.end_cluster, service, told["Id"]))
+            found = ExpiredResource("EMR cluster", told["Id"], tags[RUN], tags[EXPIRES])
+            yield _ResourceKind(found, partial(emr.end_cluster, service, told["Id"]))
 
 
-def _applications(storage: Storage) -> Iterator[_Left]:
+def _applications(storage: Storage) -> Iterator[_ResourceKind]:
     service = aws.client("emr-serverless", storage)
     states = list(emr_serverless.ALIVE)
     for told in list(aws.pages(service, "list_applications", "applications", states=states)):
         asked = aws.ask(service, "get_application", applicationId=told["id"])["application"]
         tags: dict[str, str] = asked.get("tags", {})
         if _is_past(tags):
-            found = Found("EMR Serverless application", told["id"], tags[RUN], tags[EXPIRES])
-            yield _Left(found, partial(emr_serverless.end_all, service, told["id"]))
+            found = ExpiredResource("EMR Serverless application", told["id"], tags[RUN], tags[EXPIRES])
+            yield _ResourceKind(found, partial(emr_serverless.end_all, service, told["id"]))
 
 
-def _groups(storage: Storage) -> Iterator[_Left]:
+def _groups(storage: Storage) -> Iterator[_ResourceKind]:
     ec2 = aws.client("ec2", storage)
     filters = [{"Name": "tag-key", "Values": [RUN]}]
     for told in list(aws.pages(ec2, "describe_security_groups", "SecurityGroups", Filters=filters)):
         tags = aws.tag_dict(told["Tags"])
         if _is_past(tags):
-            found = Found("security group", told["GroupId"], tags[RUN], tags[EXPIRES])
-            yield _Left(found, partial(remove_group, ec2, told["GroupId"]))
+            found = ExpiredResource("security group", told["GroupId"], tags[RUN], tags[EXPIRES])
+            yield _ResourceKind(found, partial(remove_group, ec2, told["GroupId"]))
 
 
-def _volumes(storage: Storage) -> Iterator[_Left]:
+def _volumes(storage: Storage) -> Iterator[_ResourceKind]:
     ec2 = aws.client("ec2", storage)
     filters = [{"Name": "tag-key", "Values": [RUN]}, {"Name": "status", "Values": ["available"]}]
     for told in list(aws.pages(ec2, "describe_volumes", "Volumes", Filters=filters)):
         tags = aws.tag_dict(told["Tags"])
         if _is_past(tags):
-            found = Found("disk", told["VolumeId"], tags[RUN], tags[EXPIRES])
-            yield _Left(found, partial(aws.ask, ec2, "delete_volume", VolumeId=told["VolumeId"]))
+            found = ExpiredResource("disk", told["VolumeId"], tags[RUN], tags[EXPIRES])
+            yield _ResourceKind(found, partial(aws.ask, ec2, "delete_volume", VolumeId=told["VolumeId"]))
 
 
-def _configurations(storage: Storage) -> Iterator[_Left]:
+def _configurations(storage: Storage) -> Iterator[_ResourceKind]:
     """Yield security configurations of EMR, which have no tags: those named as ours, whose cluster isn't alive."""
     service = aws.client("emr", storage)
     alive = {each["Name"] for each in aws.pages(service, "list_clusters", "Clusters", ClusterStates=list(emr.ALIVE))}
@@ -123,11 +126,11 @@ def _configurations(storage: Storage) -> Iterator[_Left]:
             continue
         expires = _expires(storage, name.removeprefix(PREFIX))
         if expires < time.time() if expires else datetime.now(UTC) - told["CreationDateTime"] > YOUNG:
-            found = Found("EMR security configuration", name, name.removeprefix(PREFIX), None)
-            yield _Left(found, partial(emr.remove_configuration, service, name))
+            found = ExpiredResource("EMR security configuration", name, name.removeprefix(PREFIX), None)
+            yield _ResourceKind(found, partial(emr.remove_configuration, service, name))
 
 
-def _keys(storage: Storage) -> Iterator[_Left]:
+def _keys(storage: Storage) -> Iterator[_ResourceKind]:
     """Yield the keys of launches that are over."""
     if storage.staging_uri is None:
         return
@@ -139,7 +142,9 @@ def _keys(storage: Storage) -> Iterator[_Left]:
             folders.setdefault(run, []).append(name)
     for run, names in folders.items():
         if (_expires(storage, run) or 0.0) < time.time():
-            yield _Left(Found("keys", f"{store.uri}/runs/{run}/{KEYS}", run, None), partial(_delete, store, names))
+            yield _ResourceKind(
+                ExpiredResource("keys", f"{store.uri}/runs/{run}/{KEYS}", run, None), partial(_delete, store, names)
+            )
 
 
 def _expires(storage: Storage, run: str) -> float | None:
@@ -163,7 +168,7 @@ def _is_past(tags: dict[str, str]) -> bool:
     return expires is not None and expires < time.time()
 
 
-LOOKS: Mapping[str, Callable[[Storage], Iterator[_Left]]] = MappingProxyType(
+LOOKS: Mapping[str, Callable[[Storage], Iterator[_ResourceKind]]] = MappingProxyType(
     {
         "EC2 machines": _machines,
         "EMR clusters": _clusters,

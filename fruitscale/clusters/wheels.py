@@ -15,8 +15,8 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import fruitscale
-from fruitscale.cluster_config import Architecture
+from fruitscale.config.cluster_section import Architecture
+from fruitscale.config.version import __version__
 from fruitscale.errors import ClusterError, UsageError
 
 PYTHON = "3.11"
@@ -26,12 +26,12 @@ OLDEST_GLIBC = 5
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every file in the wheel: the same files make the same wheel."""
 PIP_SECONDS = 900
-ROOT = Path(fruitscale.__file__).parent
+ROOT = Path(__file__).parents[1]
 
 
 def wheel_name() -> str:
     """Return the name of the wheel of this version."""
-    return f"fruitscale-{fruitscale.__version__}-py3-none-any.whl"
+    return f"fruitscale-{__version__}-py3-none-any.whl"
 
 
 def build_wheel() -> bytes:
@@ -40,7 +40,7 @@ def build_wheel() -> bytes:
         installed = importlib.metadata.distribution("fruitscale")
     except importlib.metadata.PackageNotFoundError:
         raise ClusterError("fruitscale is not installed here, only importable.", "pip install it.") from None
-    folder = f"fruitscale-{fruitscale.__version__}.dist-info"
+    folder = f"fruitscale-{__version__}.dist-info"
     files = {f"fruitscale/{path.relative_to(ROOT).as_posix()}": path.read_bytes() for path in _sources()}
     files[f"{folder}/METADATA"] = (installed.read_text("METADATA") or "").encode()
     files[f"{folder}/entry_points.txt"] = b"[console_scripts]\nfruitscale = fruitscale.__main__:main\n"

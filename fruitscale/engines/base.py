@@ -20,7 +20,7 @@ R = TypeVar("R")
 LARGEST_CHUNK = 8
 
 
-class Shared(Protocol):
+class SharedValue(Protocol):
     """A picklable handle of bytes that were shared with every worker."""
 
     def value(self) -> bytes:
@@ -47,12 +47,12 @@ class EngineInfo:
 class Engine(Protocol):
     """Runs picklable functions over tasks. Knows nothing about pictures."""
 
-    def share(self, payload: bytes) -> Shared:
+    def share(self, payload: bytes) -> SharedValue:
         """Make bytes available to every worker, also to one that joins later or replaces a dead one."""
         ...
 
     def map(
-        self, function: Callable[[T, Shared | None], R], tasks: Sequence[T], shared: Shared | None = None
+        self, function: Callable[[T, SharedValue | None], R], tasks: Sequence[T], shared: SharedValue | None = None
     ) -> Iterator[R]:
         """Yield `function(task, shared)` of every task as they complete, in any order.
 
@@ -71,7 +71,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TaskOutcome:
     """What one task gave: a value, or the error that the function raised on purpose."""
 
     value: Any = None
@@ -84,7 +84,7 @@ class Outcome:
         return self.value
 
 
-def attempt(function: Callable[[T, Shared | None], R], task: T, shared: Shared | None) -> Outcome:
+def attempt(function: Callable[[T, SharedValue | None], R], task: T, shared: SharedValue | None) -> TaskOutcome:
     """Call the function in a worker, on one BLAS thread; an error raised on purpose comes back as a value.
 
     Engines retry what they see fail. What fruitscale raises has been retried where that helps, so it must not look like
@@ -92,17 +92,19 @@ def attempt(function: Callable[[T, Shared | None], R], task: T, shared: Shared |
     """
     limit_threads()
     try:
-        return Outcome(value=function(task, shared))
+        return TaskOutcome(value=function(task, shared))
     except FruitscaleError as error:
-        return Outcome(error=error)
+        return TaskOutcome(error=error)
 
 
-def attempt_all(function: Callable[[T, Shared | None], R], chunk: Sequence[T], shared: Shared | None) -> bytes:
+def attempt_all(
+    function: Callable[[T, SharedValue | None], R], chunk: Sequence[T], shared: SharedValue | None
+) -> bytes:
     """Attempt each task of a chunk in turn, up to one that raises on purpose: that ends the map.
 
     Returns the pickled outcomes. Pickled here, so that a result that can't be is a task that fails, on every engine.
     """
-    outcomes: list[Outcome] = []
+    outcomes: list[TaskOutcome] = []
     for task in chunk:
         outcomes.append(attempt(function, task, shared))
         if outcomes[-1].error is not None:
@@ -110,9 +112,9 @@ def attempt_all(function: Callable[[T, Shared | None], R], chunk: Sequence[T], s
     return pickle.dumps(outcomes, protocol=pickle.HIGHEST_PROTOCOL)
 
 
-def outcomes_of(reply: bytes) -> list[Outcome]:
+def outcomes_of(reply: bytes) -> list[TaskOutcome]:
     """Return the outcomes that `attempt_all` pickled, in our own worker."""
-    outcomes: list[Outcome] = pickle.loads(reply)  # noqa: S301
+    outcomes: list[TaskOutcome] = pickle.loads(reply)  # noqa: S301
     return outcomes
 
 

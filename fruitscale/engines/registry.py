@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from fruitscale.config import Config, EngineName
+from fruitscale.config.schema import Config, EngineName
 from fruitscale.engines.base import Engine
 from fruitscale.errors import MissingExtraError
 
 
-class Entry(NamedTuple):
+class EngineSource(NamedTuple):
     """Where an engine is, and what to install for it."""
 
     module: str
@@ -22,10 +22,10 @@ class Entry(NamedTuple):
     extra: str
 
 
-ENGINES: Mapping[EngineName, Entry] = {
-    "local": Entry("fruitscale.engines.local", "LocalEngine", "", "", ""),
-    "spark": Entry("fruitscale.engines.spark", "SparkEngine", "pyspark", "PySpark", "spark"),
-    "dask": Entry("fruitscale.engines.dask", "DaskEngine", "distributed", "Dask", "dask"),
+ENGINES: Mapping[EngineName, EngineSource] = {
+    "local": EngineSource("fruitscale.engines.local_engine", "LocalEngine", "", "", ""),
+    "spark": EngineSource("fruitscale.engines.spark_engine", "SparkEngine", "pyspark", "PySpark", "spark"),
+    "dask": EngineSource("fruitscale.engines.dask_engine", "DaskEngine", "distributed", "Dask", "dask"),
 }
 
 

@@ -13,13 +13,13 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fruitscale.basis import open_basis
-from fruitscale.config import Storage
+from fruitscale.config.schema import Storage
 from fruitscale.errors import UsageError
 from fruitscale.evaluation.vectors import check_same_model
 from fruitscale.kernels.moments import Components, project
-from fruitscale.storage.complete import CompleteRun, open_complete
-from fruitscale.storage.run_folder import FEATURES
+from fruitscale.runs.fitted_pca import open_fitted_pca
+from fruitscale.runs.reader import CompleteRun, open_complete
+from fruitscale.runs.run_folder import FEATURES
 
 Floats = NDArray[np.float64]
 Verdict: TypeAlias = Literal["small", "noticeable", "large"]
@@ -31,7 +31,7 @@ SHIFTS = (0.5, 1.0)
 
 
 @dataclass(frozen=True)
-class Distance:
+class LabelDrift:
     """New photos beside the fitted ones of the same label; beside all, where the label is new (`fitted` is 0).
 
     `shift` is how far the mean scores are apart, in standard deviations of the fitted scores (the root mean square over
@@ -54,8 +54,8 @@ class Drift:
     run: str
     new: str
     verdict: Verdict
-    overall: Distance
-    labels: tuple[Distance, ...]
+    overall: LabelDrift
+    labels: tuple[LabelDrift, ...]
 
 
 def drift(run: str, new: str, storage: Storage | None = None) -> Drift:
@@ -64,7 +64,7 @@ def drift(run: str, new: str, storage: Storage | None = None) -> Drift:
     `run` is the run that fitted, `new` any run with the same model. Raises ModelError when the models differ,
     UsageError when `run` took its components from another.
     """
-    basis, later = open_basis(run, storage), open_complete(new, storage)
+    basis, later = open_fitted_pca(run, storage), open_complete(new, storage)
     if basis.pca.applied is not None:
         raise UsageError(
             f"The components of {run} were not fitted with its photos: they are those of {basis.pca.applied.uri}.",
@@ -81,7 +81,7 @@ def drift(run: str, new: str, storage: Storage | None = None) -> Drift:
     return Drift(run, new, verdict(overall), overall, tuple(labels))
 
 
-def verdict(overall: Distance) -> Verdict:
+def verdict(overall: LabelDrift) -> Verdict:
     """Call the drift of all photos by a word: the worse of what its error and its shift say."""
     level = max(_level(overall.error, ERRORS), _level(overall.shift, SHIFTS))
     words: tuple[Verdict, ...] = ("small", "noticeable", "large")
@@ -93,7 +93,7 @@ def _level(value: float, bounds: tuple[float, float]) -> int:
 
 
 @dataclass(frozen=True)
-class _Photos:
+class _ProjectedPhotos:
     """Photos in the space of a PCA: scores in standard deviations (n, k), and reconstruction errors (n)."""
 
     scores: Floats
@@ -101,12 +101,12 @@ class _Photos:
 
 
 @dataclass(frozen=True)
-class _Run:
-    all: _Photos
-    labels: Mapping[str | None, _Photos]
+class _FittedRun:
+    all: _ProjectedPhotos
+    labels: Mapping[str | None, _ProjectedPhotos]
 
 
-def _read(run: CompleteRun, fitted: Components) -> _Run:
+def _read(run: CompleteRun, fitted: Components) -> _FittedRun:
     labels: list[str | None] = []
     scores, errors = [], []
     for part in run.parts(FEATURES):
@@ -115,18 +115,24 @@ def _read(run: CompleteRun, fitted: Components) -> _Run:
         labels += part.labels
         scores.append(projected / np.sqrt(fitted.explained_variance[: fitted.k]))
         errors.append(np.linalg.norm(centred - projected @ fitted.components, axis=1))
-    every = _Photos(np.concatenate(scores), np.concatenate(errors))
+    every = _ProjectedPhotos(np.concatenate(scores), np.concatenate(errors))
     rows = {label: [row for row, of in enumerate(labels) if of == label] for label in dict.fromkeys(labels)}
-    return _Run(every, {label: _Photos(every.scores[at], every.errors[at]) for label, at in rows.items()})
+    return _FittedRun(
+        every, {label: _ProjectedPhotos(every.scores[at], every.errors[at]) for label, at in rows.items()}
+    )
 
 
 def _distance(
-    label: str | None, before: _Photos | None, now: _Photos, bound: float, every: _Photos | None = None
-) -> Distance:
+    label: str | None,
+    before: _ProjectedPhotos | None,
+    now: _ProjectedPhotos,
+    bound: float,
+    every: _ProjectedPhotos | None = None,
+) -> LabelDrift:
     reference = before or every
     assert reference is not None
     apart = now.scores.mean(axis=0) - reference.scores.mean(axis=0)
-    return Distance(
+    return LabelDrift(
         label=label,
         fitted=len(before.errors) if before is not None else 0,
         new=len(now.errors),

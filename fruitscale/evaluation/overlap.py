@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from fruitscale.evaluation.vectors import Labelled
+from fruitscale.evaluation.vectors import LabelledFeatures
 
 FRAME = re.compile(r"(?P<axis>(?:r\d*_)?)\d+(?P<size>_\d+)\.jpe?g|(?P<original>r\d+_)\d+\.jpe?g", re.IGNORECASE)
 """A frame of a fruit that turns before the camera, as Fruits-360 names them: 12_100.jpg, r_12_100.jpg, r0_12.jpg."""
 
 
-def overlaps(train: Labelled, test: Labelled, *, hashed: bool) -> Iterator[str]:
+def overlaps(train: LabelledFeatures, test: LabelledFeatures, *, hashed: bool) -> Iterator[str]:
     """Say in words what train and test have in common. `hashed`: paths tell nothing."""
     known = {row.tobytes() for row in train.features}
     same = sum(row.tobytes() in known for row in test.features)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fruitscale.errors import MissingExtraError, StorageError
-from fruitscale.evaluation.neighbours import Evaluation, Score
+from fruitscale.evaluation.nearest_neighbours import Evaluation, Score
 
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 """Of the palette of Okabe and Ito, which people with any colour vision can tell apart."""

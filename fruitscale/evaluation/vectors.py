@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fruitscale.errors import InputError, ModelError
-from fruitscale.fingerprints import model_differences
-from fruitscale.storage.complete import CompleteRun
-from fruitscale.storage.run_folder import FEATURES
+from fruitscale.runs.fingerprints import model_differences
+from fruitscale.runs.reader import CompleteRun
+from fruitscale.runs.run_folder import FEATURES
 
 Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledFeatures:
     """Photos of a run: their paths, labels and features, float32 (n, F); `of` is how many the run has."""
 
     paths: list[str]
@@ -36,7 +36,7 @@ def check_same_model(run: CompleteRun, other: CompleteRun) -> None:
         )
 
 
-def read_labelled(run: CompleteRun, most: int) -> Labelled:
+def read_labelled(run: CompleteRun, most: int) -> LabelledFeatures:
     """Read a run's features, at most so many photos, evenly by label. Raises InputError when one has no label."""
     paths, labels, blocks = [], [], []
     for part in run.parts(FEATURES):
@@ -48,7 +48,7 @@ def read_labelled(run: CompleteRun, most: int) -> Labelled:
         raise InputError(f"{run.uri} has photos without a label.", "Run with one folder a label (input.label: parent).")
     chosen = evenly(named, most)
     features = np.concatenate(blocks)[chosen]
-    return Labelled([paths[i] for i in chosen], [named[i] for i in chosen], features, len(paths))
+    return LabelledFeatures([paths[i] for i in chosen], [named[i] for i in chosen], features, len(paths))
 
 
 def evenly(labels: Sequence[str], most: int) -> list[int]:

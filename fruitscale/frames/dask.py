@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fruitscale.config import Given, Storage
+from fruitscale.config.loading import Given
+from fruitscale.config.schema import Storage
 from fruitscale.frames.kernel import ROWS, Featurizer, Projector, check_columns, featurizer, projector
 
 if TYPE_CHECKING:

@@ -17,17 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from fruitscale.basis import earlier_settings, open_basis
-from fruitscale.config import Given, Images, Storage, as_config
+from fruitscale.config.loading import Given, as_config
+from fruitscale.config.schema import Images, Storage
 from fruitscale.errors import InputError, MissingObjectError, UsageError
 from fruitscale.kernels import backbone, images
 from fruitscale.kernels.images import Rejection
 from fruitscale.kernels.moments import Components, project
-from fruitscale.model.export import export
-from fruitscale.storage.complete import open_complete, reach
+from fruitscale.model.exported_model import export
+from fruitscale.runs.fitted_pca import inherited_settings, open_fitted_pca
+from fruitscale.runs.reader import open_complete, settled_storage
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.read_ahead import ReadAhead
-from fruitscale.storage.store import Store, is_s3, open_store
+from fruitscale.storage.store import Store, open_store
+from fruitscale.uris import is_s3
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -146,7 +148,7 @@ def featurizer(config: Given | None = None, run: str | None = None) -> Featurize
     """
     given: Given = {} if config is None else config
     storage = as_config(given).storage
-    settings = as_config(given, None if run is None else earlier_settings(run, storage))
+    settings = as_config(given, None if run is None else inherited_settings(run, storage))
     root = settings.input.uri or ("" if run is None else open_complete(run, storage).record.input.uri) or "/"
     exported = export(settings.model)
     if len(exported.payload) > MOST_BYTES:
@@ -162,13 +164,13 @@ def featurizer(config: Given | None = None, run: str | None = None) -> Featurize
         width=exported.features,
         images=settings.images,
         root_uri=root,
-        storage=reach(root, settings.storage),
+        storage=settled_storage(root, settings.storage),
     )
 
 
 def projector(run: str, storage: Storage | None = None) -> Projector:
     """Return the kernel of a complete run's components. Raises InputError or OutputError when there is none."""
-    basis = open_basis(run, storage)
+    basis = open_fitted_pca(run, storage)
     return Projector(basis.fitted.to_bytes(), run)
 
 

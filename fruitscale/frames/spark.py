@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
-from fruitscale.config import Given, Storage
+from fruitscale.config.loading import Given
+from fruitscale.config.schema import Storage
 from fruitscale.frames.kernel import ROWS, check_columns, featurizer, projector
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ class Backbone(Protocol):
 
 
 @dataclass(frozen=True)
-class Header:
+class PayloadHeader:
     """What a payload is: which network, whose weights, for what runtime."""
 
     architecture: str
@@ -59,7 +59,7 @@ class Header:
     features: int
 
 
-def pack(header: Header, files: Mapping[str, bytes]) -> bytes:
+def pack(header: PayloadHeader, files: Mapping[str, bytes]) -> bytes:
     """Make a payload. The same header and files give the same bytes."""
     content = {_HEADER: json.dumps(dataclasses.asdict(header), sort_keys=True).encode(), **files}
     buffer = io.BytesIO()
@@ -71,7 +71,7 @@ def pack(header: Header, files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(payload: bytes) -> tuple[Header, dict[str, bytes]]:
+def unpack(payload: bytes) -> tuple[PayloadHeader, dict[str, bytes]]:
     """Take a payload apart. Raises ModelError for anything that `pack` has not made, or that is damaged."""
     try:
         content = _entries(payload)
@@ -91,9 +91,9 @@ def _entries(payload: bytes) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def _header(values: Mapping[str, Any]) -> Header:
-    header = Header(**values)
-    for field in dataclasses.fields(Header):
+def _header(values: Mapping[str, Any]) -> PayloadHeader:
+    header = PayloadHeader(**values)
+    for field in dataclasses.fields(PayloadHeader):
         kind = {"pretrained": bool, "input_size": int, "features": int}.get(field.name, str)
         if type(getattr(header, field.name)) is not kind:
             raise ValueError(f"its {field.name} is not a {kind.__name__}")
@@ -139,7 +139,7 @@ class _Single:
     not full, and a photo's features can't depend on its neighbours.
     """
 
-    def __init__(self, header: Header) -> None:
+    def __init__(self, header: PayloadHeader) -> None:
         self.input_size = header.input_size
         self.features = header.features
         self._lock = threading.Lock()
@@ -160,7 +160,7 @@ class _Single:
 
 
 class _OpenVino(_Single):
-    def __init__(self, header: Header, files: Mapping[str, bytes], precision: str) -> None:
+    def __init__(self, header: PayloadHeader, files: Mapping[str, bytes], precision: str) -> None:
         super().__init__(header)
         openvino = import_openvino()
         core = openvino.Core()
@@ -196,7 +196,7 @@ def import_openvino() -> Any:  # noqa: ANN401  a module without types
 
 
 class _TensorFlow(_Single):
-    def __init__(self, header: Header, files: Mapping[str, bytes], precision: str) -> None:
+    def __init__(self, header: PayloadHeader, files: Mapping[str, bytes], precision: str) -> None:
         super().__init__(header)
         if precision != "f32":
             raise ModelError(f"The tensorflow runtime has no {precision}.", "Use f32: --set model.precision=f32")
@@ -224,7 +224,7 @@ class _TensorFlow(_Single):
 
 
 class _PatchMean(_Single):
-    def __init__(self, header: Header, precision: str) -> None:
+    def __init__(self, header: PayloadHeader, precision: str) -> None:
         super().__init__(header)
         if precision != "f32":
             raise ModelError(f"{header.architecture} has no {precision}.", "Use f32: --set model.precision=f32")

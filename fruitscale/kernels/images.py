@@ -278,7 +278,7 @@ def _cv2() -> Any:  # noqa: ANN401  an untyped module
     return cv2
 
 
-class _Quiet:
+class _WarningFilter:
     """Ignores warnings while any thread is inside.
 
     warnings.catch_warnings alone puts the wrong filters back when threads overlap.
@@ -304,4 +304,4 @@ class _Quiet:
                 self._caught.__exit__(None, None, None)
 
 
-_no_warnings = _Quiet()
+_no_warnings = _WarningFilter()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fruitscale.config import Architecture
+from fruitscale.config.schema import Architecture
 
 CLASSES = 1000
 """What an ImageNet head tells apart."""

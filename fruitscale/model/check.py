@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fruitscale.config import Model
+from fruitscale.config.schema import Model
 from fruitscale.errors import MissingExtraError, ModelError
-from fruitscale.model import child, weights
+from fruitscale.model import keras_process, weights
 
 PHOTOS = ("china.jpg", "flower.jpg")
 """scikit-learn's sample photos: the Summer Palace in Beijing, and a dahlia, which is no class of ImageNet."""
@@ -31,7 +31,7 @@ class Guess:
 
 
 @dataclass(frozen=True)
-class Recognised:
+class Recognition:
     """One photo, and the five classes that the network finds most likely, the likeliest first."""
 
     photo: str
@@ -46,7 +46,7 @@ class CheckResult:
     weights: str
     weights_sha256: str
     input_size: int
-    photos: tuple[Recognised, ...]
+    photos: tuple[Recognition, ...]
 
 
 def check(model: Model) -> CheckResult:
@@ -73,10 +73,10 @@ def check(model: Model) -> CheckResult:
     if importlib.util.find_spec("sklearn") is None:
         raise MissingExtraError("scikit-learn", "report")
     with tempfile.TemporaryDirectory(prefix="fruitscale-") as folder:
-        child.run("check", model, Path(folder))
+        keras_process.run("check", model, Path(folder))
         told = json.loads((Path(folder) / "check.json").read_text(encoding="utf-8"))
     photos = tuple(
-        Recognised(photo["photo"], tuple(Guess(**guess) for guess in photo["guesses"])) for photo in told.pop("photos")
+        Recognition(photo["photo"], tuple(Guess(**guess) for guess in photo["guesses"])) for photo in told.pop("photos")
     )
     return CheckResult(photos=photos, **told)
 
@@ -88,7 +88,7 @@ def recognise(model: Model, folder: Path) -> None:
     from fruitscale.model import network
 
     classifier, sha256 = network.classifier(model)
-    photos = tuple(Recognised(name, guesses(classifier, load_sample_image(name))) for name in PHOTOS)
+    photos = tuple(Recognition(name, guesses(classifier, load_sample_image(name))) for name in PHOTOS)
     result = CheckResult(model.architecture, model.weights, sha256, network.CHECK_SIZE, photos)
     (folder / "check.json").write_text(json.dumps(dataclasses.asdict(result)), encoding="utf-8")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fruitscale.config import Model
+from fruitscale.config.schema import Model
 from fruitscale.errors import ModelError
 from fruitscale.model import architectures, weights
 

@@ -20,7 +20,7 @@ from typing import IO, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fruitscale.config import Model
+from fruitscale.config.schema import Model
 from fruitscale.errors import ModelError
 from fruitscale.model.architectures import NETWORKS
 

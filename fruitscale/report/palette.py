@@ -16,7 +16,7 @@ SHAPES = (
 
 
 @dataclass(frozen=True)
-class Look:
+class LabelStyle:
     """How a label is drawn; `tone` is the number of its colour in LIGHT and DARK."""
 
     tone: int
@@ -24,8 +24,8 @@ class Look:
     hollow: bool
 
 
-def look_of(label: int) -> Look:
+def style_of(label: int) -> LabelStyle:
     """Return the look of a label by its number: neighbours in the alphabet differ in colour."""
     rest, tone = divmod(label, len(LIGHT))
     rest, shape = divmod(rest, len(SHAPES))
-    return Look(tone, SHAPES[shape], hollow=bool(rest % 2))
+    return LabelStyle(tone, SHAPES[shape], hollow=bool(rest % 2))

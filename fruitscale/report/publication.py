@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fruitscale.config import Storage
+from fruitscale.config.schema import Storage
 from fruitscale.errors import OutputError
-from fruitscale.report import findings, page
+from fruitscale.report import html_page, run_facts
 from fruitscale.report.run_page import make_run_page
+from fruitscale.runs.journal import new_id
+from fruitscale.runs.run_folder import REPORT, RunFolder
 from fruitscale.storage import lock
-from fruitscale.storage.journal import new_id
-from fruitscale.storage.run_folder import REPORT, RunFolder
 
 
 def publish(folder: RunFolder, storage: Storage) -> None:
@@ -17,8 +17,8 @@ def publish(folder: RunFolder, storage: Storage) -> None:
     Raises MissingExtraError without Bokeh, OutputError when the run is not complete, damaged or being written; nothing
     is changed then.
     """
-    page.check_installed()
-    found = findings.read(folder)
+    html_page.check_installed()
+    found = run_facts.read_run_facts(folder)
     content = make_run_page(found, storage)
     with lock.locked(folder.store, f"report-{new_id()}"):
         if folder.read_record() != found.record:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fruitscale import config as configuration
-from fruitscale.config import Storage
+from fruitscale.config import loading
+from fruitscale.config.schema import Storage
 from fruitscale.errors import FruitscaleError
-from fruitscale.record import RunRecord
-from fruitscale.report import figures, page
-from fruitscale.report.findings import Findings, shown
-from fruitscale.report.neighbours import NEIGHBOURS
-from fruitscale.report.palette import look_of
+from fruitscale.report import charts, html_page
+from fruitscale.report.label_pairs import NEIGHBOURS
+from fruitscale.report.palette import style_of
+from fruitscale.report.run_facts import RunFacts, shown
 from fruitscale.report.sampling import evenly
 from fruitscale.report.thumbnails import thumbnails
+from fruitscale.runs.record import RunRecord
 
 if TYPE_CHECKING:
     from bokeh.models import Plot
@@ -44,7 +44,7 @@ SECRET = ("secret", "password", "token", "key")
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ThumbnailSheet:
     """Thumbnails in base64, the number of each by its row, and why there are none."""
 
     images: list[str]
@@ -53,7 +53,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageBar:
     """A stage of the run: when it began and how long it took, in seconds and in percent of the whole."""
 
     name: str
@@ -62,16 +62,16 @@ class Stage:
     width: float
 
 
-def make_run_page(findings: Findings, storage: Storage) -> bytes:
+def make_run_page(findings: RunFacts, storage: Storage) -> bytes:
     """Return the page of a run. `storage` says how to reach the photos, whose thumbnails it shows."""
-    page.check_installed()
+    html_page.check_installed()
     pictures = _pictures(findings, storage)
     facts = _facts(findings, pictures)
-    plots: dict[str, Plot] = {"scatter": figures.scatter(findings), "variance": figures.variance(findings)}
-    return page.render("run.html", facts, _data(findings, pictures), plots)
+    plots: dict[str, Plot] = {"scatter": charts.scatter(findings), "variance": charts.variance(findings)}
+    return html_page.render("run.html", facts, _data(findings, pictures), plots)
 
 
-def _facts(findings: Findings, pictures: Pictures) -> dict[str, Any]:
+def _facts(findings: RunFacts, pictures: ThumbnailSheet) -> dict[str, Any]:
     record = findings.record
     return {
         "title": f"{record.images.featurized:,} photos, {record.pca.components} components",
@@ -90,8 +90,8 @@ def _facts(findings: Findings, pictures: Pictures) -> dict[str, Any]:
     }
 
 
-def _data(findings: Findings, pictures: Pictures) -> dict[str, Any]:
-    looks = [look_of(number) for number in range(len(findings.seen))]
+def _data(findings: RunFacts, pictures: ThumbnailSheet) -> dict[str, Any]:
+    looks = [style_of(number) for number in range(len(findings.seen))]
     return {
         "labels": _labels(findings),
         "counts": np.bincount(findings.codes, minlength=len(findings.labels))[findings.seen].tolist(),
@@ -106,11 +106,11 @@ def _data(findings: Findings, pictures: Pictures) -> dict[str, Any]:
     }
 
 
-def _labels(findings: Findings) -> list[str]:
+def _labels(findings: RunFacts) -> list[str]:
     return [shortened(shown(findings.labels[code])) for code in findings.seen.tolist()]
 
 
-def _paths(findings: Findings) -> list[str] | None:
+def _paths(findings: RunFacts) -> list[str] | None:
     """Return the path of each point; None where photos are not named."""
     return [shortened(path) for path in findings.sampled_paths] if findings.is_named else None
 
@@ -123,10 +123,10 @@ def shortened(name: str) -> str:
     return f"{content[:half].decode(errors='ignore')}…{content[-half:].decode(errors='ignore')}"
 
 
-def _pictures(findings: Findings, storage: Storage) -> Pictures:
+def _pictures(findings: RunFacts, storage: Storage) -> ThumbnailSheet:
     """Choose the photos that are shown, and make their thumbnails: what the tables show first, then points by label."""
     if not findings.is_named:
-        return Pictures([], {})
+        return ThumbnailSheet([], {})
     first = {int(row) for end in findings.ends for row in (*end.low, *end.high)}
     if findings.closeness:
         close = findings.closeness
@@ -139,40 +139,40 @@ def _pictures(findings: Findings, storage: Storage) -> Pictures:
     try:
         made = thumbnails(findings.record.input.uri, photos, findings.config.images, storage, budget(findings))
     except FruitscaleError as error:
-        return Pictures([], {}, error.message)
+        return ThumbnailSheet([], {}, error.message)
     return _numbered(rows, made, findings.record.input.uri)
 
 
-def budget(findings: Findings) -> int:
+def budget(findings: RunFacts) -> int:
     """Return how many bytes the thumbnails may have: less where names are long."""
     names = sum(len(name.encode()) for name in (*_labels(findings), *(_paths(findings) or ())))
     return min(MOST_BYTES, MOST_WITH_NAMES - names)
 
 
-def _numbered(rows: list[int], made: list[str], uri: str) -> Pictures:
+def _numbered(rows: list[int], made: list[str], uri: str) -> ThumbnailSheet:
     there = [(row, image) for row, image in zip(rows, made, strict=True) if image]
     missing = len(rows) - len(there)
     problem = f"{missing} of {len(rows)} photos are not in {uri} any more, or have changed." if missing else ""
-    return Pictures([image for _, image in there], {row: i for i, (row, _) in enumerate(there)}, problem)
+    return ThumbnailSheet([image for _, image in there], {row: i for i, (row, _) in enumerate(there)}, problem)
 
 
-def stages(record: RunRecord) -> list[Stage]:
+def stages(record: RunRecord) -> list[StageBar]:
     """Return the stages in their order; what is in none is the last."""
     total, begin, found = record.seconds.total or 1.0, 0.0, []
     for key, name in STAGES.items():
         seconds = float(getattr(record.seconds, key))
-        found.append(Stage(name, seconds, 100 * begin / total, 100 * seconds / total))
+        found.append(StageBar(name, seconds, 100 * begin / total, 100 * seconds / total))
         begin += seconds
     other = max(total - begin, 0.0)
-    return [*found, Stage("Everything else", other, 100 * begin / total, 100 * other / total)]
+    return [*found, StageBar("Everything else", other, 100 * begin / total, 100 * other / total)]
 
 
-def _marks(findings: Findings) -> list[tuple[float, int]]:
+def _marks(findings: RunFacts) -> list[tuple[float, int]]:
     kept = np.cumsum(findings.fitted.ratio)
-    return [(mark, figures.components_for(kept, mark)) for mark in figures.MARKS]
+    return [(mark, charts.components_for(kept, mark)) for mark in charts.MARKS]
 
 
-def rejects(findings: Findings) -> list[tuple[str, int, list[tuple[str, str]]]]:
+def rejects(findings: RunFacts) -> list[tuple[str, int, list[tuple[str, str]]]]:
     """Return each reason with how many there are and a few examples: path and detail; none where photos are not named."""
     counted = Counter(reject.reason for reject in findings.rejects)
     found = []
@@ -182,14 +182,14 @@ def rejects(findings: Findings) -> list[tuple[str, int, list[tuple[str, str]]]]:
     return found
 
 
-def reproduce(findings: Findings) -> dict[str, str]:
+def reproduce(findings: RunFacts) -> dict[str, str]:
     """Return the command and the configuration that make this run again; values that may be secret are left out."""
     config = findings.config.model_dump(mode="json")
     config["spark"]["conf"] = {k: "(left out)" if _is_secret(k) else v for k, v in config["spark"]["conf"].items()}
-    whole = configuration.to_yaml(config)
+    whole = loading.to_yaml(config)
     return {
         "command": shlex.join(["fruitscale", "run", "--config", "run.yaml"]),
-        "short": configuration.to_yaml(configuration.differing(config)),
+        "short": loading.to_yaml(loading.differing(config)),
         "whole": whole,
     }
 

@@ -6,13 +6,14 @@ import base64
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from fruitscale.config import Images, Storage
+from fruitscale.config.schema import Images, Storage
 from fruitscale.errors import ChangedObjectError, MissingObjectError
 from fruitscale.kernels import images
 from fruitscale.kernels.images import Pixels, Rejection
 from fruitscale.storage import residency
 from fruitscale.storage.listing import UNADDRESSABLE, Photo
-from fruitscale.storage.store import Store, is_s3, open_store
+from fruitscale.storage.store import Store, open_store
+from fruitscale.uris import is_s3
 
 SIDE, LEAST_SIDE = 96, 24
 QUALITIES = (82, 70, 55, 40)

@@ -18,14 +18,14 @@ from fruitscale.sample.kinds import MOST, Kind, first_kinds
 if TYPE_CHECKING:
     from fruitscale.sample.painter import Fruit
 
-__all__ = ["Sample", "draw"]
+__all__ = ["SampleSet", "draw"]
 
 _QUALITY = 90
 _PAGE = b"<!DOCTYPE html><html><head><title>404</title></head><body>The photo was not found.</body></html>\n"
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleSet:
     """What was drawn: `images` good photos and `corrupt` bad files, `bytes` together."""
 
     path: Path
@@ -35,7 +35,7 @@ class Sample:
     bytes: int
 
 
-def draw(out: Path, *, classes: int = 12, per_class: int = 60, seed: int = 0, corrupt: int = 0) -> Sample:
+def draw(out: Path, *, classes: int = 12, per_class: int = 60, seed: int = 0, corrupt: int = 0) -> SampleSet:
     """Draw photos into `out/<class>/`: JPEGs of 100 x 100 pixels, named as in Fruits-360.
 
     Two thirds of a class are `<n>_100.jpg`, the fruit turning upright; the others `r_<n>_100.jpg`, lying on its side.
@@ -53,7 +53,7 @@ def draw(out: Path, *, classes: int = 12, per_class: int = 60, seed: int = 0, co
         raise OutputError(
             f"The sample can't be written to {out}: {error.strerror or error}.", "Choose another folder."
         ) from None
-    return Sample(out, classes, classes * per_class, corrupt, good + bad)
+    return SampleSet(out, classes, classes * per_class, corrupt, good + bad)
 
 
 def _check(classes: int, per_class: int, seed: int, corrupt: int) -> None:

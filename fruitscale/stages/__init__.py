@@ -5,16 +5,25 @@ from __future__ import annotations
 from fruitscale.stages.featurize import featurize_shards
 from fruitscale.stages.memory import peak_rss_mb
 from fruitscale.stages.reduce import group_moments, project_parts
-from fruitscale.stages.tasks import Batch, Group, Job, Probe, Projection, Report, Shard, sees_folders
+from fruitscale.stages.tasks import (
+    FolderProbe,
+    Job,
+    PartGroup,
+    ProjectionTask,
+    Shard,
+    ShardBatch,
+    ShardReport,
+    sees_folders,
+)
 
 __all__ = [
-    "Batch",
-    "Group",
+    "FolderProbe",
     "Job",
-    "Probe",
-    "Projection",
-    "Report",
+    "PartGroup",
+    "ProjectionTask",
     "Shard",
+    "ShardBatch",
+    "ShardReport",
     "featurize_shards",
     "group_moments",
     "peak_rss_mb",

@@ -16,20 +16,22 @@ from fruitscale.errors import ChangedObjectError, InputError, MissingObjectError
 from fruitscale.kernels import backbone, images
 from fruitscale.kernels.backbone import Backbone
 from fruitscale.kernels.images import Rejection
+from fruitscale.runs import manifest, parts, run_folder
+from fruitscale.runs.parts import DamagedPartError, Part, Reject
 from fruitscale.stages.memory import peak_rss_mb
-from fruitscale.stages.tasks import Batch, Job, Payload, Report, Shard
-from fruitscale.storage import lock, manifest, parts, run_folder
+from fruitscale.stages.tasks import Job, Shard, ShardBatch, ShardReport, SharedBytes
+from fruitscale.storage import lock
 from fruitscale.storage.listing import UNADDRESSABLE, Photo
-from fruitscale.storage.parts import DamagedPartError, Part, Reject
 from fruitscale.storage.read_ahead import ReadAhead
 from fruitscale.storage.s3 import RETRIED
-from fruitscale.storage.store import Store, is_s3, open_store
+from fruitscale.storage.store import Store, open_store
+from fruitscale.uris import is_s3
 
 IMAGES = 8
 """Images decoded before they are inferred together."""
 
 
-def featurize_shards(batch: Batch, shared: Payload | None) -> list[Report]:
+def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[ShardReport]:
     """Make the parts of a batch and report each; one that is there already is kept.
 
     Raises InputError when a photo can't be used and `images.on_error` is fail, or can't be read; StorageError when a
@@ -37,7 +39,7 @@ def featurize_shards(batch: Batch, shared: Payload | None) -> list[Report]:
     """
     before = (RETRIED.reads, RETRIED.writes)
     job, output = batch.job, open_store(batch.job.output_uri, batch.job.storage)
-    reports = {shard.index: Report(shard.index) for shard in batch.shards}
+    reports = {shard.index: ShardReport(shard.index) for shard in batch.shards}
     with ThreadPoolExecutor(len(reports) + 1, "look") as pool:
         looks = [pool.submit(_look, output, report) for report in reports.values()]
         ahead = pool.submit(_contents, job, output, batch.shards) if job.fresh else None  # no part should be there
@@ -50,7 +52,7 @@ def featurize_shards(batch: Batch, shared: Payload | None) -> list[Report]:
     with ThreadPoolExecutor(1, "write") as writer:
         writes: list[Future[None]] = []
         for shard in todo:
-            making = _Making(job, reports[shard.index], shared)
+            making = _PartBuilder(job, reports[shard.index], shared)
             for _ in range(shard.start, shard.stop):
                 making.take_from(contents)
             held = writer.submit(lock.check_held, output, job.run_id)  # while the last photos are inferred
@@ -64,10 +66,10 @@ def featurize_shards(batch: Batch, shared: Payload | None) -> list[Report]:
     return list(reports.values())
 
 
-class _Making:
+class _PartBuilder:
     """A part that is being made, photo by photo."""
 
-    def __init__(self, job: Job, report: Report, shared: Payload | None) -> None:
+    def __init__(self, job: Job, report: ShardReport, shared: SharedBytes | None) -> None:
         self.job, self.report = job, report
         self.rejects: list[Reject] = []
         self._shared = shared
@@ -89,7 +91,7 @@ class _Making:
         self._kept.append(photo)
         self._pixels.append(pixels)
 
-    def finish(self) -> _Making:
+    def finish(self) -> _PartBuilder:
         """Infer what is left, and count."""
         if self._pixels:
             self._infer()
@@ -121,7 +123,7 @@ class _Making:
         self.rejects.append(Reject(photo.shown, photo.label, why.reason, why.detail))
 
 
-def _look(output: Store, report: Report) -> None:
+def _look(output: Store, report: ShardReport) -> None:
     """Look whether a shard's part is there already, and report it then."""
     name = parts.name(run_folder.FEATURES, report.index)
     try:
@@ -134,7 +136,7 @@ def _look(output: Store, report: Report) -> None:
     report.featurized, report.rejected, report.resumed = len(part.paths), part.rejects, True
 
 
-def _model(job: Job, shared: Payload | None, report: Report) -> Backbone:
+def _model(job: Job, shared: SharedBytes | None, report: ShardReport) -> Backbone:
     """Return this process's model; the first time loads it."""
     assert shared is not None
     with report.timed("load"):
@@ -166,7 +168,7 @@ def _read(source: Store, photo: Photo) -> bytes | Rejection:
         raise InputError(error.message, "Mend that, then run the same command again: it resumes.") from None
 
 
-def _write(output: Store, made: _Making, held: Future[None]) -> None:
+def _write(output: Store, made: _PartBuilder, held: Future[None]) -> None:
     index = made.report.index
     with made.report.timed("write"):
         held.result()

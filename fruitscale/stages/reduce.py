@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from fruitscale.kernels.moments import Components, Moments, moments_of, project
-from fruitscale.stages.tasks import Group, Job, Payload, Projection
-from fruitscale.storage import lock, parts, run_folder
-from fruitscale.storage.parts import Part
+from fruitscale.runs import parts, run_folder
+from fruitscale.runs.parts import Part
+from fruitscale.stages.tasks import Job, PartGroup, ProjectionTask, SharedBytes
+from fruitscale.storage import lock
 from fruitscale.storage.read_ahead import ReadAhead
-from fruitscale.storage.store import Store, is_s3, open_store
+from fruitscale.storage.store import Store, open_store
+from fruitscale.uris import is_s3
 
 REQUESTS = 8
 """Parts that are read, and as many that are written, at once: a request takes as long as the work on ten parts."""
@@ -22,19 +24,19 @@ REQUESTS = 8
 _fitted: dict[str, Components] = {}
 
 
-class _File(NamedTuple):
+class _PartFile(NamedTuple):
     number: int
     size: int
 
 
-def group_moments(group: Group, _: Payload | None) -> tuple[int, Moments]:
+def group_moments(group: PartGroup, _: SharedBytes | None) -> tuple[int, Moments]:
     """Return the group's index and the moments of its features, each part checked. Raises DamagedPartError."""
     output = open_store(group.job.output_uri, group.job.storage)
     features = (part.values for _, part in _features(output, group.job, range(group.start, group.stop)))
     return group.index, moments_of(features, group.job.features)
 
 
-def project_parts(task: Projection, shared: Payload | None) -> int:
+def project_parts(task: ProjectionTask, shared: SharedBytes | None) -> int:
     """Write the scores of some parts; return how many. Raises DamagedPartError or StorageError."""
     assert shared is not None
     fitted = _components(task.pca, shared)
@@ -59,16 +61,16 @@ def project_parts(task: Projection, shared: Payload | None) -> int:
 def _features(output: Store, job: Job, indices: range) -> Iterator[tuple[int, Part]]:
     """Read the features of some parts, in order. Raises DamagedPartError."""
 
-    def read(file: _File) -> Part:
+    def read(file: _PartFile) -> Part:
         return parts.read_vectors(output, parts.name(run_folder.FEATURES, file.number), "features")
 
-    files = [_File(index, job.shard_images * job.features * 4) for index in indices]
+    files = [_PartFile(index, job.shard_images * job.features * 4) for index in indices]
     if is_s3(job.output_uri):
         return ((file.number, part) for file, part in ReadAhead(read, files, REQUESTS))
     return ((file.number, read(file)) for file in files)  # a disk answers sooner than a thread does
 
 
-def _components(name: str, shared: Payload) -> Components:
+def _components(name: str, shared: SharedBytes) -> Components:
     if name not in _fitted:  # one per worker process: a run has one PCA
         _fitted.clear()
         _fitted[name] = Components.from_bytes(shared.value())

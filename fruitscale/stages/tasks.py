@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fruitscale.config import Images, Storage
-from fruitscale.storage.store import is_s3, local_path
+from fruitscale.config.schema import Images, Storage
+from fruitscale.uris import is_s3, local_path
 
 
-class Payload(Protocol):
+class SharedBytes(Protocol):
     """Bytes that the driver shared with every worker."""
 
     def value(self) -> bytes:
@@ -52,7 +52,7 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ShardBatch:
     """Stage 1: make the features of some shards, one after the other."""
 
     job: Job
@@ -60,7 +60,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Group:
+class PartGroup:
     """Stage 2: the moments of the parts from `start` to `stop`."""
 
     job: Job
@@ -70,7 +70,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Projection:
+class ProjectionTask:
     """Stage 3: the scores of the parts from `start` to `stop`; `pca` names the fitted components, which are shared."""
 
     job: Job
@@ -80,7 +80,7 @@ class Projection:
 
 
 @dataclass(frozen=True)
-class Probe:
+class FolderProbe:
     """A look at whether a worker sees the driver's folders."""
 
     input_uri: str
@@ -88,7 +88,7 @@ class Probe:
 
 
 @dataclass
-class Report:
+class ShardReport:
     """What stage 1 tells of a shard: counts of images, seconds by step, and the worker that did it."""
 
     index: int
@@ -112,7 +112,7 @@ class Report:
             self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
 
 
-def sees_folders(probe: Probe, _: Payload | None) -> tuple[bool, bool]:
+def sees_folders(probe: FolderProbe, _: SharedBytes | None) -> tuple[bool, bool]:
     """Tell whether this worker sees the input folder and a file in the output folder; what is on S3 it does."""
     sees_input = is_s3(probe.input_uri) or local_path(probe.input_uri).is_dir()
     return sees_input, is_s3(probe.output_file) or local_path(probe.output_file).is_file()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from wcmatch import glob
 
-from fruitscale.config import Input, Storage
+from fruitscale.config.schema import Input, Storage
 from fruitscale.errors import InputError, MissingObjectError, StorageError, UsageError
 from fruitscale.storage.parquet import decode
 from fruitscale.storage.residency import client

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 
-class Sized(Protocol):
+class HasSize(Protocol):
     """What can be read; `size` is in bytes."""
 
     @property
@@ -18,7 +18,7 @@ class Sized(Protocol):
         ...
 
 
-S = TypeVar("S", bound=Sized)
+S = TypeVar("S", bound=HasSize)
 T = TypeVar("T")
 MOST_BYTES = 64_000_000
 

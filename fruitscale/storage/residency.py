@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from fruitscale.config import Storage
+from fruitscale.config.schema import Storage
 from fruitscale.errors import ResidencyError, UsageError
 from fruitscale.storage import credentials, s3
+from fruitscale.uris import parse_s3
 
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -26,7 +27,7 @@ class Residency:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class BucketVerdict:
     """What is known of one bucket; `problem` is None when it is where it should be, `status` (HTTP) with no answer."""
 
     bucket: str
@@ -75,14 +76,14 @@ def check_region(storage: Storage) -> None:
         )
 
 
-def verdicts(storage: Storage, uris: Iterable[str]) -> list[Verdict]:
+def verdicts(storage: Storage, uris: Iterable[str]) -> list[BucketVerdict]:
     """Ask the store where each bucket of the URIs is."""
-    buckets = dict.fromkeys(s3.parse(uri).bucket for uri in uris)
+    buckets = dict.fromkeys(parse_s3(uri).bucket for uri in uris)
     asked = client(storage) if buckets else None
     return [_verdict(asked, storage, bucket) for bucket in buckets]
 
 
-def _verdict(asked: Any, storage: Storage, bucket: str) -> Verdict:  # noqa: ANN401  boto3 has no types of its own
+def _verdict(asked: Any, storage: Storage, bucket: str) -> BucketVerdict:  # noqa: ANN401  boto3 has no types of its own
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -90,12 +91,14 @@ def _verdict(asked: Any, storage: Storage, bucket: str) -> Verdict:  # noqa: ANN
     except ClientError as error:
         answer = error.response.get("ResponseMetadata", {})
     except BotoCoreError as error:
-        return Verdict(bucket, None, f"where it is can't be asked: {error}", "Check the network and the credentials.")
+        return BucketVerdict(
+            bucket, None, f"where it is can't be asked: {error}", "Check the network and the credentials."
+        )
     region, status = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region"), answer.get("HTTPStatusCode")
     if status == 404:
-        return Verdict(bucket, None, "there is no such bucket", "Check the URI.", status)
+        return BucketVerdict(bucket, None, "there is no such bucket", "Check the URI.", status)
     if region is None:
-        return Verdict(
+        return BucketVerdict(
             bucket,
             None,
             f"the store doesn't say in which region it is (HTTP {status})",
@@ -103,14 +106,14 @@ def _verdict(asked: Any, storage: Storage, bucket: str) -> Verdict:  # noqa: ANN
             status,
         )
     if region != storage.region:
-        return Verdict(
+        return BucketVerdict(
             bucket,
             region,
             f"it is in {region}, and storage.region is {storage.region}",
             "Use a bucket in that region, or set storage.region to where the bucket is, if that is allowed.",
             status,
         )
-    return Verdict(bucket, region, None, status=status)
+    return BucketVerdict(bucket, region, None, status=status)
 
 
 def client(storage: Storage) -> Any:  # noqa: ANN401  boto3 has no types of its own

@@ -11,9 +11,10 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from fruitscale.config import Storage
-from fruitscale.errors import ChangedObjectError, FruitscaleError, MissingObjectError, StorageError, UsageError
+from fruitscale.config.schema import Storage
+from fruitscale.errors import ChangedObjectError, FruitscaleError, MissingObjectError, StorageError
 from fruitscale.storage import credentials
+from fruitscale.uris import parse_s3
 
 if TYPE_CHECKING:
     from obstore.store import S3Store as ObjectStore
@@ -38,14 +39,14 @@ _DENIED = "(code: AccessDenied)"
 
 
 @dataclass
-class Retried:
+class RetryCounts:
     """How many requests of this process had to be made again."""
 
     reads: int = 0
     writes: int = 0
 
 
-RETRIED = Retried()
+RETRIED = RetryCounts()
 
 
 class UnlistableKeyError(StorageError):
@@ -59,14 +60,7 @@ class UnlistableKeyError(StorageError):
         self.args, self.after = (uri, after), after  # what pickle calls __init__ with
 
 
-class S3Location(NamedTuple):
-    """A bucket, and a prefix without slashes at its ends."""
-
-    bucket: str
-    prefix: str
-
-
-class Entry(NamedTuple):
+class ListedObject(NamedTuple):
     """One object of a listing: its name under the store's prefix, its bytes and its ETag."""
 
     name: str
@@ -74,23 +68,12 @@ class Entry(NamedTuple):
     etag: str
 
 
-def parse(uri: str) -> S3Location:
-    """Split s3://bucket/prefix. Raises UsageError when there is no bucket, or the prefix has empty or dot segments."""
-    bucket, _, prefix = uri[len("s3://") :].partition("/")
-    prefix = prefix.strip("/")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
-        raise UsageError(f"{uri}: {bucket!r} is not the name of a bucket.", "Give s3://bucket/prefix.")
-    if any(segment in ("", ".", "..") for segment in prefix.split("/")) and prefix:
-        raise UsageError(f"{uri}: a prefix can't have empty or dot segments.", "Give s3://bucket/prefix.")
-    return S3Location(bucket, prefix)
-
-
 class S3Store:
     """Objects under one prefix. Safe to use from many threads."""
 
     def __init__(self, uri: str, storage: Storage) -> None:
         self.uri = uri.rstrip("/")
-        self.location = parse(uri)
+        self.location = parse_s3(uri)
         self.storage = storage
         self._objects = _client(self.location.bucket, storage)
 
@@ -162,7 +145,7 @@ class S3Store:
         for entry in self.entries(prefix):
             yield entry.name
 
-    def entries(self, prefix: str = "", after: str | None = None) -> Iterator[Entry]:
+    def entries(self, prefix: str = "", after: str | None = None) -> Iterator[ListedObject]:
         """Yield the objects under a prefix in order of key, after a name if one is given; a page at a time.
 
         Raises UnlistableKeyError at a key that obstore can't address, StorageError when the store gives no answer.
@@ -180,13 +163,13 @@ class S3Store:
                 return
             after = page[-1].name
 
-    def _list(self, prefix: str, after: str | None) -> list[Entry]:
+    def _list(self, prefix: str, after: str | None) -> list[ListedObject]:
         try:
             return self._ask("list", prefix, lambda _: self._page(prefix, after))
         except UnlistableKeyError:
             raise UnlistableKeyError(self.uri, after) from None
 
-    def _page(self, prefix: str, after: str | None) -> list[Entry]:
+    def _page(self, prefix: str, after: str | None) -> list[ListedObject]:
         """List one page. Each is a listing of its own, so that a page that fails is asked for again, and no other."""
         import obstore
 
@@ -194,7 +177,7 @@ class S3Store:
         offset = None if after is None else base + after
         pages = obstore.list(self._objects, (base + prefix).rstrip("/") or None, offset=offset, chunk_size=PAGE)
         metas = next(iter(pages), [])
-        return [Entry(meta["path"][len(base) :], meta["size"], meta["e_tag"] or "") for meta in metas]
+        return [ListedObject(meta["path"][len(base) :], meta["size"], meta["e_tag"] or "") for meta in metas]
 
     def key(self, name: str) -> str:
         """Return the whole key of a name."""
@@ -262,7 +245,7 @@ def _tell_waiting(bucket: str) -> None:
         WAITING.warning("s3://%s does not answer; it is asked again for as long as storage.retry_seconds says", bucket)
 
 
-def _last_with_bytes(page: list[Entry]) -> int:
+def _last_with_bytes(page: list[ListedObject]) -> int:
     """Return the index of the last object that is not empty, or -1."""
     return next((i for i in reversed(range(len(page))) if page[i].size), -1)
 

@@ -7,10 +7,10 @@ import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote
 
-from fruitscale.config import Storage
-from fruitscale.errors import ChangedObjectError, MissingObjectError, StorageError, UsageError
+from fruitscale.config.schema import Storage
+from fruitscale.errors import ChangedObjectError, MissingObjectError, StorageError
+from fruitscale.uris import is_s3, local_path
 
 STAGING_MARK = ".staging-"
 """Part of the name of a file that is still being written; a kill can leave one, and the next run sweeps it."""
@@ -49,22 +49,6 @@ def open_store(uri: str, storage: Storage) -> Store:
 
         return S3Store(uri, storage)
     return LocalStore(local_path(uri))
-
-
-def is_s3(uri: str) -> bool:
-    """Tell an s3:// URI from a path."""
-    return uri.lower().startswith("s3://")
-
-
-def local_path(uri: str) -> Path:
-    """Turn a path or file:// URI into an absolute path. Raises UsageError for any other scheme."""
-    scheme, separator, rest = uri.partition("://")
-    if not separator:
-        # resolve() would follow links, and Path.expanduser raises where there is no such user
-        return Path(os.path.abspath(os.path.expanduser(uri)))  # noqa: PTH100, PTH111
-    if scheme.lower() == "file" and rest.startswith("/"):
-        return Path(unquote(rest))  # what Path.as_uri() quoted
-    raise UsageError(f"{uri}: {scheme}:// is not supported.", "Give a folder, or s3://bucket/prefix.")
 
 
 class LocalStore:

@@ -18,8 +18,8 @@ import pyspark
 
 import fruitscale
 from fruitscale.clusters import emr_requests
-from fruitscale.clusters.driver import drive, open_folder
 from fruitscale.clusters.launch import JOB, LOG, STATUS
+from fruitscale.clusters.machines.driver import drive, open_folder
 from fruitscale.engines.java import find_java
 from fruitscale.storage.s3 import S3Store
 from tests.cloud.cloud import ACCOUNT, REGION, Asked, emr_backends, user_data

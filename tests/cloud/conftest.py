@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from fruitscale.clusters import aws as asking
-from fruitscale.clusters import runs
+from fruitscale.clusters import cluster_run
 from fruitscale.clusters.wheels import zipped
-from fruitscale.config import Config, from_mapping
+from fruitscale.config.loading import from_mapping
+from fruitscale.config.schema import Config
+from fruitscale.storage import aws as asking
 from tests.cloud.cloud import ACCOUNT, REGION, Proxy, proxied
 from tests.conftest import Cli, take
 from tests.s3 import servers
@@ -94,7 +95,7 @@ def shared(moto_url: str, few: Path, tmp_path_factory: pytest.TempPathFactory) -
         for name, value in {**VARIABLES, "AWS_ENDPOINT_URL": url}.items():
             patch.setenv(name, value)
         patch.setattr(asking, "POLL_SECONDS", 0.1)
-        patch.setattr(runs, "APPEARS_SECONDS", 0.1)
+        patch.setattr(cluster_run, "APPEARS_SECONDS", 0.1)
         forget()
         account = Account(proxy, url, "", _package(tmp_path_factory.mktemp("packages"), patch))
         account.subnet = _furnish(account, few)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyspark
 
-from fruitscale.bench.clusters import spark_cluster
+from fruitscale.bench.local_clusters import spark_cluster
 from fruitscale.engines.java import find_java
 
 

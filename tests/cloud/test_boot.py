@@ -19,12 +19,13 @@ from typing import Any
 
 import pytest
 
-from fruitscale.cluster_config import Emr
 from fruitscale.clusters import bundle, emr_requests
 from fruitscale.clusters import launch as launches
-from fruitscale.clusters.bundle import Placed
-from fruitscale.clusters.job import put_job
-from fruitscale.config import Config, from_mapping
+from fruitscale.clusters.bundle import UploadedBundle
+from fruitscale.clusters.job_files import put_job
+from fruitscale.config.cluster_section import Emr
+from fruitscale.config.loading import from_mapping
+from fruitscale.config.schema import Config
 from tests.cloud.cloud import REGION
 from tests.cloud.conftest import Account
 from tests.cloud.namespace import Debian, Namespace, can_be_made
@@ -44,7 +45,7 @@ PYTHONS = [sys.executable, *filter(None, os.environ.get("FRUITSCALE_SPARK_PYTHON
 
 
 @pytest.fixture(scope="module")
-def vendored(shared: Account, weed: Bucket) -> Iterator[tuple[dict[str, Any], Placed]]:
+def vendored(shared: Account, weed: Bucket) -> Iterator[tuple[dict[str, Any], UploadedBundle]]:
     """A config, and its bundle with all wheels: locked and fetched by pip from the package index, as users do."""
     forget()
     values = shared.config("ec2-dask", workers=2, vendor_wheels=True, requirements=None).model_dump(mode="json")
@@ -56,26 +57,28 @@ def vendored(shared: Account, weed: Bucket) -> Iterator[tuple[dict[str, Any], Pl
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PIP_NO_INDEX")
         patch.delenv("PIP_FIND_LINKS")
-        yield values, bundle.place(from_mapping(values), lambda _: None)
+        yield values, bundle.upload(from_mapping(values), lambda _: None)
 
 
 @pytest.fixture(scope="module")
 def booted(
-    vendored: tuple[dict[str, Any], Placed], weed: Bucket, tmp_path_factory: pytest.TempPathFactory
+    vendored: tuple[dict[str, Any], UploadedBundle], weed: Bucket, tmp_path_factory: pytest.TempPathFactory
 ) -> Namespace:
     """A machine on which the boot script has run: this one's files, but for /opt."""
     return booted_in(Namespace(tmp_path_factory.mktemp("machine") / "root", weed.endpoint), vendored[1])
 
 
 @pytest.fixture(scope="module")
-def empty(vendored: tuple[dict[str, Any], Placed], weed: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Namespace:
+def empty(
+    vendored: tuple[dict[str, Any], UploadedBundle], weed: Bucket, tmp_path_factory: pytest.TempPathFactory
+) -> Namespace:
     """A machine on which the boot script has run, that has nothing of this one."""
     if shutil.which("debootstrap") is None:
         pytest.skip("there is no debootstrap: apt-get install debootstrap")
     return booted_in(Debian(tmp_path_factory.mktemp("machine") / "root", weed.endpoint), vendored[1])
 
 
-def booted_in(place: Namespace, placed: Placed) -> Namespace:
+def booted_in(place: Namespace, placed: UploadedBundle) -> Namespace:
     began = time.monotonic()
     done = boot(place, placed)
     assert done.returncode == 0, done.stderr
@@ -85,7 +88,7 @@ def booted_in(place: Namespace, placed: Placed) -> Namespace:
     return place
 
 
-def boot(place: Namespace, placed: Placed) -> subprocess.CompletedProcess[str]:
+def boot(place: Namespace, placed: UploadedBundle) -> subprocess.CompletedProcess[str]:
     script = shutil.copy(ROOT / "fruitscale" / "clusters" / "boot.sh", place.root)
     command = place.command("bash", str(script), REGION, placed.uri, str(placed.wheels_uri))
     return subprocess.run(
@@ -108,7 +111,7 @@ def test_what_is_installed_is_small_and_has_no_tensorflow(machine: str, request:
     assert booted.calls == []  # Python 3.11 was there
 
 
-def test_booted_again_nothing_is_done(booted: Namespace, vendored: tuple[dict[str, Any], Placed]) -> None:
+def test_booted_again_nothing_is_done(booted: Namespace, vendored: tuple[dict[str, Any], UploadedBundle]) -> None:
     mark = booted.opt / "fruitscale" / "bundle"
     before = mark.stat().st_mtime_ns
     assert boot(booted, vendored[1]).returncode == 0
@@ -116,7 +119,7 @@ def test_booted_again_nothing_is_done(booted: Namespace, vendored: tuple[dict[st
 
 
 def test_a_bundle_that_was_tampered_with_is_refused(
-    vendored: tuple[dict[str, Any], Placed], weed: Bucket, tmp_path: Path
+    vendored: tuple[dict[str, Any], UploadedBundle], weed: Bucket, tmp_path: Path
 ) -> None:
     _, placed = vendored
     source, target = (uri.removeprefix("s3://fruits/cloud/") for uri in (placed.uri, f"{placed.uri}-other"))
@@ -124,7 +127,7 @@ def test_a_bundle_that_was_tampered_with_is_refused(
         weed.put(f"{target}/{name}", weed.get(f"{source}/{name}"))
     weed.put(f"{target}/main.py", b"import os")
     place = Namespace(tmp_path / "root", weed.endpoint)
-    done = boot(place, Placed(f"{placed.uri}-other", "", placed.wheels_uri, None, placed.model_uri))
+    done = boot(place, UploadedBundle(f"{placed.uri}-other", "", placed.wheels_uri, None, placed.model_uri))
     assert done.returncode != 0
     assert "main.py: FAILED" in done.stdout
     assert not (place.opt / "fruitscale" / "bundle").exists()
@@ -137,13 +140,13 @@ def config_of(values: dict[str, Any], output: str, **more: Any) -> Config:
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_start_scripts_of_three_machines_complete_the_run(
     machine: str,
-    account: Account, vendored: tuple[dict[str, Any], Placed], weed: Bucket, whole: Path,
+    account: Account, vendored: tuple[dict[str, Any], UploadedBundle], weed: Bucket, whole: Path,
     tmp_path: Path, request: pytest.FixtureRequest,
 ) -> None:  # fmt: skip
-    from fruitscale.clusters import runs
+    from fruitscale.clusters import cluster_run
 
     booted: Namespace = request.getfixturevalue(machine)
-    launch = runs.run(config_of(vendored[0], f"out-{machine}"), detach=True).launch
+    launch = cluster_run.run(config_of(vendored[0], f"out-{machine}"), detach=True).launch
     found = scripts(account)
     commands = {}
     for name in ("scheduler", "worker-0", "worker-1"):
@@ -165,7 +168,7 @@ def test_the_start_scripts_of_three_machines_complete_the_run(
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_step_runs_on_a_spark_cluster_of_two_workers(
     python: str,
-    account: Account, booted: Namespace, vendored: tuple[dict[str, Any], Placed], weed: Bucket, whole: Path,
+    account: Account, booted: Namespace, vendored: tuple[dict[str, Any], UploadedBundle], weed: Bucket, whole: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     """Only the master is added; executors are made as small as the workers of the test's cluster."""
@@ -189,13 +192,13 @@ def test_the_step_runs_on_a_spark_cluster_of_two_workers(
 
 
 def test_the_archive_of_serverless_runs_python(
-    shared: Account, vendored: tuple[dict[str, Any], Placed], weed: Bucket, tmp_path: Path
+    shared: Account, vendored: tuple[dict[str, Any], UploadedBundle], weed: Bucket, tmp_path: Path
 ) -> None:
     import tarfile
 
     values, _ = vendored
     cluster = {"kind": "emr-serverless", "execution_role": "arn:aws:iam::1:role/x"}
-    placed = bundle.place(config_of(values, "out-archive", engine="spark", cluster=cluster), lambda _: None)
+    placed = bundle.upload(config_of(values, "out-archive", engine="spark", cluster=cluster), lambda _: None)
     assert placed.archive_uri is not None
     (tmp_path / "a.tar.gz").write_bytes(weed.get(placed.archive_uri.removeprefix("s3://fruits/cloud/")))
     with tarfile.open(tmp_path / "a.tar.gz") as archive:

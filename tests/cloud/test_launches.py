@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from fruitscale.cli.run import print_ended
+from fruitscale.cli.run_command import print_ended
+from fruitscale.clusters import cluster_run
 from fruitscale.clusters import launch as launches
-from fruitscale.clusters import runs
 from fruitscale.clusters.launch import Launch
-from fruitscale.clusters.launchers import launcher_of
-from fruitscale.config import from_mapping
+from fruitscale.clusters.launcher_registry import launcher_of
+from fruitscale.config.loading import from_mapping
+from fruitscale.display.events import Event
 from fruitscale.errors import CapacityError, ClusterError, InterruptedRunError, ResidencyError, UsageError
-from fruitscale.events import Event
 from tests.cloud.agent import Agent
 from tests.cloud.cloud import Asked, Refusal
 from tests.cloud.conftest import Account
@@ -39,7 +39,7 @@ def test_a_run_that_succeeds_is_told_and_torn_down(
 ) -> None:
     record = (whole / "run.json").read_bytes()
     with Agent(account, record=record):
-        ended = runs.run(account.config(kind), every_seconds=QUICK)
+        ended = cluster_run.run(account.config(kind), every_seconds=QUICK)
     assert ended.record is not None
     assert ended.record.to_json().encode() == record
     print_ended(ended, as_json=True)
@@ -53,7 +53,7 @@ def test_a_failing_audit_launches_nothing_unless_that_is_let_pass(account: Accou
     with pytest.raises(
         ClusterError, match=r"The audit fails, so nothing is launched: s3://photos: public access"
     ) as caught:
-        runs.run(enforced)
+        cluster_run.run(enforced)
     assert "gdpr audit" in (caught.value.hint or "")
     assert [asked.operation for asked in account.proxy.asked if asked.operation in MAKES] == []
     assert left() == []
@@ -64,7 +64,7 @@ def test_a_folder_that_machines_cannot_reach_is_refused(account: Account, settin
     values, (section, name, value) = account.config("emr").model_dump(mode="json"), setting
     values[section][name] = value
     with pytest.raises(UsageError, match=r"(pca\.run|input\.new_since\[0\]) is runs/first, which the machines"):
-        runs.run(from_mapping(values))
+        cluster_run.run(from_mapping(values))
 
 
 @pytest.mark.slow  # test_machines.py has a run that is made
@@ -76,7 +76,7 @@ def test_a_run_is_launched_made_watched_and_torn_down(account: Account, kind: st
     }
     config = account.config(kind, prices={**prices, "vcpu_hour": 0.05, "gb_hour": 0.01})
     with Agent(account, runs_it=True):
-        ended = runs.run(config, told.append, every_seconds=QUICK)
+        ended = cluster_run.run(config, told.append, every_seconds=QUICK)
     record = ended.record
     assert record is not None
     assert (record.images.featurized, record.images.rejected) == (24, 0)
@@ -92,7 +92,7 @@ def test_a_run_is_launched_made_watched_and_torn_down(account: Account, kind: st
 def test_a_failing_run_tells_its_last_lines(account: Account, kind: str, left: Left) -> None:
     with Agent(account, code=1, log="Reading\nError: the disk is full\n"):
         with pytest.raises(ClusterError, match="failed: the disk is full") as caught:
-            runs.run(account.config(kind), every_seconds=QUICK)
+            cluster_run.run(account.config(kind), every_seconds=QUICK)
     assert caught.value.message.endswith("\n  Reading\n  Error: the disk is full")
     assert "cluster resume" in (caught.value.hint or "")
     assert left() == []
@@ -108,7 +108,7 @@ def test_every_third_call_is_throttled(account: Account, kind: str, left: Left) 
 
     account.proxy.rule = throttle
     with Agent(account, code=1, log="Error: done\n"), pytest.raises(ClusterError, match="failed: done"):
-        runs.run(account.config(kind), every_seconds=QUICK)
+        cluster_run.run(account.config(kind), every_seconds=QUICK)
     assert len(account.proxy.refused) >= 3
     account.proxy.rule = lambda asked: None
     assert left() == []
@@ -126,10 +126,10 @@ def test_a_request_whose_answer_is_lost_is_done_once(account: Account, kind: str
         return Refusal("lost", lost=True)
 
     account.proxy.rule = lose
-    launch = runs.run(account.config(kind), detach=True).launch
+    launch = cluster_run.run(account.config(kind), detach=True).launch
     assert made(account, launch) == {"emr": 1, "emr-serverless": 1, "ec2-dask": 9}[kind]
     assert len(seen) == {"emr": 2, "emr-serverless": 2, "ec2-dask": 4}[kind]
-    runs.take_down(launcher_of(launch), lambda _: None)
+    cluster_run.tear_down(launcher_of(launch), lambda _: None)
     assert left() == []
 
 
@@ -163,7 +163,7 @@ def test_a_quota_in_the_middle_of_launching(account: Account, kind: str, left: L
 
     account.proxy.rule = refuse
     with pytest.raises(ClusterError, match=f"{code}.*more than you may have") as caught:
-        runs.run(account.config(kind), every_seconds=QUICK)
+        cluster_run.run(account.config(kind), every_seconds=QUICK)
     assert "quota" in (caught.value.hint or "")
     assert account.proxy.refused
     assert left() == []
@@ -171,18 +171,18 @@ def test_a_quota_in_the_middle_of_launching(account: Account, kind: str, left: L
 
 def test_where_there_is_no_capacity_the_next_type_is_tried(account: Account, left: Left) -> None:
     account.proxy.rule = no_capacity("c6i.2xlarge")
-    launch = runs.run(account.config("ec2-dask"), detach=True).launch
+    launch = cluster_run.run(account.config("ec2-dask"), detach=True).launch
     asked = dict.fromkeys(each.said["InstanceType"] for each in account.proxy.of("RunInstances"))
     assert list(asked) == ["m6i.xlarge", "c6i.2xlarge", "c5.2xlarge"]
     assert len({each.said["ClientToken"] for each in account.proxy.of("RunInstances")}) == 3
-    runs.take_down(launcher_of(launch), lambda _: None)
+    cluster_run.tear_down(launcher_of(launch), lambda _: None)
     assert left() == []
 
 
 def test_no_capacity_at_all(account: Account, left: Left) -> None:
     account.proxy.rule = no_capacity("c6i.2xlarge", "c5.2xlarge")
     with pytest.raises(CapacityError, match="InsufficientInstanceCapacity"):
-        runs.run(account.config("ec2-dask"), every_seconds=QUICK)
+        cluster_run.run(account.config("ec2-dask"), every_seconds=QUICK)
     assert left() == []
 
 
@@ -195,7 +195,7 @@ def no_capacity(*types: str) -> Callable[[Asked], Refusal | None]:
 def test_emr_without_capacity_ends_by_itself(account: Account, left: Left) -> None:
     with Agent(account, cluster_ends="The requested instance type is not available"):
         with pytest.raises(ClusterError, match="failed: The requested instance type is not available"):
-            runs.run(account.config("emr"), every_seconds=QUICK)
+            cluster_run.run(account.config("emr"), every_seconds=QUICK)
     assert left() == []
 
 
@@ -208,7 +208,7 @@ def test_an_interrupt_ends_the_machines(account: Account, kind: str, moment: str
             raise KeyboardInterrupt
 
     with Agent(account, never_ends=True), pytest.raises(InterruptedRunError):
-        runs.run(account.config(kind), interrupt, every_seconds=QUICK)
+        cluster_run.run(account.config(kind), interrupt, every_seconds=QUICK)
     assert left() == []
 
 
@@ -218,12 +218,12 @@ def test_an_interrupt_can_leave_it_running(account: Account, left: Left) -> None
             raise KeyboardInterrupt
 
     config = account.config("ec2-dask", workers=2)
-    ended = runs.run(config, interrupt, on_interrupt=lambda _: "detach", every_seconds=QUICK)
+    ended = cluster_run.run(config, interrupt, on_interrupt=lambda _: "detach", every_seconds=QUICK)
     assert ended.record is None
     assert len([each for each in left() if each.startswith("machine")]) == 3
-    found = launches.find(runs.settle(config))
+    found = launches.find(cluster_run.settle(config))
     assert found.id == ended.launch.id
-    runs.take_down(launcher_of(found), lambda _: None)
+    cluster_run.tear_down(launcher_of(found), lambda _: None)
     assert left() == []
 
 
@@ -246,12 +246,12 @@ def test_an_interrupt_can_leave_it_running(account: Account, left: Left) -> None
 def test_a_config_that_cannot_launch(
     account: Account, update: dict[str, dict[str, object]], error: type[Exception], told: str, left: Left
 ) -> None:
-    from fruitscale.config import from_mapping
+    from fruitscale.config.loading import from_mapping
 
     values = account.config("emr").model_dump(mode="json")
     for section, more in update.items():
         values[section] = {**values[section], **more} if isinstance(more, dict) else more
     with pytest.raises(error, match=told):
-        runs.run(from_mapping(values))
+        cluster_run.run(from_mapping(values))
     assert not [asked for asked in account.proxy.asked if asked.operation in MAKES]
     assert left() == []

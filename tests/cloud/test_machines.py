@@ -16,10 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from fruitscale.clusters import machine, runs
+from fruitscale.clusters import cluster_run
 from fruitscale.clusters.launch import Launch
-from fruitscale.clusters.launchers import launcher_of
-from fruitscale.config import Config, from_mapping
+from fruitscale.clusters.launcher_registry import launcher_of
+from fruitscale.clusters.machines import dask_machine
+from fruitscale.config.loading import from_mapping
+from fruitscale.config.schema import Config
 from tests.cloud.cloud import user_data
 from tests.cloud.conftest import Account
 from tests.conftest import ROOT, part_bytes
@@ -48,7 +50,7 @@ def scripts(account: Account) -> dict[str, str]:
     for asked in account.proxy.of("RunInstances"):
         text = user_data(asked)
         role = "scheduler" if "clusters.machine scheduler" in text else "worker"
-        found[role] = re.sub(r"tls://[\d.]+:", f"tls://{machine.own_address()}:", text)
+        found[role] = re.sub(r"tls://[\d.]+:", f"tls://{dask_machine.own_address()}:", text)
     return found
 
 
@@ -74,15 +76,15 @@ def processes(
             process.wait()
 
 
-def attend(launch: Launch) -> runs.Ended:
-    return runs.attend(launch, launcher_of(launch), every_seconds=0.5)
+def attend(launch: Launch) -> cluster_run.LaunchResult:
+    return cluster_run.watch_until_end(launch, launcher_of(launch), every_seconds=0.5)
 
 
 @pytest.mark.slow
 def test_three_processes_that_talk_tls_complete_the_run(
     account: Account, real: Config, weed: Bucket, whole: Path, tmp_path: Path
 ) -> None:
-    launch = runs.run(real, detach=True).launch
+    launch = cluster_run.run(real, detach=True).launch
     lines = {role: shlex.split(text.splitlines()[-1]) for role, text in scripts(account).items()}
     names = ["scheduler", *(f"worker-{number}" for number in range(WORKERS))]
     commands = {name: [sys.executable, *lines[name.partition("-")[0]][1:]] for name in names}

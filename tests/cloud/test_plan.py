@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from fruitscale.clusters import aws, job, reap, runs
+from fruitscale.clusters import cluster_run, job_files, reap
 from fruitscale.clusters import launch as launches
-from fruitscale.clusters import plan as plans
+from fruitscale.clusters import launch_plan as plans
 from fruitscale.clusters.launch import LOG
-from fruitscale.clusters.launchers import launcher_of
-from fruitscale.clusters.plan import Verdict
-from fruitscale.config import Config
+from fruitscale.clusters.launch_plan import CheckVerdict
+from fruitscale.clusters.launcher_registry import launcher_of
+from fruitscale.config.schema import Config
 from fruitscale.errors import ClusterError
+from fruitscale.storage import aws
 from tests.cloud.agent import set_job_state
 from tests.cloud.cloud import Refusal
 from tests.cloud.conftest import Account, write
@@ -49,15 +50,15 @@ def test_a_plan_says_what_it_makes_and_makes_nothing(
     assert left() == []
 
 
-def checks(config: Config) -> dict[str, Verdict]:
-    return {check.name: check.verdict for check in plans.plan(runs.settle(config)).checks}
+def checks(config: Config) -> dict[str, CheckVerdict]:
+    return {check.name: check.verdict for check in plans.plan(cluster_run.settle(config)).checks}
 
 
 def test_what_is_there_passes(account: Account) -> None:
     found = checks(account.config("ec2-dask"))
     quotas = {name: found.pop(name) for name in list(found) if name.endswith("quota")}
     assert set(found) == {"bucket photos", "instance profile", f"subnet {account.subnet}", "machines"}
-    assert set(found.values()) == {Verdict.PASS}
+    assert set(found.values()) == {CheckVerdict.PASS}
     assert set(quotas) == {"on-demand quota"}
 
 
@@ -66,25 +67,27 @@ def test_what_is_missing_fails(account: Account) -> None:
                             security_configuration="theirs", subnets=["subnet-12345678"])  # fmt: skip
     found = checks(config)
     names = ("instance profile", "service role", "security configuration", "subnet subnet-12345678", "machines")
-    assert {name: found[name] for name in names} == dict.fromkeys(names, Verdict.FAIL)
+    assert {name: found[name] for name in names} == dict.fromkeys(names, CheckVerdict.FAIL)
 
 
 def test_a_public_subnet_fails(account: Account) -> None:
     ec2 = account.client("ec2")
     network = ec2.describe_subnets(SubnetIds=[account.subnet])["Subnets"][0]["VpcId"]
     subnet = ec2.create_subnet(VpcId=network, CidrBlock="10.9.2.0/24")["Subnet"]["SubnetId"]
-    assert checks(account.config("emr", subnets=[subnet]))[f"subnet {subnet}"] is Verdict.FAIL  # it lacks EMR's tag
+    assert (
+        checks(account.config("emr", subnets=[subnet]))[f"subnet {subnet}"] is CheckVerdict.FAIL
+    )  # it lacks EMR's tag
     ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
-    assert checks(account.config("ec2-dask", subnets=[subnet]))[f"subnet {subnet}"] is Verdict.FAIL
+    assert checks(account.config("ec2-dask", subnets=[subnet]))[f"subnet {subnet}"] is CheckVerdict.FAIL
 
 
 def test_machines_of_another_cpu_fail(account: Account) -> None:
-    assert checks(account.config("ec2-dask", architecture="aarch64"))["machines"] is Verdict.FAIL
+    assert checks(account.config("ec2-dask", architecture="aarch64"))["machines"] is CheckVerdict.FAIL
 
 
 def test_what_may_not_be_asked_is_no_pass(account: Account) -> None:
     account.proxy.rule = lambda asked: Refusal("AccessDenied", 403) if asked.service == "iam" else None
-    assert checks(account.config("ec2-dask"))["instance profile"] is Verdict.UNKNOWN
+    assert checks(account.config("ec2-dask"))["instance profile"] is CheckVerdict.UNKNOWN
 
 
 def test_a_quota_that_is_too_small_fails(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,8 +100,8 @@ def test_a_quota_that_is_too_small_fails(account: Account, monkeypatch: pytest.M
 
     monkeypatch.setattr(aws, "ask", ask)
     # 4 vCPU of the scheduler, and 8 a worker
-    assert checks(account.config("ec2-dask", workers=7))["on-demand quota"] is Verdict.PASS
-    assert checks(account.config("ec2-dask", workers=8))["on-demand quota"] is Verdict.FAIL
+    assert checks(account.config("ec2-dask", workers=7))["on-demand quota"] is CheckVerdict.PASS
+    assert checks(account.config("ec2-dask", workers=8))["on-demand quota"] is CheckVerdict.FAIL
 
 
 @pytest.mark.parametrize(
@@ -119,7 +122,9 @@ def test_what_a_killed_launch_left_is_reaped(
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
     assert left() != []
-    time.sleep(max(0.0, launches.find(runs.settle(config)).expires - time.time()) + 1)  # until it is past its expiry
+    time.sleep(
+        max(0.0, launches.find(cluster_run.settle(config)).expires - time.time()) + 1
+    )  # until it is past its expiry
     shown = cloud_cli("cluster", "reap", "--config", path, "--json")
     assert shown.code == 0, shown.out + shown.err
     assert {found["problem"] for found in json.loads(shown.out)} == {None}
@@ -128,11 +133,11 @@ def test_what_a_killed_launch_left_is_reaped(
 
 
 def test_what_is_not_past_its_expiry_is_left_alone(account: Account, left: Callable[[], list[str]]) -> None:
-    launch = runs.run(account.config("ec2-dask", workers=1), detach=True).launch
+    launch = cluster_run.run(account.config("ec2-dask", workers=1), detach=True).launch
     before = left()
     assert reap.reap(launch.config) == []
     assert left() == before
-    runs.take_down(launcher_of(launch), lambda _: None)
+    cluster_run.tear_down(launcher_of(launch), lambda _: None)
 
 
 def test_a_detached_launch_is_found_looked_at_and_stopped(
@@ -151,15 +156,15 @@ def test_a_detached_launch_is_found_looked_at_and_stopped(
 
 
 def test_what_is_stopped_twice_was_stopped(account: Account, left: Callable[[], list[str]]) -> None:
-    launch = runs.run(account.config("ec2-dask", workers=1), detach=True).launch
+    launch = cluster_run.run(account.config("ec2-dask", workers=1), detach=True).launch
     for _ in range(2):
-        runs.take_down(launcher_of(launch), lambda _: None)
+        cluster_run.tear_down(launcher_of(launch), lambda _: None)
         assert left() == []
     assert launcher_of(launch).look().outcome == "gone"
 
 
 def test_a_launch_that_is_not_there(account: Account) -> None:
-    config = runs.settle(account.config("ec2-dask"))
+    config = cluster_run.settle(account.config("ec2-dask"))
     with pytest.raises(ClusterError, match="There is no launch nothing in s3://photos/staging"):
         launches.find(config, "nothing")
     with pytest.raises(ClusterError, match=f"Nothing was launched for {config.output.uri}"):
@@ -167,10 +172,10 @@ def test_a_launch_that_is_not_there(account: Account) -> None:
 
 
 def test_logs_are_what_the_driver_printed(account: Account) -> None:
-    launch = runs.run(account.config("ec2-dask", workers=1), detach=True).launch
-    assert job.log(launch) == ""
+    launch = cluster_run.run(account.config("ec2-dask", workers=1), detach=True).launch
+    assert job_files.log(launch) == ""
     launch.store().write("logs/worker-a.log", b"no disk\n")  # of a start that failed
-    assert job.log(launch) == "no disk\n"
+    assert job_files.log(launch) == "no disk\n"
     launch.store().write(LOG, b"Featurize: 3 of 24 images\n")
-    assert job.log(launch) == "Featurize: 3 of 24 images\n"
-    runs.take_down(launcher_of(launch), lambda _: None)
+    assert job_files.log(launch) == "Featurize: 3 of 24 images\n"
+    cluster_run.tear_down(launcher_of(launch), lambda _: None)

@@ -11,18 +11,18 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from fruitscale.cluster_config import Ec2Dask, Emr
-from fruitscale.clusters import ec2_requests, emr_requests, runs
-from fruitscale.clusters.bundle import Placed
+from fruitscale.clusters import cluster_run, ec2_requests, emr_requests
+from fruitscale.clusters.bundle import UploadedBundle
 from fruitscale.clusters.launch import Launch
-from fruitscale.clusters.launchers import launcher_of
+from fruitscale.clusters.launcher_registry import launcher_of
+from fruitscale.config.cluster_section import Ec2Dask, Emr
 from tests.cloud.agent import Agent
 from tests.cloud.cloud import REGION, Asked, user_data
 from tests.cloud.conftest import KEY, Account
 from tests.conftest import ROOT
 from tests.s3.servers import KEY_ID, SECRET
 
-PLACED = Placed(
+PLACED = UploadedBundle(
     "s3://photos/staging/bundles/abc", "0" * 64, "s3://photos/staging/wheels/def", "s3://a/b.tar.gz", "s3://a/m"
 )
 GLOBAL = ("iam",)
@@ -144,7 +144,7 @@ def test_a_client_token_is_of_one_request(shared: Account) -> None:
 @pytest.fixture(scope="module")
 def recorded(shared: Account) -> dict[str, list[Asked]]:
     """Everything that was asked for in a launch of each kind, from its plan to its end."""
-    from fruitscale.clusters.plan import plan
+    from fruitscale.clusters.launch_plan import plan
 
     found = {}
     for kind in ("emr", "emr-serverless", "ec2-dask"):
@@ -152,10 +152,10 @@ def recorded(shared: Account) -> dict[str, list[Asked]]:
         config = shared.config(kind, market="spot") if kind == "ec2-dask" else shared.config(kind, disk_key=KEY)
         storage = config.storage.model_copy(update={"staging_uri": f"s3://photos/recorded-{kind}"})
         config = config.model_copy(update={"storage": storage})
-        plan(runs.settle(config))
+        plan(cluster_run.settle(config))
         with Agent(shared, never_ends=True):
-            ended = runs.run(config, detach=True)
-        runs.take_down(launcher_of(ended.launch), lambda _: None)
+            ended = cluster_run.run(config, detach=True)
+        cluster_run.tear_down(launcher_of(ended.launch), lambda _: None)
         found[kind] = list(shared.proxy.asked)
     shared.proxy.clear()
     return found
@@ -243,7 +243,7 @@ def test_what_a_machine_is_started_with_holds_no_secret(recorded: dict[str, list
         assert shlex.split(data.splitlines()[-1])[:3] == [
             "/opt/fruitscale/bin/python",
             "-m",
-            "fruitscale.clusters.machine",
+            "fruitscale.clusters.machines.dask_machine",
         ]
 
 

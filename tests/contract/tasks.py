@@ -13,38 +13,38 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from fruitscale.engines.base import Shared
+from fruitscale.engines.base import SharedValue
 from fruitscale.errors import InputError
 
 
-def echo(task: int, shared: Shared | None) -> int:
+def echo(task: int, shared: SharedValue | None) -> int:
     return task
 
 
-def wait(seconds: float, shared: Shared | None) -> float:
+def wait(seconds: float, shared: SharedValue | None) -> float:
     time.sleep(seconds)
     return seconds
 
 
-def large(task: int, shared: Shared | None) -> NDArray[np.float64]:
+def large(task: int, shared: SharedValue | None) -> NDArray[np.float64]:
     return np.full(812_500, task, dtype=np.float64)  # 6.5 MB
 
 
-def refuse(task: int, shared: Shared | None) -> int:
+def refuse(task: int, shared: SharedValue | None) -> int:
     if task == 3:
         raise InputError(f"photo {task} is no photo", "take another")
     return task
 
 
-def fail(task: int, shared: Shared | None) -> int:
+def fail(task: int, shared: SharedValue | None) -> int:
     raise ValueError(f"nobody expected {task}")
 
 
-def unpicklable(task: int, shared: Shared | None) -> object:
+def unpicklable(task: int, shared: SharedValue | None) -> object:
     return threading.Lock()
 
 
-def see(seconds: float, shared: Shared | None) -> tuple[int, int, int]:
+def see(seconds: float, shared: SharedValue | None) -> tuple[int, int, int]:
     """Return the process, the identity of the payload in it, and its length."""
     assert shared is not None
     first, again = shared.value(), shared.value()
@@ -53,7 +53,7 @@ def see(seconds: float, shared: Shared | None) -> tuple[int, int, int]:
     return os.getpid(), id(first), len(first)
 
 
-def die_once(task: tuple[int, str, int], shared: Shared | None) -> tuple[int, int]:
+def die_once(task: tuple[int, str, int], shared: SharedValue | None) -> tuple[int, int]:
     """Kill this process, or an ancestor so many steps up, the first time that anyone asks."""
     index, marker, ancestor = task
     if index == 2 and claim(Path(marker)):
@@ -63,24 +63,24 @@ def die_once(task: tuple[int, str, int], shared: Shared | None) -> tuple[int, in
     return index, len(shared.value()) if shared else 0
 
 
-def die(task: int, shared: Shared | None) -> None:
+def die(task: int, shared: SharedValue | None) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def touch(task: tuple[str, float], shared: Shared | None) -> None:
+def touch(task: tuple[str, float], shared: SharedValue | None) -> None:
     """Leave a file, after a while."""
     path, seconds = task
     time.sleep(seconds)
     Path(path).touch()
 
 
-def threads(task: int, shared: Shared | None) -> int:
+def threads(task: int, shared: SharedValue | None) -> int:
     from threadpoolctl import threadpool_info
 
     return max((int(pool["num_threads"]) for pool in threadpool_info()), default=1)
 
 
-def has_imported(module: str, shared: Shared | None) -> bool:
+def has_imported(module: str, shared: SharedValue | None) -> bool:
     return module in sys.modules
 
 

@@ -17,7 +17,8 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from fruitscale.config import Config, from_mapping
+from fruitscale.config.loading import from_mapping
+from fruitscale.config.schema import Config
 from fruitscale.engines.base import Engine
 from fruitscale.engines.registry import open_engine, slots
 from fruitscale.errors import EngineError, InputError
@@ -32,7 +33,7 @@ KILLED = {"local": 0, "spark": 0, "dask": 0, "spark-standalone": 2, "dask-cluste
 
 SCRIPT = """
 import sys, time
-from fruitscale.config import from_mapping
+from fruitscale.config.loading import from_mapping
 from fruitscale.engines.registry import open_engine
 from fruitscale.errors import EngineError
 from tests.contract import tasks

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from fruitscale.config import CHOICES, Model
+from fruitscale.config.schema import CHOICES, Model
 from fruitscale.errors import ModelError
-from fruitscale.model import export
+from fruitscale.model import exported_model
 from fruitscale.model.architectures import NETWORKS
 
 PACKAGED = Model(architecture="efficientnet_lite0", weights="packaged", input_size=96)
@@ -26,10 +26,10 @@ SETUP = """
 import json, os, sys
 import numpy as np
 from pathlib import Path
-from fruitscale.config import Model
+from fruitscale.config.schema import Model
 from fruitscale.errors import FruitscaleError
 from fruitscale.kernels import backbone
-from fruitscale.model import architectures, check, export, network, weights
+from fruitscale.model import architectures, check, exported_model, network, weights
 folder = Path(sys.argv[1])
 answers = {}
 def distance(a, b):
@@ -46,7 +46,7 @@ def compare(name, model):
     pixels = smooth.repeat(size // 4, 1).repeat(size // 4, 2)
     oracle = keras_model.predict(pixels, verbose=0)
     graph = network.frozen(keras_model, size)
-    files = {"tensorflow": {"model.pb": graph}, "openvino": export.to_openvino(graph, folder)}
+    files = {"tensorflow": {"model.pb": graph}, "openvino": exported_model.to_openvino(graph, folder)}
     features = architectures.NETWORKS[model.architecture].features
     answers[name] = {"shape": oracle.shape[1] == features, "spread": float(np.ptp(oracle, 0).max())}
     for runtime, content in files.items():
@@ -240,9 +240,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str],
             patch.setenv("XDG_CACHE_HOME", str(folder / turn))
             if turn == "second":
                 patch.setenv("PYTHONPATH", str(folder / "guard"))
-            made = export.export(PACKAGED)
+            made = exported_model.export(PACKAGED)
             sums.append(made.sha256)
-    export.write(made, folder / "made.model")
+    exported_model.write(made, folder / "made.model")
     return folder, sums, log.exists()
 
 
@@ -276,7 +276,7 @@ def test_imagenet_without_a_network_says_what_to_do(tmp_path: Path, monkeypatch:
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     start = time.monotonic()
     with pytest.raises(ModelError) as caught:
-        export.export(Model(input_size=96))
+        exported_model.export(Model(input_size=96))
     assert time.monotonic() - start < 100
     for told in ("imagenet", "model.architecture=efficientnet_lite0", "model.weights=packaged", "model.weights=PATH"):
         assert told in str(caught.value)
@@ -285,8 +285,8 @@ def test_imagenet_without_a_network_says_what_to_do(tmp_path: Path, monkeypatch:
 
 def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = (
-        "from fruitscale.config import Model; from fruitscale.model import export\n"
-        "export.export(Model(weights='random', input_size=64))"
+        "from fruitscale.config.schema import Model; from fruitscale.model import exported_model\n"
+        "exported_model.export(Model(weights='random', input_size=64))"
     )
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
     parent = subprocess.Popen([sys.executable, "-c", code], env=environment)

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fruitscale.storage import parts
+from fruitscale.runs import parts
 from fruitscale.storage.store import LocalStore
 from tests.conftest import QUICK
 

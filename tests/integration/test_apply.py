@@ -14,9 +14,9 @@ import pytest
 import fruitscale
 from fruitscale.errors import InputError, ModelError, NothingNewError, OutputError, UsageError
 from fruitscale.kernels.moments import Components, project
-from fruitscale.record import RunRecord
+from fruitscale.runs.record import RunRecord
+from fruitscale.runs.run_folder import RunFolder
 from fruitscale.sample import draw
-from fruitscale.storage.run_folder import RunFolder
 from fruitscale.storage.store import LocalStore
 from tests.conftest import ENGINES, QUICK, Cli, part_bytes
 from tests.integration.erased import rows

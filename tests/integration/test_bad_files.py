@@ -143,12 +143,13 @@ def test_a_photo_that_may_not_be_read_stops_the_run(photos: Path, tmp_path: Path
     script = f"""
 import os, sys
 import numpy, cv2, simplejpeg, pyarrow.parquet, threadpoolctl  # what may be where another user can't read it
-from fruitscale.config import Images, Storage
+from fruitscale.config.schema import Images, Storage
 from fruitscale.errors import InputError
 from fruitscale import stages
-from fruitscale.storage import manifest, listing
+from fruitscale.runs import manifest
+from fruitscale.storage import listing
 from fruitscale.storage.store import open_store
-from fruitscale.config import Input
+from fruitscale.config.schema import Input
 source, out = {str(tmp_path / "in")!r}, {str(tmp_path / "out")!r}
 listed = manifest.build(listing.list_photos(Input(uri=source), Storage()))
 manifest.write(listed, open_store(out, Storage()))
@@ -170,8 +171,9 @@ except InputError as error:
 
 def test_a_photo_replaced_during_the_run_is_rejected_as_changed(photos: Path, tmp_path: Path) -> None:
     from fruitscale import stages
-    from fruitscale.config import Images, Input, Storage
-    from fruitscale.storage import listing, lock, manifest
+    from fruitscale.config.schema import Images, Input, Storage
+    from fruitscale.runs import manifest
+    from fruitscale.storage import listing, lock
     from fruitscale.storage.store import open_store
     from tests.conftest import take
 
@@ -182,7 +184,7 @@ def test_a_photo_replaced_during_the_run_is_rejected_as_changed(photos: Path, tm
         photo.unlink() if content is None else photo.write_bytes(content)
     job = stages.Job("r", str(source), out, Storage(), Images(), "manifest.parquet", "x", "y", "f32", 64, 8, 64)
     with lock.locked(store, "r"):
-        (report,) = stages.featurize_shards(stages.Batch(job, (stages.Shard(0, 0, 3),)), None)
+        (report,) = stages.featurize_shards(stages.ShardBatch(job, (stages.Shard(0, 0, 3),)), None)
     assert (report.featurized, report.rejected) == (0, 3)
     rows = pq.read_table(tmp_path / "out" / "_run" / "rejects" / "part-00000.parquet").to_pylist()
     assert [(row["reason"], row["detail"]) for row in rows] == [

@@ -88,7 +88,7 @@ def test_no_file_names_what_was_erased(cli: Cli, run: Path, how: str) -> None:
 
 
 def test_the_receipt_proves_and_names_nothing(cli: Cli, run: Path) -> None:
-    from fruitscale.storage.journal import salted
+    from fruitscale.runs.journal import salted
 
     gone = some(run)
     told = json.loads(cli("erase", run, "--label", manifest_of(run)[gone[0]], "--json").out)
@@ -298,7 +298,7 @@ def hashed(cli: Cli, named: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def test_hashed_paths_are_found_by_the_real_ones(cli: Cli, hashed: Path, whole: Path, tmp_path: Path) -> None:
-    from fruitscale.storage.path_hash import PathHash
+    from fruitscale.runs.path_hash import PathHash
 
     run, gone = shutil.copytree(hashed, tmp_path / "run"), some(whole)
     names = [PathHash(KEY.encode())(path) for path in gone]

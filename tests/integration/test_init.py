@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fruitscale.config import Config, leaves, load
-from fruitscale.questions import config_text, next_question
+from fruitscale.config.loading import leaves, load
+from fruitscale.config.schema import Config
+from fruitscale.config.wizard import config_text, next_question
 from tests.conftest import Cli
 
 ON_DISK = {"output.uri": "runs/first", "engine": "dask", "model.architecture": "mobilenet_v2", "pca.components": "25"}

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from fruitscale.events import Event
-from fruitscale.notebook import is_notebook, picture, watching
+from fruitscale.display.events import Event
+from fruitscale.display.notebook import is_notebook, notebook_observer, picture
 from tests.conftest import ROOT, Cli
 
 EXECUTE = """
@@ -63,8 +63,8 @@ def test_a_stage_is_shown_with_how_far_it_is() -> None:
 def test_outside_a_notebook_nothing_is_shown() -> None:
     assert not is_notebook()
     seen: list[Event] = []
-    with watching(seen.append) as told:
+    with notebook_observer(seen.append) as told:
         told(Event("list"))
     assert seen == [Event("list")]
-    with watching(None) as told:
+    with notebook_observer(None) as told:
         told(Event("list"))

@@ -73,9 +73,9 @@ def test_workers_without_fruitscale_are_told(cli: Cli, spark_master: str, photos
 
 def test_folders_that_the_workers_do_not_see_are_refused(cli: Cli, tmp_path: Path) -> None:
     """The workers' own view is asked: a stage function that looks from another root stands for another machine."""
-    from fruitscale.stages import Probe, sees_folders
+    from fruitscale.stages import FolderProbe, sees_folders
 
     there = tmp_path / "in"
     there.mkdir()
-    assert sees_folders(Probe(str(there), str(tmp_path / "out" / "_run" / "lock")), None) == (True, False)
-    assert sees_folders(Probe(str(tmp_path / "nowhere"), str(there)), None) == (False, False)
+    assert sees_folders(FolderProbe(str(there), str(tmp_path / "out" / "_run" / "lock")), None) == (True, False)
+    assert sees_folders(FolderProbe(str(tmp_path / "nowhere"), str(there)), None) == (False, False)

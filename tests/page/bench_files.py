@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from fruitscale.bench.bench_plan import Variant, make_plan
 from fruitscale.bench.overhead import Overhead
-from fruitscale.bench.plan import Variant, make_plan
 from fruitscale.bench.recovery import Recovery
 from fruitscale.bench.results import Results, make_results, to_json
-from fruitscale.config import Bench
+from fruitscale.config.schema import Bench
 from tests.unit.bench_samples import HERE, failure, sample
 
 PLAN = make_plan(Bench(engines=("local", "dask"), slots=(1, 2), images=(1000, 4000)), cores=2)

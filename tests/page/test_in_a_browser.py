@@ -33,7 +33,7 @@ def page(made: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from fruitscale.bench.page import publish
+    from fruitscale.bench.bench_page import publish
     from tests.page.bench_files import write
 
     return publish(write(tmp_path_factory.mktemp("bench")))

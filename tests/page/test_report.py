@@ -13,9 +13,9 @@ import pytest
 
 import fruitscale
 from fruitscale import api
+from fruitscale.display.events import Event
 from fruitscale.errors import MissingExtraError, OutputError
-from fruitscale.events import Event
-from fruitscale.report import page
+from fruitscale.report import html_page
 from tests.conftest import Cli
 from tests.integration.erased import files_of, manifest_of, naming
 from tests.page.bench_files import write
@@ -84,7 +84,7 @@ def test_a_page_that_cannot_be_made_is_a_warning(
     def missing() -> None:
         raise MissingExtraError("Bokeh, which draws report.html,", "report")
 
-    monkeypatch.setattr(page, "check_installed", missing)
+    monkeypatch.setattr(html_page, "check_installed", missing)
     record = fruitscale.run(options(coloured, run), events.append)
     assert record.status == "complete"
     with pytest.raises(MissingExtraError, match=r"fruitscale\[report\]"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fruitscale.config import Storage
+from fruitscale.config.schema import Storage
 from fruitscale.storage.s3 import S3Store
 from tests.s3 import servers
 

@@ -15,11 +15,12 @@ from typing import Any
 
 import boto3
 
-from fruitscale.clusters.controls import BLOCKS
-from fruitscale.clusters.findings import Audit, Finding
-from fruitscale.clusters.policies import with_tls
-from fruitscale.clusters.retention import erasure_rule
-from fruitscale.config import Config, from_mapping
+from fruitscale.config.loading import from_mapping
+from fruitscale.config.schema import Config
+from fruitscale.gdpr.access_controls import BLOCKS
+from fruitscale.gdpr.findings import Audit, AuditFinding
+from fruitscale.gdpr.iam_policies import with_tls
+from fruitscale.gdpr.retention_controls import erasure_rule
 from tests.conftest import ROOT
 from tests.s3 import servers
 
@@ -140,7 +141,7 @@ def config(endpoint: str, photos: str, cluster: object = None, **storage: Any) -
     })  # fmt: skip
 
 
-def of(found: Audit, subject: str) -> dict[str, Finding]:
+def of(found: Audit, subject: str) -> dict[str, AuditFinding]:
     """Return the findings on one subject by their setting."""
     return {finding.setting: finding for finding in found.findings if finding.subject == subject}
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fruitscale.engines import child
+from fruitscale import processes
 
 REGION = "eu-west-3"
 KEY_ID, SECRET = "FRUITSTESTKEYID01", "the-tests-own-secret-0123456789abcdef"
@@ -117,7 +117,9 @@ def _running(module: str, arguments: list[str], log_path: Path, is_ready: Callab
     kept = {name: os.environ.pop(name) for name in foreign}
     try:
         with log_path.open("wb") as log:
-            process = child.start(module, arguments, output=log, environment={"WEED_S3_SSE_KEY": "for the tests only"})
+            process = processes.start(
+                module, arguments, output=log, environment={"WEED_S3_SSE_KEY": "for the tests only"}
+            )
     finally:
         os.environ.update(kept)
     try:
@@ -131,7 +133,7 @@ def _running(module: str, arguments: list[str], log_path: Path, is_ready: Callab
             time.sleep(0.1)
         yield
     finally:
-        child.stop(process)
+        processes.stop(process)
 
 
 if __name__ == "__main__":  # run a command in the process group of this one, which `child` ends

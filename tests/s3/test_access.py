@@ -78,7 +78,7 @@ def changed_credentials(monkeypatch: pytest.MonkeyPatch, **variables: str) -> It
 
 WORKER = """
 import sys
-from fruitscale.config import Storage
+from fruitscale.config.schema import Storage
 from fruitscale.storage import residency
 from fruitscale.storage.s3 import S3Store
 storage = Storage.model_validate_json(sys.argv[1])

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from fruitscale.clusters import facts
-from fruitscale.clusters.audit import audit
-from fruitscale.clusters.buckets import Bucket
-from fruitscale.clusters.controls import encryption_key
-from fruitscale.clusters.facts import Facts
-from fruitscale.clusters.findings import Answer, Finding, Verdict
-from fruitscale.clusters.questions import Services, UnansweredError
+from fruitscale.gdpr import cluster_controls
+from fruitscale.gdpr.access_controls import encryption_key
+from fruitscale.gdpr.audit import audit
+from fruitscale.gdpr.buckets import Bucket
+from fruitscale.gdpr.cluster_controls import ClusterFacts
+from fruitscale.gdpr.findings import AuditFinding, AuditVerdict, ControlResult
+from fruitscale.gdpr.services import Services, UnansweredError
 from tests.s3.proxy import Proxy
 from tests.s3.secured import PARIS, Aws, config, lifecycle_rule, of
 
-PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
+PASS, FAIL, UNKNOWN = AuditVerdict.PASS, AuditVerdict.FAIL, AuditVerdict.UNKNOWN
 
 
 def test_a_bucket_in_another_region_fails_whatever_the_config_says(cloud: Aws) -> None:
@@ -143,11 +143,11 @@ def test_keys(cloud: Aws, logs: str) -> None:
     key = kms.create_key(MultiRegion=True)["KeyMetadata"]
     cloud.encrypt(name, {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key["KeyId"]})
 
-    def look() -> Answer:
+    def look() -> ControlResult:
         services = Services(config(cloud.endpoint, name).storage)
         return encryption_key(Bucket(name, frozenset({("input", "in/")}), PARIS, services))
 
-    assert look() == Answer(PASS, f"{key['Arn']} in {PARIS}")
+    assert look() == ControlResult(PASS, f"{key['Arn']} in {PARIS}")
     kms.disable_key(KeyId=key["KeyId"])
     assert look().verdict is FAIL
     cloud.run(look().mend)
@@ -172,9 +172,9 @@ def test_a_store_that_is_not_aws_has_no_keys_to_be_asked(
 # The cluster's network
 
 
-def on_cluster(cloud: Aws, **told: Any) -> dict[str, Finding]:
+def on_cluster(cloud: Aws, **told: Any) -> dict[str, AuditFinding]:
     services = Services(config(cloud.endpoint, "photos").storage)
-    return {finding.setting: finding for finding in facts.find(Facts(kind="emr", **told), services)}
+    return {finding.setting: finding for finding in cluster_controls.find(ClusterFacts(kind="emr", **told), services)}
 
 
 @pytest.mark.slow  # moto's EC2 takes seconds to begin

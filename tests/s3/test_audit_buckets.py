@@ -11,15 +11,16 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from fruitscale.clusters.audit import CONTROLS, audit
-from fruitscale.clusters.buckets import Bucket
-from fruitscale.clusters.findings import Audit, Finding, Verdict
-from fruitscale.clusters.questions import Services
-from fruitscale.config import Config, Storage, from_mapping
+from fruitscale.config.loading import from_mapping
+from fruitscale.config.schema import Config, Storage
+from fruitscale.gdpr.audit import CONTROLS, audit
+from fruitscale.gdpr.buckets import Bucket
+from fruitscale.gdpr.findings import Audit, AuditFinding, AuditVerdict
+from fruitscale.gdpr.services import Services
 from tests.s3.proxy import Proxy
 from tests.s3.secured import PARIS, Aws, lifecycle_rule
 
-PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
+PASS, FAIL, UNKNOWN = AuditVerdict.PASS, AuditVerdict.FAIL, AuditVerdict.UNKNOWN
 
 
 class Case(NamedTuple):
@@ -145,7 +146,7 @@ def config(endpoint: str, photos: str, results: str, logs: str, **storage: Any) 
     })  # fmt: skip
 
 
-def verdicts(findings: dict[str, Finding], *but: str) -> set[Verdict]:
+def verdicts(findings: dict[str, AuditFinding], *but: str) -> set[AuditVerdict]:
     return {finding.verdict for setting, finding in findings.items() if setting not in but}
 
 
@@ -160,7 +161,7 @@ def test_what_is_as_it_should_be_passes(good: Audit, setting: str) -> None:
     assert all(finding.basis and not finding.mend for finding in found)
 
 
-def look(endpoint: str, name: str, logs: str | None, *settings: str) -> dict[str, Finding]:
+def look(endpoint: str, name: str, logs: str | None, *settings: str) -> dict[str, AuditFinding]:
     """Look at one bucket with every control, or some; without `logs` it is one for logs itself."""
     services = Services(Storage(region=PARIS, endpoint=endpoint))
     places = {("logs", "")} if logs is None else {("input", "in/"), ("output", "out/")}
@@ -213,7 +214,9 @@ BUT = {"Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}}
         pytest.param({"Service": "logging.s3.amazonaws.com"}, {}, PASS, id="service"),
     ],
 )
-def test_who_else_is_let_in(cloud: Aws, logs: str, principal: object, more: dict[str, Any], verdict: Verdict) -> None:
+def test_who_else_is_let_in(
+    cloud: Aws, logs: str, principal: object, more: dict[str, Any], verdict: AuditVerdict
+) -> None:
     photos = cloud.secured("shared", logs)
     let_in(principal, **more)(cloud, photos)
     found = look(cloud.endpoint, photos, logs, "others let in", "TLS only")

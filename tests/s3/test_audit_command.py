@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from fruitscale.clusters.audit import audit
-from fruitscale.config import Config, from_mapping
+from fruitscale.config.loading import from_mapping
+from fruitscale.config.schema import Config
 from fruitscale.errors import UsageError
+from fruitscale.gdpr.audit import audit
 from tests.conftest import Cli
 from tests.s3.secured import PARIS, Aws, config, lifecycle_rule, worker
 

@@ -6,15 +6,17 @@ import json
 
 import pytest
 
-from fruitscale.clusters.audit import audit
-from fruitscale.clusters.findings import Finding, Verdict
+from fruitscale.gdpr.audit import audit
+from fruitscale.gdpr.findings import AuditFinding, AuditVerdict
 from tests.s3.proxy import Proxy
 from tests.s3.secured import Aws, config, policy, worker
 
-PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
+PASS, FAIL, UNKNOWN = AuditVerdict.PASS, AuditVerdict.FAIL, AuditVerdict.UNKNOWN
 
 
-def judged(cloud: Aws, photos: str, role: str | None = None, profile: str = "none") -> dict[str, dict[str, Finding]]:
+def judged(
+    cloud: Aws, photos: str, role: str | None = None, profile: str = "none"
+) -> dict[str, dict[str, AuditFinding]]:
     """Judge a role of EMR Serverless, which is named, or one of EMR, which is in an instance profile."""
     if role is None:
         cluster = {"kind": "emr", "instance_profile": profile}

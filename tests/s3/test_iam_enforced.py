@@ -15,9 +15,9 @@ from typing import Any
 import boto3
 import pytest
 
-from fruitscale.clusters.policies import values
-from fruitscale.config import Storage
+from fruitscale.config.schema import Storage
 from fruitscale.errors import StorageError
+from fruitscale.gdpr.iam_policies import values
 from fruitscale.sample import draw
 from fruitscale.storage.s3 import S3Store
 from tests.conftest import ROOT, Cli

@@ -21,9 +21,10 @@ MOST_MB = 600
 LIST = """
 import json, sys, time
 from pathlib import Path
-from fruitscale.config import Input, Storage
+from fruitscale.config.schema import Input, Storage
 from fruitscale.stages import peak_rss_mb
-from fruitscale.storage import listing, manifest, s3
+from fruitscale.runs import manifest
+from fruitscale.storage import listing, s3
 from fruitscale.storage.store import LocalStore
 
 KEYS, out = int(sys.argv[1]), Path(sys.argv[2])

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from fruitscale.config import Storage
+from fruitscale.config.schema import Storage
 from fruitscale.storage.s3 import S3Store
 from tests.conftest import QUICK, Cli, Ran, take
 from tests.s3 import servers

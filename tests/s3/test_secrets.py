@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fruitscale import stages
-from fruitscale.config import Config
+from fruitscale.config.schema import Config
 from tests.conftest import Cli
 from tests.s3 import servers
 from tests.s3.bucket import Bucket
@@ -87,7 +87,11 @@ def test_a_task_carries_no_credential(bucket: Bucket) -> None:
         features=1280,
         shard_images=8,
     )
-    tasks = [stages.Batch(job, (stages.Shard(0, 0, 8),)), stages.Group(job, 0, 0, 1), stages.Projection(job, 0, 1, "0")]
+    tasks = [
+        stages.ShardBatch(job, (stages.Shard(0, 0, 8),)),
+        stages.PartGroup(job, 0, 0, 1),
+        stages.ProjectionTask(job, 0, 1, "0"),
+    ]
     for task in tasks:
         content = pickle.dumps(task)
         assert pickle.loads(content) == task

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fruitscale.config import Input
+from fruitscale.config.schema import Input
 from fruitscale.errors import ChangedObjectError, MissingObjectError, StorageError
 from fruitscale.storage.listing import list_photos
 from fruitscale.storage.s3 import RETRIED, S3Store

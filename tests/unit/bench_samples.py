@@ -7,23 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from fruitscale.bench.environment import Environment
-from fruitscale.bench.measure import STAGES, Answer, Kind, Sample
-from fruitscale.bench.plan import Variant
+from fruitscale.bench.bench_environment import BenchEnvironment
+from fruitscale.bench.bench_plan import Variant
+from fruitscale.bench.measure import STAGES, Kind, Measurement, RunAnswer
 
 LOCAL, SPARK, DASK = (Variant(engine, 2, 1000, "f32") for engine in ("local", "spark", "dask"))
-ANSWER = Answer(1000, 0, "ab", 50, 0.95)
-HERE = Environment("A CPU", 2, 16.0, "Linux", "3.12", "0.1", {"numpy": "2"}, "c0ffee", True, "00")
+ANSWER = RunAnswer(1000, 0, "ab", 50, 0.95)
+HERE = BenchEnvironment("A CPU", 2, 16.0, "Linux", "3.12", "0.1", {"numpy": "2"}, "c0ffee", True, "00")
 
 
-def sample(variant: Variant = LOCAL, seconds: float = 10.0, **values: Any) -> Sample:
+def sample(variant: Variant = LOCAL, seconds: float = 10.0, **values: Any) -> Measurement:
     kind: Kind = values.pop("kind", "timed")
     number: int = values.pop("round", 1)
     stages = dict.fromkeys(STAGES, seconds / 10) | {"featurize": seconds / 2, "total": seconds}
     filled: dict[str, Any] = {"outcome": "ok", "seconds": seconds, "stages": stages, "images_per_second": 1000 / seconds,
                               "images_per_second_per_slot": 500 / seconds, "peak_mb": 500.0, "cpu_seconds": 2 * seconds,
                               "answer": ANSWER}  # fmt: skip
-    return Sample(variant, kind, number, **(filled | values))
+    return Measurement(variant, kind, number, **(filled | values))
 
 
 class Noise:
@@ -44,7 +44,7 @@ class Noise:
         return 10 * self._drift * float(np.exp(self._rng.normal(0, self._spread))) * (1 + hiccup)
 
 
-def failure(variant: Variant = LOCAL, outcome: str = "failed", **values: Any) -> Sample:
+def failure(variant: Variant = LOCAL, outcome: str = "failed", **values: Any) -> Measurement:
     """A run that gave no answer."""
     nothing: dict[str, Any] = {
         "stages": {},

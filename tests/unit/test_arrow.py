@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fruitscale.storage import arrow
+from fruitscale.runs import arrow
 
 
 @settings(deadline=None)  # the first one imports pandas
@@ -58,7 +58,7 @@ def test_a_part_is_written_and_read_without_pandas() -> None:
 import sys, tempfile
 from pathlib import Path
 import numpy as np
-from fruitscale.storage import manifest, parts
+from fruitscale.runs import manifest, parts
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.store import LocalStore
 store = LocalStore(Path(tempfile.mkdtemp()))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fruitscale.clusters.policies import Policy, foreign_resources, requires_tls, wildcard_actions, with_tls
+from fruitscale.gdpr.iam_policies import Policy, foreign_resources, requires_tls, wildcard_actions, with_tls
 
 BOTH = ["arn:aws:s3:::photos", "arn:aws:s3:::photos/*"]
 WITHOUT_TLS = {"Bool": {"aws:SecureTransport": "false"}}

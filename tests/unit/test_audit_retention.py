@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fruitscale.clusters.retention import covers, ends_by_age, ends_markers, ends_old_versions
+from fruitscale.gdpr.retention_controls import covers, ends_by_age, ends_markers, ends_old_versions
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,20 @@ from typing import Any
 
 import pytest
 
-from fruitscale.clusters import facts, settings
-from fruitscale.clusters.facts import Facts, facts_of
-from fruitscale.clusters.findings import Finding, Verdict
-from fruitscale.clusters.questions import Services
-from fruitscale.config import Storage, from_mapping
+from fruitscale.config.loading import from_mapping
+from fruitscale.config.schema import Storage
+from fruitscale.gdpr import cluster_controls, config_controls
+from fruitscale.gdpr.cluster_controls import ClusterFacts, facts_of
+from fruitscale.gdpr.findings import AuditFinding, AuditVerdict
+from fruitscale.gdpr.services import Services
 
-PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
+PASS, FAIL, UNKNOWN = AuditVerdict.PASS, AuditVerdict.FAIL, AuditVerdict.UNKNOWN
 KEY = "arn:aws:kms:eu-west-3:123456789012:key/00000000-1111-2222-3333-444444444444"
 
 
-def find(storage: dict[str, Any], **output: Any) -> dict[str, Finding]:
+def find(storage: dict[str, Any], **output: Any) -> dict[str, AuditFinding]:
     config = from_mapping({"storage": {"region": "eu-west-3", **storage}, "output": output})
-    return {finding.setting: finding for finding in settings.find(config, Services(config.storage))}
+    return {finding.setting: finding for finding in config_controls.find(config, Services(config.storage))}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def find(storage: dict[str, Any], **output: Any) -> dict[str, Finding]:
         ("encryption asked for", {"encryption": "sse-kms", "kms_key": KEY, "endpoint": "http://127.0.0.1:1"}, UNKNOWN),
     ],
 )
-def test_storage(setting: str, storage: dict[str, Any], verdict: Verdict) -> None:
+def test_storage(setting: str, storage: dict[str, Any], verdict: AuditVerdict) -> None:
     found = find(storage)[setting]
     assert found.verdict is verdict
     assert found.articles
@@ -53,12 +54,12 @@ def test_storage(setting: str, storage: dict[str, Any], verdict: Verdict) -> Non
 
 
 @pytest.mark.parametrize(("paths", "verdict"), [("hashed", PASS), ("plain", UNKNOWN)])
-def test_names_of_photos(paths: str, verdict: Verdict) -> None:
+def test_names_of_photos(paths: str, verdict: AuditVerdict) -> None:
     assert find({}, paths=paths)["names of photos"].verdict is verdict
 
 
 def test_without_s3_there_is_only_what_is_written() -> None:
-    assert [finding.setting for finding in settings.find(from_mapping({}), None)] == ["names of photos"]
+    assert [finding.setting for finding in config_controls.find(from_mapping({}), None)] == ["names of photos"]
 
 
 GOOD: dict[str, Any] = {
@@ -76,10 +77,10 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def judge(**told: Any) -> dict[str, Finding]:
+def judge(**told: Any) -> dict[str, AuditFinding]:
     return {
         finding.setting: finding
-        for finding in facts.find(Facts(**told), Services(Storage(endpoint="http://127.0.0.1:1")))
+        for finding in cluster_controls.find(ClusterFacts(**told), Services(Storage(endpoint="http://127.0.0.1:1")))
     }
 
 
@@ -106,7 +107,7 @@ def test_a_lifetime_is_a_number_of_hours_up_to_a_week(hours: object) -> None:
 
 
 def test_the_storages_region_is_the_clusters_where_it_says_none() -> None:
-    (first, *_) = facts.find(Facts(), Services(Storage(region="eu-west-3")))
+    (first, *_) = cluster_controls.find(ClusterFacts(), Services(Storage(region="eu-west-3")))
     assert first.verdict is PASS
 
 
@@ -121,22 +122,25 @@ class Settings:
 class Knowing(Settings):
     """The same, with an account of themselves."""
 
-    def audit_facts(self) -> Facts:
-        return Facts(kind=self.kind, disks_encrypted=self.disks)
+    def audit_facts(self) -> ClusterFacts:
+        return ClusterFacts(kind=self.kind, disks_encrypted=self.disks)
 
 
 @pytest.mark.parametrize(
     ("cluster", "expected"),
     [
         (None, None),
-        ({"kind": "emr", "roles": ["a"], "max_hours": 2, "other": 1}, Facts(kind="emr", roles=("a",), max_hours=2)),
-        ({"roles": "a", "instance_profiles": None}, Facts(roles=("a",))),
-        ({}, Facts()),
-        (Settings(), Facts(kind="ec2-dask")),
-        (Knowing(), Facts(kind="ec2-dask", disks_encrypted=True)),
+        (
+            {"kind": "emr", "roles": ["a"], "max_hours": 2, "other": 1},
+            ClusterFacts(kind="emr", roles=("a",), max_hours=2),
+        ),
+        ({"roles": "a", "instance_profiles": None}, ClusterFacts(roles=("a",))),
+        ({}, ClusterFacts()),
+        (Settings(), ClusterFacts(kind="ec2-dask")),
+        (Knowing(), ClusterFacts(kind="ec2-dask", disks_encrypted=True)),
     ],
 )
-def test_what_a_cluster_tells(cluster: object, expected: Facts | None) -> None:
+def test_what_a_cluster_tells(cluster: object, expected: ClusterFacts | None) -> None:
     assert facts_of(cluster) == expected
 
 
@@ -153,6 +157,6 @@ def test_what_a_cluster_tells(cluster: object, expected: Facts | None) -> None:
         ({}, None),
     ],
 )
-def test_emrs_block_of_public_access(block: dict[str, Any], verdict: Verdict | None) -> None:
-    answer = facts.judge_block(block)
+def test_emrs_block_of_public_access(block: dict[str, Any], verdict: AuditVerdict | None) -> None:
+    answer = cluster_controls.judge_block(block)
     assert (answer and answer.verdict) is verdict

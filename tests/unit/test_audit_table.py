@@ -8,8 +8,8 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from fruitscale.clusters.audit_table import markdown
-from fruitscale.clusters.findings import Audit, Finding, Place, Verdict
+from fruitscale.gdpr.findings import Audit, AuditedPlace, AuditFinding, AuditVerdict
+from fruitscale.gdpr.markdown import markdown
 
 HOSTILE = [
     "a | b", "<script>alert(1)</script>", "<!-- hidden", "`code` and ``more``", "[link](https://example.org)",
@@ -20,11 +20,11 @@ HOSTILE = [
 
 def audit(text: str, mend: str = "aws s3api x") -> Audit:
     findings = (
-        Finding(f"s3://{text}", text, Verdict.FAIL, text, ("17",), (text,), mend),
-        Finding("config", "region", Verdict.UNKNOWN, text, ("44",)),
-        Finding("config", "residency", Verdict.PASS, "checked", ("44",), ("S3.5",)),
+        AuditFinding(f"s3://{text}", text, AuditVerdict.FAIL, text, ("17",), (text,), mend),
+        AuditFinding("config", "region", AuditVerdict.UNKNOWN, text, ("44",)),
+        AuditFinding("config", "residency", AuditVerdict.PASS, "checked", ("44",), ("S3.5",)),
     )
-    place = Place(f"s3://{text}", ("input",), "eu-west-3", {text: text, "owner": "ours"})
+    place = AuditedPlace(f"s3://{text}", ("input",), "eu-west-3", {text: text, "owner": "ours"})
     return Audit("2026-01-02T03:04:05Z", "1.2.3", True, (place,), findings)
 
 

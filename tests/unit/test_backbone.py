@@ -17,7 +17,7 @@ import pytest
 from fruitscale.errors import ModelError
 from fruitscale.kernels import backbone
 
-HEADER = backbone.Header(
+HEADER = backbone.PayloadHeader(
     architecture="mobilenet_v2",
     weights="random",
     weights_sha256="00",

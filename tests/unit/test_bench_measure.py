@@ -9,12 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fruitscale.bench import measure, process
-from fruitscale.bench.measure import Sample, Setting, check, difference
-from fruitscale.bench.plan import Entry, Plan, Variant, make_plan
+from fruitscale.bench import measure, process_tree
+from fruitscale.bench.bench_plan import BenchPlan, RoundEntry, Variant, make_plan
+from fruitscale.bench.measure import BenchSetup, Measurement, check, difference
 from fruitscale.bench.results import ratio_of
 from fruitscale.bench.trial import Trial, needed
-from fruitscale.config import Bench, load
+from fruitscale.config.loading import load
+from fruitscale.config.schema import Bench
 from tests.unit.bench_samples import ANSWER, DASK, LOCAL, SPARK, failure, sample
 
 TWO = make_plan(Bench(engines=("local", "spark"), repeats=6), cores=2)
@@ -28,14 +29,14 @@ time.sleep(0.5)
 """
 
 
-def watched(code: str, timeout: float = 60) -> process.Watched:
-    return process.watch([sys.executable, "-c", code], {}, timeout)
+def watched(code: str, timeout: float = 60) -> process_tree.ProcessResult:
+    return process_tree.watch([sys.executable, "-c", code], {}, timeout)
 
 
 @pytest.fixture
-def setting(tmp_path: Path) -> Setting:
+def setting(tmp_path: Path) -> BenchSetup:
     config = load(None, ["bench.timeout_seconds=30"]).config
-    return Setting(config, {1000: str(tmp_path / "photos")}, tmp_path, tmp_path / "cache")
+    return BenchSetup(config, {1000: str(tmp_path / "photos")}, tmp_path, tmp_path / "cache")
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
@@ -73,7 +74,7 @@ def test_one_that_takes_too_long_is_ended_with_all_it_started() -> None:
     ],
 )  # fmt: skip
 def test_a_failing_variant_is_a_result(
-    setting: Setting, monkeypatch: pytest.MonkeyPatch, code: str, outcome: str, words: str
+    setting: BenchSetup, monkeypatch: pytest.MonkeyPatch, code: str, outcome: str, words: str
 ) -> None:
     pretend(monkeypatch, code)
     found = measure.measure(setting, LOCAL, "timed", 3)
@@ -83,21 +84,21 @@ def test_a_failing_variant_is_a_result(
     assert list(setting.work.iterdir()) == [], "nothing is left of a run"
 
 
-def test_a_run_that_takes_too_long_is_a_result(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_takes_too_long_is_a_result(setting: BenchSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, "import time; time.sleep(60)")
     bench = setting.config.bench.model_copy(update={"timeout_seconds": 1.0})
     short = replace(setting, config=setting.config.model_copy(update={"bench": bench}))
     assert measure.measure(short, LOCAL, "timed").outcome == "timeout"
 
 
-def test_a_cold_run_has_a_cache_of_its_own(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cold_run_has_a_cache_of_its_own(setting: BenchSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, "import os, sys; sys.exit('cache: ' + os.environ['XDG_CACHE_HOME'])")
     cold, warm = (measure.measure(setting, LOCAL, kind).message for kind in ("cold", "timed"))
     assert str(setting.cache) in warm
     assert str(setting.cache) not in cold
 
 
-def test_the_configuration_of_a_run_is_the_variants(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configuration_of_a_run_is_the_variants(setting: BenchSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, "import sys; sys.exit('config: ' + open(sys.argv[1]).read()[:250])")
     told = measure.measure(setting, Variant("dask", 3, 1000, "bf16"), "timed").message
     assert '"engine":"dask","slots":3' in told
@@ -140,7 +141,7 @@ class Machine:
         self.asked: list[tuple[Variant, str, int]] = []
         self._broken, self._wrong, self._spread = broken, wrong, spread
 
-    def __call__(self, setting: Setting, variant: Variant, kind: measure.Kind, number: int) -> Sample:
+    def __call__(self, setting: BenchSetup, variant: Variant, kind: measure.Kind, number: int) -> Measurement:
         self.asked.append((variant, kind, number))
         if variant == self._broken:
             return failure(variant, kind=kind, round=number)
@@ -149,11 +150,11 @@ class Machine:
         return sample(variant, 10 * slow, kind=kind, round=number, answer=answer)
 
 
-def try_out(setting: Setting, plan: Plan, machine: Machine) -> list[Sample]:
+def try_out(setting: BenchSetup, plan: BenchPlan, machine: Machine) -> list[Measurement]:
     return Trial(plan, setting, lambda line: None, machine).run()
 
 
-def test_references_then_cold_starts_then_rounds(setting: Setting) -> None:
+def test_references_then_cold_starts_then_rounds(setting: BenchSetup) -> None:
     machine = Machine()
     try_out(setting, TWO, machine)
     assert [(v.engine, kind) for v, kind, _ in machine.asked[:3]] == [
@@ -163,32 +164,32 @@ def test_references_then_cold_starts_then_rounds(setting: Setting) -> None:
     assert rounds == sorted(n for n in range(1, 6) for _ in range(3)), "5 rounds settle it when nothing varies"
 
 
-def test_only_the_first_variant_of_an_engine_starts_cold(setting: Setting) -> None:
+def test_only_the_first_variant_of_an_engine_starts_cold(setting: BenchSetup) -> None:
     machine = Machine()
     try_out(setting, make_plan(Bench(engines=("local",), slots=(1, 2), repeats=1), 2), machine)
     assert [kind for _, kind, number in machine.asked if number == 0] == ["reference", "cold", "warm-up"]
 
 
-def test_noise_goes_on_to_the_most(setting: Setting) -> None:
+def test_noise_goes_on_to_the_most(setting: BenchSetup) -> None:
     samples = try_out(setting, TWO, Machine(spread=0.3))
     assert max(s.round for s in samples) == 6
 
 
-def test_a_variant_that_fails_at_first_is_not_run_again(setting: Setting) -> None:
+def test_a_variant_that_fails_at_first_is_not_run_again(setting: BenchSetup) -> None:
     machine = Machine(broken=SPARK)
     samples = try_out(setting, TWO, machine)
     assert sum(variant == SPARK for variant, _, _ in machine.asked) == 1
     assert sum(s.variant == LOCAL and s.kind == "timed" for s in samples) == 5
 
 
-def test_a_wrong_one_is_never_in_a_pair(setting: Setting) -> None:
+def test_a_wrong_one_is_never_in_a_pair(setting: BenchSetup) -> None:
     samples = try_out(setting, TWO, Machine(wrong=SPARK))
     assert {s.outcome for s in samples if s.variant == SPARK} == {"wrong answer"}
     pair = next(c for c in TWO.comparisons if not c.is_floor)
     assert ratio_of(pair, samples, "process", 0) is None
 
 
-def test_others_go_on_without_their_baseline(setting: Setting) -> None:
+def test_others_go_on_without_their_baseline(setting: BenchSetup) -> None:
     plan = make_plan(Bench(engines=("local", "spark", "dask"), reference="dask"), 2)
     samples = try_out(setting, plan, Machine(broken=LOCAL))
     assert {s.round for s in samples if s.variant in (SPARK, DASK) and s.kind == "timed"} == {1, 2, 3, 4, 5}
@@ -204,4 +205,4 @@ def test_what_is_settled_is_not_run_again() -> None:
             sample(LOCAL, 10.0, round=n, kind="twin"),
         ]
         samples.append(sample(DASK, 9.0 + n, round=n))
-    assert set(needed(plan, samples, "process")) == {Entry(DASK), Entry(LOCAL)}
+    assert set(needed(plan, samples, "process")) == {RoundEntry(DASK), RoundEntry(LOCAL)}

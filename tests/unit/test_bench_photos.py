@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fruitscale.bench import photos
-from fruitscale.config import Input
+from fruitscale.bench import photo_sets
+from fruitscale.config.schema import Input
 from fruitscale.errors import InputError, UsageError
 
 
@@ -28,7 +28,7 @@ def contents(folder: Path) -> Counter[str]:
 
 @pytest.mark.parametrize("count", [1, 3, 12, 13, 30])
 def test_there_are_so_many(source: Input, tmp_path: Path, count: int) -> None:
-    made = photos.gather(source.uri, photos.list_paths(source), count, tmp_path / "out")
+    made = photo_sets.link_photos(source.uri, photo_sets.list_paths(source), count, tmp_path / "out")
     found = contents(made.folder)
     assert sum(found.values()) == count
     assert len(found) == min(count, 12) == made.distinct
@@ -37,12 +37,12 @@ def test_there_are_so_many(source: Input, tmp_path: Path, count: int) -> None:
 
 
 def test_every_label_has_its_share(source: Input, tmp_path: Path) -> None:
-    made = photos.gather(source.uri, photos.list_paths(source), 6, tmp_path / "out")
+    made = photo_sets.link_photos(source.uri, photo_sets.list_paths(source), 6, tmp_path / "out")
     assert Counter(path.parent.name for path in made.folder.rglob("*.jpg")) == {"apple": 2, "pear": 2, "plum": 2}
 
 
 def test_repeats_are_said(source: Input, tmp_path: Path) -> None:
-    note = photos.gather(source.uri, photos.list_paths(source), 1000, tmp_path / "out").note
+    note = photo_sets.link_photos(source.uri, photo_sets.list_paths(source), 1000, tmp_path / "out").note
     assert note == "1,000 images: 12 photos, repeated under other names"
 
 
@@ -55,19 +55,19 @@ def test_what_can_not_be_linked_is_copied(
 
     for name in ("link", "symlink")[:broken]:
         monkeypatch.setattr(os, name, refuse)
-    made = photos.gather(source.uri, photos.list_paths(source), 24, tmp_path / "out")
+    made = photo_sets.link_photos(source.uri, photo_sets.list_paths(source), 24, tmp_path / "out")
     assert sum(contents(made.folder).values()) == 24
 
 
 def test_the_inputs_own_limits_hold(source: Input) -> None:
-    assert len(photos.list_paths(source.model_copy(update={"limit": 5}))) == 5
-    assert len(photos.list_paths(source.model_copy(update={"include": ("apple/*",)}))) == 4
+    assert len(photo_sets.list_paths(source.model_copy(update={"limit": 5}))) == 5
+    assert len(photo_sets.list_paths(source.model_copy(update={"include": ("apple/*",)}))) == 4
 
 
 def test_what_can_not_be_done_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="on S3"):
-        photos.list_paths(Input(uri="s3://fruits/in"))
+        photo_sets.list_paths(Input(uri="s3://fruits/in"))
     with pytest.raises(UsageError, match="not set"):
-        photos.list_paths(Input())
+        photo_sets.list_paths(Input())
     with pytest.raises(InputError, match="no photos"):
-        photos.list_paths(Input(uri=str(tmp_path)))
+        photo_sets.list_paths(Input(uri=str(tmp_path)))

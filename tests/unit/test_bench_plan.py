@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
-from fruitscale.bench.plan import Entry, Variant, make_plan, order_of
-from fruitscale.config import Bench, load
+from fruitscale.bench.bench_plan import RoundEntry, Variant, make_plan, order_of
+from fruitscale.config.loading import load
+from fruitscale.config.schema import Bench
 
 GRID = Bench(engines=("local", "spark", "dask"), slots=(1, "auto"), images=(1000, 5000), precisions=("f32", "bf16"))
 PLAN = make_plan(GRID, cores=2)
@@ -50,7 +51,7 @@ def test_each_number_of_images_has_its_floor() -> None:
 
 def test_a_single_variant_has_its_floor_only() -> None:
     plan = make_plan(Bench(engines=("dask",)), cores=2)
-    assert plan.entries == (Entry(plan.variants[0]), Entry(plan.variants[0], twin=True))
+    assert plan.entries == (RoundEntry(plan.variants[0]), RoundEntry(plan.variants[0], twin=True))
 
 
 def test_one_reference_for_each_answer() -> None:
@@ -73,7 +74,7 @@ def test_the_order_is_the_seeds() -> None:
 
 def test_each_of_a_pair_comes_first_about_as_often() -> None:
     """Else what heats the machine up would fall on the same one always."""
-    one, other = (Entry(Variant(engine, 2, 1000, "f32")) for engine in ("local", "spark"))
+    one, other = (RoundEntry(Variant(engine, 2, 1000, "f32")) for engine in ("local", "spark"))
     first = sum(order_of([one, other], 0, n)[0] == one for n in range(200))
     assert 80 <= first <= 120
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from fruitscale.bench import tables
-from fruitscale.bench.measure import Sample
-from fruitscale.bench.plan import Variant, make_plan
+from fruitscale.bench import result_tables
+from fruitscale.bench.bench_plan import Variant, make_plan
+from fruitscale.bench.measure import Measurement
 from fruitscale.bench.results import Results, cost_per_million, make_results, to_json
-from fruitscale.config import Bench
+from fruitscale.config.schema import Bench
 from tests.unit.bench_samples import HERE, LOCAL, SPARK, Noise, failure, sample
 
 PLAN = make_plan(Bench(engines=("local", "spark")), cores=2)
 
 
-def results(samples: list[Sample], plan: object = PLAN, price: float | None = None) -> Results:
+def results(samples: list[Measurement], plan: object = PLAN, price: float | None = None) -> Results:
     assert isinstance(plan, type(PLAN))
     return make_results(
         plan, samples, started="2026-01-01T00:00:00+00:00", compare="process", environment=HERE, price=price,
@@ -27,7 +27,7 @@ def results(samples: list[Sample], plan: object = PLAN, price: float | None = No
     )  # fmt: skip
 
 
-def rounds(slower: float, n: int = 10) -> list[Sample]:
+def rounds(slower: float, n: int = 10) -> list[Measurement]:
     noise, made = Noise(5), []
     for number in range(1, n + 1):
         spark, local = noise.pair(slower)
@@ -70,7 +70,7 @@ def test_a_variant_that_never_worked_is_shown() -> None:
     [compared] = found.comparisons
     assert (compared.ratio, compared.verdict) == (None, None)
     assert found.variants[1].seconds is None
-    told = tables.markdown(found)
+    told = result_tables.markdown(found)
     assert "| spark-2x1000-f32 | cold | out of memory | exit code -9 |" in told
     assert "too few pairs" in told
 
@@ -107,12 +107,12 @@ def test_scaling_is_speed_up_and_efficiency() -> None:
     plan = make_plan(Bench(engines=("local",), slots=(1, 2)), cores=2)
     one, two = Variant("local", 1, 1000, "f32"), Variant("local", 2, 1000, "f32")
     samples = [sample(v, s, round=n) for n in range(1, 6) for v, s in ((one, 10.0), (two, 6.25))]
-    told = tables.markdown(results(samples, plan))
+    told = result_tables.markdown(results(samples, plan))
     assert "| local-2x1000-f32 | 1 to 2 | 1.60 | 80% |" in told
 
 
 def test_markdown_has_the_environment_and_the_notes() -> None:
-    told = tables.markdown(results(rounds(1.0), price=0.05))
+    told = result_tables.markdown(results(rounds(1.0), price=0.05))
     for words in ("A CPU, 2 cores, 16 GB", "commit c0ffee and changes", "240 photos, repeated", "cost a million"):
         assert words in told
     assert "A/A: local-2x1000-f32" in told

@@ -12,8 +12,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fruitscale.cluster_config import Emr, Prices
-from fruitscale.config import Config, from_mapping, json_schema, leaves, load, parse_assignment
+from fruitscale.config.cluster_section import Emr, Prices
+from fruitscale.config.loading import from_mapping, json_schema, leaves, load, parse_assignment
+from fruitscale.config.schema import Config
 from fruitscale.errors import UsageError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))

@@ -12,33 +12,36 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 import fruitscale
-from fruitscale import api, erasure
-from fruitscale.api import Erased
+from fruitscale import api
+from fruitscale.api import EraseResult
 from fruitscale.cli import app
-from fruitscale.config import Storage, load
+from fruitscale.config.loading import load
+from fruitscale.config.schema import Storage
+from fruitscale.erasure import old_versions, photo_erasure
+from fruitscale.erasure import rewriting as erasing
+from fruitscale.erasure.old_versions import purge
+from fruitscale.erasure.selection import Selection, choose, resolve, without_names
 from fruitscale.errors import InputError, InterruptedRunError, OutputError, StorageError, UsageError
-from fruitscale.fingerprints import differences, plan_after_erasing
-from fruitscale.storage import erase as erasing
-from fruitscale.storage import journal, lock, manifest, versions
-from fruitscale.storage.journal import Journal
+from fruitscale.runs import journal, manifest
+from fruitscale.runs.fingerprints import differences, plan_after_erasing
+from fruitscale.runs.journal import Journal, PurgedVersions
+from fruitscale.runs.path_hash import PathHash
+from fruitscale.runs.run_folder import RunFolder, RunPlan
+from fruitscale.storage import lock
 from fruitscale.storage.listing import Photo
-from fruitscale.storage.path_hash import PathHash
-from fruitscale.storage.run_folder import Plan, RunFolder
 from fruitscale.storage.s3 import S3Store
-from fruitscale.storage.selection import Selection, choose, resolve, without_names
 from fruitscale.storage.store import LocalStore
-from fruitscale.storage.versions import Forgotten, forget
 
 PATHS = ["apple/A.jpg", "apple/b.jpg", "pear/c.jpg"]
 PHOTOS = manifest.build(Photo(path, path.split("/")[0], 10, "v") for path in PATHS)
-DONE = Erased(
+DONE = EraseResult(
     "runs/a", 3, 1, 5, 4, {"features": 2}, ("report.html",), False, 7, 0, 0, "_run/erasures/x.json", False, False
 )
 KEY = PathHash(b"a key of sixteen characters")
 
 
-def made(paths: str = "plain", **features: Any) -> Plan:
-    return Plan({}, features, {}, {"output": {"paths": paths}})
+def made(paths: str = "plain", **features: Any) -> RunPlan:
+    return RunPlan({}, features, {}, {"output": {"paths": paths}})
 
 
 def begun(*paths: str) -> Journal:
@@ -142,7 +145,7 @@ def test_a_folder_without_a_run_is_refused_and_left_as_it_is(tmp_path: Path) -> 
 
 
 def test_fingerprints_and_words_tell_an_erasure(tmp_path: Path) -> None:
-    old = Plan({"features": "1", "pca": "2"}, {"photos": "x", "versions": "y"}, {"pca.components": 3})
+    old = RunPlan({"features": "1", "pca": "2"}, {"photos": "x", "versions": "y"}, {"pca.components": 3})
     one, two = (plan_after_erasing(old, PHOTOS, n) for n in (1, 2))
     assert one.features == {"photos": PHOTOS.sha256, "versions": PHOTOS.versions_sha256, "erased": 1}
     assert len({plan.fingerprints[name] for plan in (old, one, two) for name in ("features", "pca")}) == 6
@@ -157,7 +160,7 @@ def test_ctrl_c_says_how_to_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(erasing, "rewrite", stop)
     with lock.locked(LocalStore(tmp_path), "me"), pytest.raises(InterruptedRunError) as stopped:
-        erasure._carry_out(RunFolder(LocalStore(tmp_path)), begun(), None, "me")
+        photo_erasure._carry_out(RunFolder(LocalStore(tmp_path)), begun(), None, "me")
     assert f"fruitscale erase {tmp_path}" in str(stopped.value)
     assert (tmp_path / journal.JOURNAL).exists()
 
@@ -200,23 +203,25 @@ class Bucket:
 @pytest.mark.parametrize(
     ("codes", "expected"),
     [
-        pytest.param({}, Forgotten(3, 0), id="removed"),
-        pytest.param({"locked": "run/report.html"}, Forgotten(1, 1), id="one is locked"),
-        pytest.param({"delete_objects": "AccessDenied"}, Forgotten(0, 2), id="none may be removed"),
-        pytest.param({"list_object_versions": "NotImplemented"}, Forgotten(), id="a store without versions"),
-        pytest.param({"list_object_versions": "AccessDenied"}, Forgotten(), id="no listing, and no versioning"),
-        pytest.param({"list_object_versions": "AccessDenied", "status": "Enabled"}, Forgotten(0, 5), id="no listing"),
+        pytest.param({}, PurgedVersions(3, 0), id="removed"),
+        pytest.param({"locked": "run/report.html"}, PurgedVersions(1, 1), id="one is locked"),
+        pytest.param({"delete_objects": "AccessDenied"}, PurgedVersions(0, 2), id="none may be removed"),
+        pytest.param({"list_object_versions": "NotImplemented"}, PurgedVersions(), id="a store without versions"),
+        pytest.param({"list_object_versions": "AccessDenied"}, PurgedVersions(), id="no listing, and no versioning"),
+        pytest.param(
+            {"list_object_versions": "AccessDenied", "status": "Enabled"}, PurgedVersions(0, 5), id="no listing"
+        ),
         pytest.param(
             {"list_object_versions": "AccessDenied", "get_bucket_versioning": "AccessDenied"},
-            Forgotten(0, 5),
+            PurgedVersions(0, 5),
             id="nothing may be asked",
         ),
     ],
 )
-def test_old_versions(monkeypatch: pytest.MonkeyPatch, codes: dict[str, str], expected: Forgotten) -> None:
+def test_old_versions(monkeypatch: pytest.MonkeyPatch, codes: dict[str, str], expected: PurgedVersions) -> None:
     bucket = Bucket(**codes)
-    monkeypatch.setattr(versions, "client", lambda storage: bucket)
-    assert forget(S3Store("s3://bucket/run", Storage(region="eu-west-3")), list("abcde")) == expected
+    monkeypatch.setattr(old_versions, "client", lambda storage: bucket)
+    assert purge(S3Store("s3://bucket/run", Storage(region="eu-west-3")), list("abcde")) == expected
     if not codes:
         assert bucket.deleted == [("run/run.json", "1"), ("run/report.html", "1"), ("run/report.html", "2")]
     if "locked" in codes:
@@ -226,13 +231,13 @@ def test_old_versions(monkeypatch: pytest.MonkeyPatch, codes: dict[str, str], ex
 def test_a_store_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     for operation in ("list_object_versions", "delete_objects"):
         bucket = Bucket(**{operation: "InternalError"})
-        monkeypatch.setattr(versions, "client", lambda storage, bucket=bucket: bucket)
+        monkeypatch.setattr(old_versions, "client", lambda storage, bucket=bucket: bucket)
         with pytest.raises(StorageError, match="old versions"):
-            forget(S3Store("s3://bucket/run", Storage(region="eu-west-3")), ["a"])
+            purge(S3Store("s3://bucket/run", Storage(region="eu-west-3")), ["a"])
 
 
 def test_a_folder_on_disk_has_no_versions(tmp_path: Path) -> None:
-    assert forget(LocalStore(tmp_path), ["a"]) == Forgotten()
+    assert purge(LocalStore(tmp_path), ["a"]) == PurgedVersions()
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])

@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from fruitscale.evaluation.drift import Distance, verdict
-from fruitscale.evaluation.neighbours import growing
+from fruitscale.evaluation.drift import LabelDrift, verdict
+from fruitscale.evaluation.nearest_neighbours import growing
 from fruitscale.evaluation.overlap import series_of
 from fruitscale.evaluation.vectors import evenly
 
@@ -68,4 +68,4 @@ def test_frames_of_one_fruit_are_told(train: str, test: str, shared: bool) -> No
     ],
 )  # fmt: skip
 def test_a_verdict_is_the_worse_of_two(shift: float, error: float, expected: str) -> None:
-    assert verdict(Distance(None, 100, 100, shift, error, 0.01)) == expected
+    assert verdict(LabelDrift(None, 100, 100, shift, error, 0.01)) == expected

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-import fruitscale.fingerprints
-from fruitscale.config import load
+import fruitscale.runs.fingerprints
+from fruitscale.config.loading import load
 from fruitscale.errors import OutputError
-from fruitscale.fingerprints import APPLIED, differences, make_plan, model_differences, shard_images
-from fruitscale.model.export import Exported
-from fruitscale.storage import manifest
+from fruitscale.model.exported_model import ExportedModel
+from fruitscale.runs import manifest
+from fruitscale.runs.fingerprints import APPLIED, differences, make_plan, model_differences, shard_images
+from fruitscale.runs.manifest import Manifest
+from fruitscale.runs.run_folder import RunFolder, RunPlan
 from fruitscale.storage.listing import Photo
-from fruitscale.storage.manifest import Manifest
-from fruitscale.storage.run_folder import Plan, RunFolder
 from fruitscale.storage.store import LocalStore
 
-EXPORTED = Exported(
+EXPORTED = ExportedModel(
     payload=b"network",
     sha256="1" * 64,
     architecture="mobilenet_v2",
@@ -34,11 +34,11 @@ EXPORTED = Exported(
 PHOTOS = [Photo(f"apple/{i}.jpg", "apple", 100 + i, f"v{i}") for i in range(5)]
 
 
-def plan(*sets: str, photos: list[Photo] = PHOTOS, **exported: Any) -> Plan:
+def plan(*sets: str, photos: list[Photo] = PHOTOS, **exported: Any) -> RunPlan:
     return make_plan(load(None, sets).config, manifest.build(photos), replace(EXPORTED, **exported))
 
 
-def changed(new: Plan) -> set[str]:
+def changed(new: RunPlan) -> set[str]:
     """Name the fingerprints that are not those of the defaults."""
     before = plan().fingerprints
     assert before.keys() == new.fingerprints.keys() == {"features", "pca"}
@@ -124,7 +124,7 @@ def test_what_puts_features_in_another_space(sets: tuple[str, ...], exported: di
 
 
 def test_the_components_that_are_applied_count() -> None:
-    def applied(sha256: str) -> Plan:
+    def applied(sha256: str) -> RunPlan:
         return make_plan(load().config, manifest.build(PHOTOS), EXPORTED, {**plan().pca, APPLIED: sha256})
 
     assert changed(applied("a")) == PCA_ONLY
@@ -151,9 +151,9 @@ def test_what_of_the_photos_counts(photos: list[Photo], expected: set[str]) -> N
 def test_versions_and_the_cpus_architecture_count(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     before = plan().fingerprints
     if what == "__version__":
-        monkeypatch.setattr(fruitscale.fingerprints, "__version__", "9.9")
+        monkeypatch.setattr(fruitscale.runs.fingerprints, "__version__", "9.9")
     elif what == "version":
-        monkeypatch.setattr(fruitscale.fingerprints, "version", lambda package: "9.9")
+        monkeypatch.setattr(fruitscale.runs.fingerprints, "version", lambda package: "9.9")
     else:
         monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     after = plan().fingerprints
@@ -192,7 +192,7 @@ def folder(tmp_path: Path) -> RunFolder:
     return run
 
 
-def told(folder: RunFolder, new: Plan, photos: list[Photo] = PHOTOS, old: Plan | None = None) -> str:
+def told(folder: RunFolder, new: RunPlan, photos: list[Photo] = PHOTOS, old: RunPlan | None = None) -> str:
     built: Manifest = manifest.build(photos)
     return differences(folder, old or plan(), new, built)
 
@@ -237,7 +237,7 @@ def test_photos_that_differ_are_told(folder: RunFolder, photos: list[Photo], exp
         ),
     ],
 )
-def test_settings_that_differ_are_told(folder: RunFolder, new: Plan, expected: str) -> None:
+def test_settings_that_differ_are_told(folder: RunFolder, new: RunPlan, expected: str) -> None:
     assert told(folder, new) == expected
 
 

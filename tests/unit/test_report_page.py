@@ -13,17 +13,17 @@ import pyarrow as pa
 import pytest
 import simplejpeg
 
-from fruitscale import config as configuration
-from fruitscale.config import Images, Storage
+from fruitscale.config import loading
+from fruitscale.config.schema import Images, Storage
 from fruitscale.errors import FruitscaleError, InputError
 from fruitscale.kernels.images import resize
 from fruitscale.kernels.moments import Components
-from fruitscale.report import page, run_page
-from fruitscale.report.findings import MOST_POINTS, Findings
+from fruitscale.report import html_page, run_page
+from fruitscale.report.run_facts import MOST_POINTS, RunFacts
 from fruitscale.report.run_page import LONGEST_NAME, MOST_BYTES, budget, make_run_page
 from fruitscale.report.sampling import evenly
 from fruitscale.report.thumbnails import SIDE, thumbnails
-from fruitscale.storage import manifest
+from fruitscale.runs import manifest
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.store import file_version
 from tests.unit.pictures import encode, picture
@@ -32,7 +32,7 @@ from tests.unit.report_records import record
 
 def test_no_text_ends_a_script() -> None:
     hostile = "</script><script>alert(1)</script><!--\u2028 & é"
-    text = page.to_json({"a": hostile})
+    text = html_page.to_json({"a": hostile})
     assert not re.search(r"[<>&\u2028]", text)
     assert json.loads(text) == {"a": hostile}
 
@@ -40,7 +40,7 @@ def test_no_text_ends_a_script() -> None:
 def test_the_policy_allows_the_pages_own_scripts_and_no_connection() -> None:
     from hashlib import sha256
 
-    allowed = page.policy(["one", "two"])
+    allowed = html_page.policy(["one", "two"])
     for text in ("one", "two"):
         assert f"'sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}'" in allowed
     assert allowed.startswith("default-src 'none'; ")
@@ -86,27 +86,27 @@ def test_photos_in_a_region_that_is_not_allowed_are_not_read() -> None:
 
 
 def test_the_config_that_is_shown_makes_the_same_run(tmp_path: Path) -> None:
-    given = configuration.from_mapping(
+    given = loading.from_mapping(
         {"engine": "dask", "input": {"uri": "pho: tos", "limit": 7, "include": ["**/*.png"]}, "output": {"uri": "é"},
          "spark": {"conf": {"spark.a.b": "true"}}, "pca": {"components": 12}}
     )  # fmt: skip
     file, values = tmp_path / "run.yaml", given.model_dump(mode="json")
-    for shown in (configuration.to_yaml(values), configuration.to_yaml(configuration.differing(values))):
+    for shown in (loading.to_yaml(values), loading.to_yaml(loading.differing(values))):
         file.write_text(shown)
-        assert configuration.load(file).config == given
-    assert set(configuration.differing(values)) == {"engine", "input", "output", "spark", "pca"}
+        assert loading.load(file).config == given
+    assert set(loading.differing(values)) == {"engine", "input", "output", "spark", "pca"}
 
 
-def findings_of(paths: list[str], labels: list[str | None]) -> Findings:
+def findings_of(paths: list[str], labels: list[str | None]) -> RunFacts:
     """A run that was never made, one photo a label; its photos are nowhere."""
     n, rng = len(paths), np.random.default_rng(0)
     table = pa.table({"path": paths, "label": labels, "size": [1] * n, "version": ["1-1"] * n}, manifest.schema())
     ratio = np.array([0.5, 0.3, 0.1, 0.05, 0.03, 0.01, 0.006, 0.004])
     sample, codes = evenly(np.arange(n), MOST_POINTS), np.arange(n)
     scores = rng.normal(size=(n, 8)).astype(np.float32)
-    return Findings(
+    return RunFacts(
         record=record(images=n, uri="/nowhere"),
-        config=configuration.from_mapping({}),
+        config=loading.from_mapping({}),
         fitted=Components(np.zeros(8), np.ones(8), np.eye(8), ratio, ratio, n),
         rejects=[],
         photos=table,
@@ -118,7 +118,7 @@ def findings_of(paths: list[str], labels: list[str | None]) -> Findings:
     )
 
 
-def long_names(n: int) -> Findings:
+def long_names(n: int) -> RunFacts:
     return findings_of([f"{i:04d}{'é' * 500}{i:04d}.jpg" for i in range(n)], [f"{i:04d}{'字' * 80}" for i in range(n)])
 
 
@@ -148,7 +148,7 @@ def test_long_names_and_many_labels_leave_the_page_below_6_mb() -> None:
     ],
 )
 def test_what_the_bench_did_not_write_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    from fruitscale.bench.page import publish
+    from fruitscale.bench.bench_page import publish
 
     file = tmp_path / "bench.json"
     file.write_text(text)
@@ -159,7 +159,7 @@ def test_what_the_bench_did_not_write_is_refused(tmp_path: Path, text: str, said
 
 
 def test_the_page_of_a_bench_tells_all_of_it(tmp_path: Path) -> None:
-    from fruitscale.bench.page import publish
+    from fruitscale.bench.bench_page import publish
     from tests.page.bench_files import BAD, found, write
 
     made = publish(write(tmp_path))
@@ -177,19 +177,19 @@ def test_the_page_of_a_bench_tells_all_of_it(tmp_path: Path) -> None:
 
 
 def test_bars_and_whiskers_are_where_their_figures_are() -> None:
-    from fruitscale.bench import figures
+    from fruitscale.bench import bench_charts
     from tests.page.bench_files import found
 
     results = found()
-    for bar in figures.bars(results.variants):
+    for bar in bench_charts.bars(results.variants):
         assert sum(seconds for _, _, seconds, _ in bar.parts) == pytest.approx(bar.found.seconds, rel=0.02)
-    longest = max(sum(percent for *_, percent in bar.parts) for bar in figures.bars(results.variants))
+    longest = max(sum(percent for *_, percent in bar.parts) for bar in bench_charts.bars(results.variants))
     assert longest == pytest.approx(100, rel=0.02)
-    placed = figures.whiskers(results.comparisons)
+    placed = bench_charts.whiskers(results.comparisons)
     assert len(placed) == 8
     for whisker in placed:
         assert 0 < whisker.low <= whisker.middle <= whisker.high < 100
         assert whisker.floor_low < whisker.one < whisker.floor_high
         assert whisker.compared.ratio is not None
         assert (whisker.middle > whisker.one) == (whisker.compared.ratio.median > 1)
-    assert figures.whiskers([]) == []
+    assert bench_charts.whiskers([]) == []

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from skimage.color import rgb2lab
 
-from fruitscale.report.page import TEMPLATES
-from fruitscale.report.palette import DARK, LIGHT, SHAPES, look_of
+from fruitscale.report.html_page import TEMPLATES
+from fruitscale.report.palette import DARK, LIGHT, SHAPES, style_of
 
 VISION = {
     "normal": np.eye(3),
@@ -62,7 +62,7 @@ def test_colours_stand_out_from_their_page(page: str) -> None:
 
 
 def test_140_looks_differ_and_neighbours_differ_in_colour() -> None:
-    looks = [look_of(number) for number in range(140)]
+    looks = [style_of(number) for number in range(140)]
     assert len(set(looks)) == 140
     assert all(a.tone != b.tone for a, b in pairwise(looks))
     script = (TEMPLATES / "page.js").read_text()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from fruitscale.report.neighbours import closeness, nearest
+from fruitscale.report.label_pairs import closeness, nearest
 from fruitscale.report.sampling import ends, evenly, shares
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fruitscale.errors import OutputError, UsageError
 from fruitscale.kernels.images import Rejection, decode
-from fruitscale.sample import Sample, draw
+from fruitscale.sample import SampleSet, draw
 from fruitscale.sample.kinds import KINDS, MOST, first_kinds
 from fruitscale.sample.painter import grow, photograph
 
@@ -28,11 +28,11 @@ def photo(file: Path) -> NDArray[np.int16]:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> SampleSet:
     return draw(tmp_path_factory.mktemp("sample") / "fruits", classes=12, per_class=12, corrupt=13)
 
 
-def test_what_is_reported_is_there(drawn: Sample) -> None:
+def test_what_is_reported_is_there(drawn: SampleSet) -> None:
     files = [file for file in drawn.path.rglob("*") if file.is_file()]
 
     assert (drawn.classes, drawn.images, drawn.corrupt) == (12, 144, 13)
@@ -41,14 +41,14 @@ def test_what_is_reported_is_there(drawn: Sample) -> None:
     assert len([folder for folder in drawn.path.iterdir() if folder.is_dir()]) == 12
 
 
-def test_names_are_those_of_fruits_360(drawn: Sample) -> None:
+def test_names_are_those_of_fruits_360(drawn: SampleSet) -> None:
     good = {file.name for file in (drawn.path / "Pear").iterdir()}
 
     assert {f"{n}_100.jpg" for n in range(8)} | {f"r_{n}_100.jpg" for n in range(4)} <= good
     assert {"Apple Red", "Banana", "Strawberry"} <= {folder.name for folder in drawn.path.iterdir()}
 
 
-def test_photos_are_square_jpegs_of_a_fruit_on_white(drawn: Sample) -> None:
+def test_photos_are_square_jpegs_of_a_fruit_on_white(drawn: SampleSet) -> None:
     for kind in first_kinds(12):
         for name in ("0_100.jpg", "r_0_100.jpg"):
             file = drawn.path / kind.name / name
@@ -60,7 +60,7 @@ def test_photos_are_square_jpegs_of_a_fruit_on_white(drawn: Sample) -> None:
             assert 1000 < file.stat().st_size < 12_000
 
 
-def test_every_good_photo_can_be_decoded_and_every_bad_one_is_rejected(drawn: Sample) -> None:
+def test_every_good_photo_can_be_decoded_and_every_bad_one_is_rejected(drawn: SampleSet) -> None:
     results = {file: decode(file.read_bytes(), 100) for file in sorted(drawn.path.rglob("*.jpg"))}
     reasons = [result.reason for result in results.values() if isinstance(result, Rejection)]
 
@@ -82,7 +82,7 @@ def test_the_fruit_turns_a_little_from_frame_to_frame(upright: bool) -> None:
         assert step < 0.7 * np.abs(first - later).mean()
 
 
-def test_classes_differ_more_than_neighbouring_frames(drawn: Sample) -> None:
+def test_classes_differ_more_than_neighbouring_frames(drawn: SampleSet) -> None:
     means = [photo(drawn.path / kind.name / "0_100.jpg") for kind in first_kinds(12)]
     for i, first in enumerate(means):
         assert all(np.abs(first - other).mean() > 8 for other in means[i + 1 :])
@@ -111,7 +111,7 @@ def test_more_classes_leave_the_first_ones_as_they_are(tmp_path: Path) -> None:
     assert contents(tmp_path / "a").items() <= contents(tmp_path / "b").items()
 
 
-def test_all_photos_of_a_sample_are_different(drawn: Sample) -> None:
+def test_all_photos_of_a_sample_are_different(drawn: SampleSet) -> None:
     hashes = [digest for name, digest in contents(drawn.path).items() if not name.startswith("Apple Red/")]
     good = [h for h in hashes if hashes.count(h) == 1]
 

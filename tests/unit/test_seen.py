@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fruitscale.storage.journal import Receipt, salted
+from fruitscale.runs.history import RunHistory, RunPhotos
+from fruitscale.runs.journal import Receipt, salted
+from fruitscale.runs.path_hash import PathHash
 from fruitscale.storage.listing import Photo
-from fruitscale.storage.path_hash import PathHash
-from fruitscale.storage.seen import RunPhotos, Seen
 
 SALT, KEY = "00ff", PathHash(b"a key of some length")
 RECEIPT = Receipt(SALT, frozenset([salted(SALT, "a/erased.jpg")]))
@@ -34,11 +34,11 @@ HASHED = RunPhotos({KEY("a/1.jpg"): (10, KEY("17-10"))}, [], on_s3=False, hashed
 )
 def test_what_a_run_has(run: RunPhotos, photo: Photo, on_s3: bool, known: bool) -> None:
     assert run.has(photo, on_s3=on_s3) == known
-    seen = Seen([run], on_s3=on_s3)
+    seen = RunHistory([run], on_s3=on_s3)
     assert list(seen.leave_out([photo])) == ([] if known else [photo])
     assert seen.left_out == known
 
 
 def test_no_runs_leave_nothing_out() -> None:
     photo = Photo("a/1.jpg", None, 10, "17-10")
-    assert list(Seen([], on_s3=False).leave_out([photo])) == [photo]
+    assert list(RunHistory([], on_s3=False).leave_out([photo])) == [photo]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fruitscale.config import Storage
+from fruitscale.config.schema import Storage
 from fruitscale.errors import ChangedObjectError, MissingObjectError, StorageError, UsageError
 from fruitscale.storage.store import STAGING_MARK, LocalStore, file_version, open_store, sweep
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fruitscale.config import Model
+from fruitscale.config.schema import Model
 from fruitscale.errors import ModelError
 from fruitscale.model import weights
 from fruitscale.model.check import class_names
@@ -188,8 +188,8 @@ def test_imagenet_is_found_where_keras_keeps_it(tmp_path: Path, monkeypatch: pyt
 
 def test_looking_up_imports_no_tensorflow() -> None:
     code = (
-        "import sys; from fruitscale.config import Model; from fruitscale.model import export\n"
-        "export.is_cached(Model(architecture='efficientnet_lite0', weights='packaged'))\n"
+        "import sys; from fruitscale.config.schema import Model; from fruitscale.model import exported_model\n"
+        "exported_model.is_cached(Model(architecture='efficientnet_lite0', weights='packaged'))\n"
         "assert not {'tensorflow', 'keras', 'openvino', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,118 @@
+"""The page of a benchmark: verdicts first, then where the time goes, how it grows, and everything that was measured."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from fruitscale.bench import bench_charts, result_tables, results
+from fruitscale.bench.overhead import Overhead
+from fruitscale.bench.recovery import Recovery
+from fruitscale.bench.results import Results
+from fruitscale.errors import InputError, OutputError
+from fruitscale.report import html_page
+
+if TYPE_CHECKING:
+    from bokeh.models import Plot
+
+NAMES = ("bench.json", "recovery.json", "overhead.json")
+"""What is looked for in a folder: what `bench`, `bench recovery` and `bench overhead` print with `--json`."""
+
+
+@dataclass(frozen=True)
+class BenchFiles:
+    """What was read; `raw` is the text of each file."""
+
+    results: Results | None = None
+    recovery: tuple[Recovery, ...] = ()
+    overhead: tuple[Overhead, ...] = ()
+    raw: Mapping[str, str] = field(default_factory=dict)
+
+
+def is_bench(path: Path) -> bool:
+    """Tell whether a path is something of the bench: a JSON file, or a folder with one of its names."""
+    return (path.suffix == ".json" and path.is_file()) or any((path / name).is_file() for name in NAMES)
+
+
+def publish(path: Path) -> Path:
+    """Make the page of a benchmark beside its JSON, and return where it is. Raises InputError or OutputError."""
+    html_page.check_installed()
+    files = [path] if path.is_file() else [path / name for name in NAMES if (path / name).is_file()]
+    measured = BenchFiles()
+    for file in files:
+        measured = read(file, measured)
+    target = files[0].with_suffix(".html")
+    try:
+        target.write_bytes(make_bench_page(measured))
+    except OSError as error:
+        raise OutputError(f"{target} can't be written: {error.strerror}.", "Check its folder.") from None
+    return target
+
+
+def read(file: Path, known: BenchFiles) -> BenchFiles:
+    """Read one file beside what is known: of `bench`, of `bench recovery` or of `bench overhead`. Raises InputError."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} can't be read: {error}.", "Give what fruitscale bench wrote with --out.") from None
+    known = replace(known, raw={**known.raw, file.name: text})
+    if text.lstrip().startswith("{"):
+        try:
+            return replace(known, results=results.from_json(text))
+        except InputError as error:
+            raise InputError(f"{file}: {error.message}", "Give what fruitscale bench wrote with --out.") from None
+    kind = Recovery if "undisturbed_seconds" in text else Overhead
+    try:
+        rows = TypeAdapter(tuple[kind, ...]).validate_json(text)  # type: ignore[valid-type]
+    except ValidationError:
+        raise InputError(
+            f"{file} is no JSON of fruitscale bench.", "Give what bench, bench recovery or bench overhead wrote."
+        ) from None
+    return replace(known, recovery=rows) if kind is Recovery else replace(known, overhead=rows)
+
+
+def make_bench_page(measured: BenchFiles) -> bytes:
+    """Return the page."""
+    found, plots = measured.results, _plots(measured.results)
+    facts: dict[str, Any] = {
+        "title": "Benchmark",
+        "measured": measured,
+        "found": found,
+        "downloads": {name: _data_uri(text) for name, text in measured.raw.items()},
+        "recovery": result_tables.recovery_rows(measured.recovery) if measured.recovery else None,
+        "overhead": result_tables.overhead_rows(measured.overhead) if measured.overhead else None,
+        "has": plots.keys(),
+    }
+    if found is not None:
+        facts |= {
+            "tables": {table.title: table for table in result_tables.tables(found)},
+            "environment": result_tables.environment_lines(found),
+            "whiskers": bench_charts.whiskers(found.comparisons),
+            "floors": bench_charts.whiskers(found.floors),
+            "bars": bench_charts.bars(found.variants),
+            "parts": [(part, bench_charts.TONES[part]) for part in bench_charts.PARTS],
+            "looks": bench_charts.looks(found),
+            "dashes": {what: bench_charts.dashes_in_words(found, what) for what in ("slots", "images")},
+            "most_mb": max((v.peak_mb for v in found.variants), default=0.0) or 1.0,
+        }
+    return html_page.render("bench.html", facts, {"looks": []}, plots)
+
+
+def _plots(found: Results | None) -> dict[str, Plot]:
+    if found is None:
+        return {}
+    made = {
+        "scaling": bench_charts.scaling(found),
+        "growth": bench_charts.growth(found, "seconds"),
+        "memory": bench_charts.growth(found, "peak_mb"),
+    }
+    return {name: plot for name, plot in made.items() if plot is not None}
+
+
+def _data_uri(text: str) -> str:
+    return f"data:application/json;base64,{base64.b64encode(text.encode()).decode()}"

@@ -1,0 +1,138 @@
+"""Real clusters on loopback, whose workers can be taken away: a standalone Spark, or a Dask scheduler, with two workers.
+
+Every process is a child that ends with this one, whatever happens to it. As a script, this module is what holds a
+command that is not Python's: `python -m fruitscale.bench.local_clusters COMMAND…`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fruitscale import processes
+from fruitscale.engines.java import find_java
+from fruitscale.errors import EngineError, MissingExtraError
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 90
+LIGHT_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # starts in half the time
+WORKERS = ("a", "b")
+
+
+@dataclass
+class LocalCluster:
+    """A running cluster: the address of its master, and its workers, each of which has one core."""
+
+    address: str
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def take_away(self) -> None:
+        """End one worker and all that it started, at once, as when its machine is gone."""
+        processes.stop(self.workers.pop(0))
+
+
+@contextmanager
+def spark_cluster(folder: Path) -> Iterator[LocalCluster]:
+    """Start a standalone Spark, its logs in a folder; its address is spark://host:port.
+
+    Raises MissingExtraError without PySpark, EngineError where there is no Java or it doesn't start.
+    """
+    try:
+        import pyspark
+    except ModuleNotFoundError:
+        raise MissingExtraError("PySpark", "spark") from None
+    home = Path(pyspark.__file__).parent
+    variables = {
+        "JAVA_HOME": str(find_java(pyspark.__version__).home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_HOME": str(home),
+        "SPARK_DAEMON_MEMORY": "256m", "JDK_JAVA_OPTIONS": LIGHT_JAVA, "PYSPARK_PYTHON": sys.executable,
+    }  # fmt: skip
+    start = [str(home / "bin" / "spark-class")]
+    here = ["--host", "127.0.0.1", "--webui-port", "0"]
+    master = [*start, "org.apache.spark.deploy.master.Master", *here, "--port", "0"]
+    worker = [*start, "org.apache.spark.deploy.worker.Worker", *here, "--cores", "1", "--memory", "1g"]
+    with _ended() as children:
+        children.append(_spawn("fruitscale.bench.local_clusters", master, variables, folder / "master.log"))
+        cluster = LocalCluster(_await(lambda: _find(r"Starting Spark master at (\S+)", folder / "master.log"), folder))
+        for name in WORKERS:
+            command = [*worker, "--work-dir", str(folder / name), cluster.address]
+            cluster.workers.append(
+                _spawn("fruitscale.bench.local_clusters", command, variables, folder / f"{name}.log")
+            )
+            children.append(cluster.workers[-1])
+        for name in WORKERS:
+            _await(lambda name=name: _find(r"(Successfully registered)", folder / f"{name}.log"), folder)  # type: ignore[misc]
+        yield cluster
+
+
+@contextmanager
+def dask_cluster(folder: Path) -> Iterator[LocalCluster]:
+    """Start a Dask scheduler and two workers, their logs in a folder; its address is tcp://host:port.
+
+    Raises EngineError when it doesn't start.
+    """
+    address_path = folder / "scheduler.json"
+    common = ["--host", "127.0.0.1", "--scheduler-file", str(address_path)]
+    scheduler = [*common, "--port", "0", "--dashboard-address", "127.0.0.1:0"]
+    worker = [*common, "--nthreads", "1", "--no-dashboard"]
+    with _ended() as children:
+        children.append(_spawn("distributed.cli.dask_scheduler", scheduler, {}, folder / "scheduler.log"))
+        cluster = LocalCluster(_await(lambda: _address(address_path), folder))
+        for name in WORKERS:
+            command = [*worker, "--local-directory", str(folder / name)]
+            cluster.workers.append(_spawn("distributed.cli.dask_worker", command, {}, folder / f"{name}.log"))
+            children.append(cluster.workers[-1])
+        for name in WORKERS:
+            _await(lambda name=name: _find(r"(Registered to:)", folder / f"{name}.log"), folder)  # type: ignore[misc]
+        yield cluster
+
+
+def _spawn(module: str, arguments: list[str], more: Mapping[str, str], log_path: Path) -> subprocess.Popen[bytes]:
+    # fruitscale must be importable in workers that were started from elsewhere
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    with log_path.open("ab") as log:
+        return processes.start(module, arguments, output=log, environment={"PYTHONPATH": path, **more})
+
+
+@contextmanager
+def _ended() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """End the processes in the list, and all that they started, the last one first."""
+    children: list[subprocess.Popen[bytes]] = []
+    try:
+        yield children
+    finally:
+        for process in reversed(children):
+            if process.returncode is None:  # not taken away before
+                processes.stop(process)
+
+
+def _await(look: Callable[[], str | None], folder: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.1)
+    raise EngineError(f"The cluster did not start in {START_SECONDS} s.", f"Its logs are in {folder}")
+
+
+def _address(path: Path) -> str | None:
+    try:
+        return str(json.loads(path.read_text())["address"])
+    except (OSError, ValueError, KeyError):  # not there yet, or not whole
+        return None
+
+
+def _find(pattern: str, path: Path) -> str | None:
+    found = re.search(pattern, path.read_text(errors="replace"))
+    return found[1] if found else None
+
+
+if __name__ == "__main__":
+    sys.exit(subprocess.call(sys.argv[1:]))

@@ -1,0 +1,201 @@
+"""A benchmark's results as rows of text, for a terminal and for Markdown alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fruitscale.bench.measure import STAGES
+from fruitscale.bench.overhead import Overhead
+from fruitscale.bench.recovery import Recovery
+from fruitscale.bench.results import ComparisonResult, Results, ScalingFit, VariantResult
+from fruitscale.bench.statistics import Ratio
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One table. The first `texts` columns are text, the others figures."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    texts: int = 1
+
+
+def tables(results: Results) -> list[Rows]:
+    """Return the tables that have rows: variants, stages, comparisons, scaling, growth, cold starts and failures."""
+    made = [
+        _variants(results),
+        _stages(results.variants),
+        _comparisons(results),
+        _scaling(results.comparisons),
+        _growth(results.growth),
+        _cold(results),
+        _failures(results),
+    ]
+    return [table for table in made if table.rows]
+
+
+def markdown(results: Results) -> str:
+    """Return the results as Markdown: the environment, the notes, and every table."""
+    parts = [*environment_lines(results), *results.notes]
+    return (
+        "\n".join(f"- {line}" for line in parts) + "\n\n" + "\n".join(to_markdown(table) for table in tables(results))
+    )
+
+
+def to_markdown(table: Rows) -> str:
+    """Return one table as Markdown."""
+    rule = ["---"] * table.texts + ["---:"] * (len(table.headings) - table.texts)
+    lines = [table.headings, rule, *([cell.replace("|", "\\|") for cell in row] for row in table.rows)]
+    return f"**{table.title}**\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def environment_lines(results: Results) -> list[str]:
+    """Return what a reader must know of where and what it was."""
+    e = results.environment
+    commit = "no commit known" if e.commit is None else f"commit {e.commit[:12]}{' and changes' if e.dirty else ''}"
+    versions = ", ".join(f"{name} {version}" for name, version in e.packages.items())
+    return [
+        f"{results.started}, {e.cpu}, {e.cores} cores, {e.memory_gb:g} GB, {e.platform}",
+        f"fruitscale {e.fruitscale}, {commit}, config {e.config_sha256[:12]}, seed {results.seed}",
+        f"Python {e.python}, {versions}",
+        f"Compared: the seconds of {'the whole process' if results.compare == 'process' else results.compare}",
+    ]
+
+
+def _variants(results: Results) -> Rows:
+    priced = any(v.cost_per_million is not None for v in results.variants)
+    headings = ["variant", "runs", "process s", "featurize s", "images/s", "images/s a slot", "CPU s", "peak MB", "k",
+                "variance kept"]  # fmt: skip
+    rows = tuple(_variant_row(v, priced=priced) for v in results.variants)
+    return Rows("Variants (medians)", (*headings, *(["cost a million"] if priced else [])), rows)
+
+
+def _variant_row(v: VariantResult, *, priced: bool) -> tuple[str, ...]:
+    kept = "-" if v.retained_variance is None else f"{v.retained_variance:.6f}"
+    cells = (
+        v.variant.name,
+        str(v.runs),
+        figure(v.seconds, 2),
+        figure(v.stages.get("featurize"), 2),
+        figure(v.images_per_second),
+        figure(v.images_per_second_per_slot),
+        figure(v.cpu_seconds, 1),
+        figure(v.peak_mb),
+        figure(v.components),
+        kept,
+    )
+    return (*cells, figure(v.cost_per_million, 2)) if priced else cells
+
+
+def _stages(variants: Iterable[VariantResult]) -> Rows:
+    rows = tuple((v.variant.name, *(figure(v.stages[stage], 2) for stage in STAGES)) for v in variants if v.stages)
+    return Rows("Seconds of the stages, as in run.json (medians)", ("variant", *STAGES), rows)
+
+
+def _comparisons(results: Results) -> Rows:
+    rows: list[tuple[str, ...]] = [
+        (
+            f"{c.subject.name} / {c.baseline.name}",
+            *ratio_cells(c.ratio),
+            _percent(c.floor),
+            c.verdict or "too few pairs",
+        )
+        for c in results.comparisons
+    ]
+    rows += [(f"A/A: {c.subject.name}", *ratio_cells(c.ratio), _percent(c.floor), "the floor") for c in results.floors]
+    return Rows("Pairs", ("seconds of", "pairs", "median ratio", "95 %", "floor", "verdict"), tuple(rows))
+
+
+def ratio_cells(ratio: Ratio | None) -> tuple[str, str, str]:
+    """Return how many pairs, their median ratio and its interval."""
+    if ratio is None:
+        return "0", "-", "-"
+    return str(ratio.pairs), f"{ratio.median:.3f}", f"{ratio.low:.3f} to {ratio.high:.3f}"
+
+
+def _scaling(comparisons: Iterable[ComparisonResult]) -> Rows:
+    rows = []
+    for c in comparisons:
+        if c.subject.slots != c.baseline.slots and c.ratio is not None:
+            speed_up = 1 / c.ratio.median
+            ideal = c.subject.slots / c.baseline.slots
+            slots = f"{c.baseline.slots} to {c.subject.slots}"
+            rows.append((c.subject.name, slots, f"{speed_up:.2f}", f"{speed_up / ideal:.0%}"))
+    return Rows("Strong scaling", ("variant", "slots", "speed-up", "efficiency"), tuple(rows))
+
+
+def _growth(growth: Iterable[ScalingFit]) -> Rows:
+    rows = [
+        (
+            f"{g.engine}-{g.slots}-{g.precision}",
+            " ".join(f"{n:,}" for n in g.images),
+            f"{g.seconds.intercept:.2f}",
+            f"{g.seconds.slope * 1000:.3f}",
+            f"{g.seconds.r_squared:.4f}",
+            f"{g.seconds.worst:.1%}",
+            f"{g.peak_mb.slope * 1000:+.2f}",
+        )
+        for g in growth
+    ]
+    headings = ("variant", "images", "start s", "ms an image", "R²", "worst off the line", "MB a thousand images")
+    return Rows("Growth with the number of images (straight lines)", headings, tuple(rows))
+
+
+def _cold(results: Results) -> Rows:
+    rows = tuple(
+        (s.variant.name, figure(s.seconds, 2), figure(s.stages.get("export"), 2), figure(s.stages.get("start"), 2))
+        for s in results.cold
+    )
+    return Rows(
+        "Cold start: the first run, the model not exported yet", ("variant", "process s", "export s", "start s"), rows
+    )
+
+
+def _failures(results: Results) -> Rows:
+    rows = tuple((s.variant.name, f"{s.kind} {s.round or ''}".strip(), s.outcome, s.message) for s in results.failed)
+    return Rows("Failures", ("variant", "run", "outcome", "what was said"), rows, texts=4)
+
+
+def overhead_rows(found: Iterable[Overhead]) -> Rows:
+    """Return the table of `bench overhead`."""
+    rows = tuple(
+        (o.engine, str(o.slots), f"{o.tasks:,}", figure(o.ms_per_task, 2), figure(o.start_seconds, 2), o.failure)
+        for o in found
+    )
+    return Rows("Null tasks", ("engine", "slots", "tasks", "ms a task", "start s", "failure"), rows)
+
+
+def recovery_rows(found: Iterable[Recovery]) -> Rows:
+    """Return the table of `bench recovery`."""
+    headings = ("engine", "images", "undisturbed s", "disturbed s", "lost s", "of that capacity s", "parts at the kill",
+                "images made again", "images kept", "tasks again", "same answer")  # fmt: skip
+    return Rows("One of two workers taken away at half of the run", headings, tuple(map(_recovery_row, found)))
+
+
+def _recovery_row(r: Recovery) -> tuple[str, ...]:
+    if r.failure:
+        return (r.engine, f"{r.images:,}", *(["-"] * 8), f"failed: {r.failure}")
+    return (
+        r.engine,
+        f"{r.images:,}",
+        figure(r.undisturbed_seconds, 2),
+        figure(r.disturbed_seconds, 2),
+        figure(r.lost_seconds, 2),
+        figure(r.capacity_seconds, 2),
+        f"{r.parts_at_kill} of {r.parts}",
+        figure(r.remade_images),
+        figure(r.kept_images),
+        figure(r.task_retries),
+        "yes" if r.same_answer else "NO",
+    )
+
+
+def figure(value: float | None, digits: int = 0) -> str:
+    """Write a figure, or a dash where there is none."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"

@@ -1,0 +1,180 @@
+"""fruitscale bench: what an engine costs, measured so that it can be believed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from fruitscale.cli.options import ConfigFile, Json, Sets, Verbose, loaded
+
+if TYPE_CHECKING:
+    from fruitscale.bench.result_tables import Rows
+    from fruitscale.bench.results import Results
+    from fruitscale.config.schema import Config
+
+app = typer.Typer(help="Measure the engines on your photos, in pairs.", invoke_without_command=True)
+
+InputUri = Annotated[
+    Optional[str],  # noqa: UP045  Typer reads it
+    typer.Option("--input", "-i", metavar="FOLDER", help="The folder with the photos, one folder a label."),
+]
+Engines = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--engines", metavar="NAMES", help="As local,spark,dask; the first is what others are compared with."),
+]
+Numbers = Optional[str]  # noqa: UP045
+
+
+@app.callback()
+def bench(
+    context: typer.Context,
+    config: ConfigFile = None,
+    input_uri: InputUri = None,
+    engines: Engines = None,
+    slots: Annotated[Numbers, typer.Option("--slots", metavar="NUMBERS", help="Tasks at once, as 1,2.")] = None,
+    images: Annotated[Numbers, typer.Option("--images", metavar="NUMBERS", help="Photos, as 1000,5000,20000.")] = None,
+    repeats: Annotated[Optional[int], typer.Option("--repeats", help="Pairs at most.")] = None,  # noqa: UP045
+    seed: Annotated[Optional[int], typer.Option("--seed", help="Of the order of the runs.")] = None,  # noqa: UP045
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", metavar="FOLDER", help="Write bench.json (for pytest-benchmark too) and bench.md there."),
+    ] = None,
+    sets: Sets = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run the real command again and again, in seeded random order, and compare engines, slots and precisions in pairs.
+
+    Every answer is checked before its time counts. docs/bench.md tells how to read what is printed.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    given = _config(config, sets, input_uri, engines, bench__slots=_numbers("--slots", slots),
+                    bench__images=_numbers("--images", images), bench__repeats=repeats, bench__seed=seed)  # fmt: skip
+    from fruitscale.bench import result_tables, results, trial
+
+    _check_writable(out)
+    found = trial.run_bench(given, _tell)
+    text = results.to_json(found)
+    if out is not None:
+        (out / "bench.json").write_text(text, encoding="utf-8")
+        (out / "bench.md").write_text(result_tables.markdown(found), encoding="utf-8")
+    if json:
+        typer.echo(text, nl=False)
+        return
+    _print_results(found)
+
+
+@app.command()
+def overhead(
+    config: ConfigFile = None,
+    engines: Engines = None,
+    tasks: Annotated[str, typer.Option("--tasks", metavar="NUMBERS", help="Null tasks.")] = "100,1000,10000",
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Maps of each size.")] = 3,
+    sets: Sets = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Print the milliseconds that each engine takes for a task that does nothing."""
+    given = _config(config, sets, None, engines)
+    from fruitscale.bench.overhead import measure_overhead
+    from fruitscale.bench.result_tables import overhead_rows
+
+    numbers = [number for number in _numbers("--tasks", tasks) or [] if isinstance(number, int)]
+    found = measure_overhead(given, given.bench.engines, numbers, repeats, _tell)
+    _show(found, overhead_rows(found), as_json=json)
+
+
+@app.command()
+def recovery(
+    config: ConfigFile = None,
+    input_uri: InputUri = None,
+    engines: Annotated[str, typer.Option("--engines", metavar="NAMES", help="spark, dask or both.")] = "spark,dask",
+    images: Annotated[Numbers, typer.Option("--images", metavar="NUMBER", help="Photos of a run.")] = None,
+    sets: Sets = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Take one of two workers away at half of a run, on a real cluster of each engine, and print what it costs."""
+    given = _config(config, sets, input_uri, engines, bench__images=_numbers("--images", images))
+    from fruitscale.bench.recovery import CLUSTERS, measure_recovery
+    from fruitscale.bench.result_tables import recovery_rows
+    from fruitscale.errors import UsageError
+
+    if unknown := set(given.bench.engines) - set(CLUSTERS):
+        raise UsageError(f"The engine {', '.join(sorted(unknown))} has no cluster.", "Give --engines spark,dask")
+    found = [measure_recovery(given, engine, _tell) for engine in given.bench.engines]
+    _show(found, recovery_rows(found), as_json=json)
+
+
+def _config(config: Path | None, sets: list[str] | None, input_uri: str | None, engines: str | None,
+            **flags: object) -> Config:  # fmt: skip
+    names = None if engines is None else [name.strip() for name in engines.split(",")]
+    return loaded(config, sets, input__uri=input_uri, bench__engines=names, **flags).config
+
+
+def _numbers(flag: str, text: str | None) -> list[int | str] | None:
+    """Read `1,2` or `auto`; what is neither is refused."""
+    from fruitscale.errors import UsageError
+
+    if text is None:
+        return None
+    words = [word.strip().replace("_", "") for word in text.split(",")]
+    if not all(word.isdecimal() or (word == "auto" and flag == "--slots") for word in words):
+        raise UsageError(f"{flag} {text}: whole numbers are expected, with commas between them.", f"Like {flag} 1,2")
+    return [word if word == "auto" else int(word) for word in words]
+
+
+def _check_writable(out: Path | None) -> None:
+    """Make the folder of the results now, rather than find out after an hour that it can't be made."""
+    from fruitscale.errors import OutputError
+
+    if out is None:
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out} can't be made: {error.strerror}.", "Choose another --out.") from None
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print_results(found: Results) -> None:
+    from fruitscale.bench.result_tables import environment_lines, tables
+    from fruitscale.cli.screen import out
+
+    for line in (*environment_lines(found), *found.notes):
+        out().print(line, markup=False, style="dim")
+    for table in tables(found):
+        out().print()
+        out().print(_rich(table))
+
+
+def _show(found: list[Any], rows: Rows, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from fruitscale.cli.screen import out
+
+    if as_json:
+        import json
+
+        typer.echo(json.dumps([asdict(one) for one in found], indent=2))
+        return
+    out().print(_rich(rows))
+
+
+def _rich(rows: Rows) -> Any:  # noqa: ANN401  Rich is imported on first use
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=rows.title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for number, heading in enumerate(rows.headings):
+        table.add_column(heading, justify="left" if number < rows.texts else "right", overflow="fold")
+    for row in rows.rows:
+        table.add_row(*map(escape, row))
+    return table

@@ -1,0 +1,92 @@
+"""fruitscale gdpr: what can be looked at of what the GDPR asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fruitscale.cli.options import ConfigFile, Json, Sets, Verbose, loaded
+
+if TYPE_CHECKING:
+    from fruitscale.gdpr.findings import Audit, AuditFinding
+
+app = typer.Typer(no_args_is_help=True, help="What can be looked at of what the GDPR asks; see docs/gdpr.md.")
+
+
+@app.command()
+def audit(
+    config: ConfigFile = None,
+    sets: Sets = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown: an annex to the records of processing (article 30).")
+    ] = False,
+    json: Json = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 also when something could not be checked.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Look at every bucket, role and setting of a config, and change nothing. Exit 1 when anything fails.
+
+    What could not be checked is told, and is no pass. No legal advice.
+    """
+    from fruitscale.errors import UsageError
+    from fruitscale.gdpr.audit import audit as look
+
+    if markdown and json:
+        raise UsageError("--markdown and --json can't both be printed.", "Give one of them.")
+    found = look(loaded(config, sets).config)
+    if json:
+        import json as writer
+
+        typer.echo(writer.dumps(found.to_dict(), indent=2))
+    elif markdown:
+        from fruitscale.gdpr.markdown import markdown as write
+
+        typer.echo(write(found), nl=False)
+    else:
+        _print(found)
+    if found.unchecked:
+        typer.echo(f"{found.counts['could not be checked']} settings could not be checked: that is no pass.", err=True)
+    if found.failed or (strict and found.unchecked):
+        raise typer.Exit(1)
+
+
+STYLES = {"pass": "green", "fail": "bold red", "could not be checked": "yellow"}
+
+
+def _print(found: Audit) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from fruitscale.cli.screen import out
+
+    for subject in dict.fromkeys(finding.subject for finding in found.findings):
+        table = Table(
+            title=escape(subject), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0),
+            show_header=False,
+        )  # fmt: skip
+        for _ in range(4):
+            table.add_column(overflow="fold")
+        for each in found.findings:
+            if each.subject == subject:
+                verdict = f"[{STYLES[each.verdict]}]{each.verdict}[/]"
+                table.add_row(verdict, escape(each.setting), escape(each.found), f"[dim]{escape(each.basis)}[/]")
+        out().print(table)
+        out().print()
+    _print_mends([each for each in found.findings if each.verdict != "pass" and each.mend])
+    told = ", ".join(f"{n} {verdict}" for verdict, n in found.counts.items())
+    out().print(f"{told}. No legal advice: docs/gdpr.md says what this is, and is not.")
+
+
+def _print_mends(findings: list[AuditFinding]) -> None:
+    from rich.text import Text
+
+    from fruitscale.cli.screen import out
+
+    if findings:
+        out().print(Text("What mends it, or shows it", style="bold"))
+    for each in findings:
+        out().print(Text(f"# {each.subject}, {each.setting}: {each.verdict}", style="dim"))
+        out().print(Text(each.mend))
+    if findings:
+        out().print()

@@ -1,0 +1,72 @@
+"""fruitscale model: the network that makes the features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fruitscale.cli.options import ConfigFile, Json, Sets, Verbose, loaded
+
+app = typer.Typer(help="Show, export or check the model.", no_args_is_help=True)
+
+
+@app.command()
+def show(config: ConfigFile = None, sets: Sets = None, json: Json = False, verbose: Verbose = False) -> None:
+    """Show which model the configuration means."""
+    from fruitscale.cli.screen import out, pairs, size
+    from fruitscale.model.exported_model import export
+
+    exported = export(loaded(config, sets).config.model)
+    facts = {
+        "architecture": exported.architecture,
+        "weights": exported.weights,
+        "weights_sha256": exported.weights_sha256,
+        "pretrained": exported.pretrained,
+        "runtime": exported.runtime,
+        "input_size": exported.input_size,
+        "features": exported.features,
+        "bytes": len(exported.payload),
+        "sha256": exported.sha256,
+    }
+    if json:
+        import json as writer
+
+        typer.echo(writer.dumps(facts, indent=2))
+        return
+    facts["bytes"] = size(len(exported.payload))
+    out().print(pairs("Model", [(name, str(value)) for name, value in facts.items()]))
+
+
+@app.command("export")
+def export_model(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
+    config: ConfigFile = None,
+    sets: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """Write the model into one file, for machines without TensorFlow (model.exported)."""
+    from fruitscale.cli.screen import size
+    from fruitscale.model.exported_model import export, write
+
+    exported = export(loaded(config, sets).config.model)
+    write(exported, file)
+    typer.echo(f"{file}: {exported.architecture}, {size(len(exported.payload))}, sha256 {exported.sha256}")
+
+
+@app.command()
+def check(config: ConfigFile = None, sets: Sets = None, json: Json = False, verbose: Verbose = False) -> None:
+    """Ask the whole network, with its ImageNet head, what is on two well-known photos."""
+    from fruitscale.cli.screen import out, pairs
+    from fruitscale.model.check import check as check_model
+
+    result = check_model(loaded(config, sets).config.model)
+    if json:
+        import dataclasses
+        import json as writer
+
+        typer.echo(writer.dumps(dataclasses.asdict(result), indent=2))
+        return
+    for photo in result.photos:
+        out().print(pairs(photo.photo, [(f"{guess.probability:.1%}", guess.name) for guess in photo.guesses]))

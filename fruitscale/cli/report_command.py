@@ -1,0 +1,53 @@
+"""fruitscale report: a page of each run or benchmark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fruitscale.cli.options import ConfigFile, Sets, Verbose, loaded
+
+if TYPE_CHECKING:
+    from fruitscale.config.schema import Storage
+
+
+def report(
+    of: Annotated[
+        list[str], typer.Argument(metavar="RUN|BENCH...", help="A run folder, or a folder or JSON file of the bench.")
+    ],
+    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """Make the page of each run or benchmark: one file that needs no network."""
+    storage = loaded(config, sets).config.storage
+    for uri in of:
+        page = _make(uri, storage)
+        typer.echo(page)
+        if open_:
+            _open(page)
+
+
+def _make(uri: str, storage: Storage) -> str:
+    from fruitscale import api
+    from fruitscale.bench import bench_page
+    from fruitscale.uris import is_s3, local_path
+
+    if not is_s3(uri) and bench_page.is_bench(local_path(uri)):
+        return str(bench_page.publish(local_path(uri)))
+    return api.report(uri, storage)
+
+
+def _open(page: str) -> None:
+    import webbrowser
+    from pathlib import Path
+
+    from fruitscale.errors import UsageError
+    from fruitscale.uris import is_s3
+
+    if is_s3(page):
+        raise UsageError(f"{page} was made; a browser can't open it there.", f"Copy it first: aws s3 cp {page} .")
+    if not webbrowser.open(Path(page).as_uri()):
+        raise UsageError(f"{page} was made; there is no browser here to open it.", "Open the file in one.")

@@ -1,0 +1,159 @@
+"""fruitscale run: the whole job."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fruitscale.cli.options import (
+    ConfigFile,
+    DryRun,
+    Engine,
+    InputUri,
+    Json,
+    OutputUri,
+    Overwrite,
+    Quiet,
+    Sets,
+    Verbose,
+    loaded,
+)
+
+if TYPE_CHECKING:
+    from fruitscale.clusters.cluster_run import LaunchResult
+    from fruitscale.config.loading import LoadedConfig
+    from fruitscale.config.schema import Config
+    from fruitscale.display.events import Event
+    from fruitscale.runs.record import RunRecord
+
+
+def run(
+    engine: Engine = None,
+    config: ConfigFile = None,
+    input_uri: InputUri = None,
+    output_uri: OutputUri = None,
+    sets: Sets = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    detach: Annotated[bool, typer.Option("--detach", help="On a cluster: launch, and don't watch.")] = False,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Turn photos into features and principal components.
+
+    Run again, it resumes what was interrupted, and makes anew only what changed.
+    """
+    given = loaded(
+        config,
+        sets,
+        engine=engine,
+        input__uri=input_uri,
+        output__uri=output_uri,
+        output__overwrite=overwrite or None,
+    )
+    carry_out(given, dry_run=dry_run, json=json, verbose=verbose, quiet=quiet, detach=detach)
+
+
+def carry_out(
+    given: LoadedConfig, *, dry_run: bool, json: bool, verbose: bool, quiet: bool, detach: bool = False
+) -> None:
+    """Make the run of a configuration, and show its record."""
+    if verbose:
+        _show_sources(given)
+    from fruitscale.errors import NothingNewError
+
+    try:
+        if dry_run:
+            _preview(given, as_json=json)
+        elif given.config.cluster is not None:
+            _launch(given.config, detach=detach, quiet=quiet, as_json=json)
+        else:
+            _run_here(given.config, detach=detach, quiet=quiet, as_json=json)
+    except NothingNewError as nothing:  # what a nightly job finds on most nights
+        typer.echo("null" if json else nothing.message)
+
+
+def _run_here(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> None:
+    from fruitscale import api
+    from fruitscale.display.terminal import display
+    from fruitscale.errors import UsageError
+
+    if detach:
+        raise UsageError("--detach is for a config with a cluster.", "See configs/emr.yaml and configs/ec2-dask.yaml.")
+    warnings: list[Event] = []
+
+    def watch(event: Event) -> None:
+        observer(event)
+        warnings.extend([event] if event.warning else [])
+
+    with display(quiet=quiet) as observer:
+        record = api.run(config, watch)
+    _print(record, as_json=as_json, page=config.report and not warnings)
+
+
+def _launch(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> None:
+    from fruitscale.cli.cluster_command import ask_what_to_do
+    from fruitscale.clusters import cluster_run
+    from fruitscale.display.terminal import display
+
+    with display(quiet=quiet) as observer:
+        ended = cluster_run.run(config, observer, detach=detach, on_interrupt=ask_what_to_do)
+    print_ended(ended, as_json=as_json)
+
+
+def print_ended(ended: LaunchResult, *, as_json: bool) -> None:
+    """Print the record of a run on a cluster, or where one is that goes on without us."""
+    import json
+
+    launch = ended.launch
+    if ended.record is not None:
+        _print(ended.record, as_json=as_json, page=launch.config.report)
+    elif as_json:
+        typer.echo(json.dumps({"launch": launch.id, "uri": launch.uri, "output": launch.config.output.uri}))
+    else:
+        typer.echo(f"Launch {launch.id} runs. Its state: fruitscale cluster status {launch.id} --config …")
+
+
+def _print(record: RunRecord, *, as_json: bool, page: bool) -> None:
+    if as_json:
+        typer.echo(record.to_json(), nl=False)
+    else:
+        _show(record, page=page)
+
+
+def _show(record: RunRecord, *, page: bool) -> None:
+    from fruitscale.cli.screen import out
+    from fruitscale.cli.show_command import summary
+
+    out().print(summary(record, page=page))
+
+
+def _preview(given: LoadedConfig, *, as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from fruitscale.cli.screen import number, out, pairs, size
+    from fruitscale.pipeline.preview import preview
+
+    seen = preview(given.config)
+    if as_json:
+        typer.echo(json.dumps(asdict(seen), indent=2))
+        return
+    rows = [
+        ("images", f"{number(seen.images)} with {seen.labels} labels, {size(seen.bytes)}"),
+        ("shards", f"{number(seen.shards)} of {number(seen.shard_images)} images"),
+        ("model", f"{seen.architecture}, {seen.weights} weights, {seen.runtime} {seen.precision}"),
+        ("components", seen.components),
+        ("engine", f"{seen.engine}, {seen.slots} tasks at once on this machine"),
+        ("output", f"{seen.output}: {seen.state}"),
+    ]
+    out().print(pairs("This would run", rows))
+
+
+def _show_sources(given: LoadedConfig) -> None:
+    for key, source in given.sources.items():
+        if source != "default":
+            print(f"{key}: from {source}", file=sys.stderr)

@@ -1,0 +1,110 @@
+"""fruitscale show: the record of a run as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fruitscale.cli.options import ConfigFile, Json, Sets, Verbose, loaded
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from fruitscale.runs.record import RunRecord
+
+
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run folder: what was the --output.")],
+    config: ConfigFile = None,
+    sets: Sets = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show what is known of a complete run."""
+    from fruitscale import api
+    from fruitscale.cli.screen import out, pairs, waiting_told
+
+    with waiting_told():
+        record = api.record(run, loaded(config, sets).config.storage)
+    if json:
+        typer.echo(record.to_json(), nl=False)
+        return
+    out().print(summary(record))
+    out().print(pairs("Environment", _environment(record)))
+
+
+def summary(record: RunRecord, *, page: bool = False) -> RenderableType:
+    """Build the table of a run: images, model, PCA, times, and where the files are, with its page where it has one."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from fruitscale.cli.screen import pairs
+
+    return Group(
+        pairs(f"Run {record.id}", [*_what(record), *_result(record)]),
+        Text(),
+        pairs("Seconds", _times(record)),
+        Text(),
+        pairs("Files", _files(record, page=page)),
+    )
+
+
+def _what(record: RunRecord) -> list[tuple[str, str]]:
+    from fruitscale.cli.screen import number
+
+    images, model, engine = record.images, record.model, record.engine
+    resumed = f", {number(images.resumed)} of them kept from before" if images.resumed else ""
+    rejected = f"{number(images.rejected)}: see rejects.parquet" if images.rejected else "0"
+    trained = "" if model.pretrained else f" ({'no' if model.weights == 'none' else 'random'} weights: not trained)"
+    where = f" on {engine.master}" if engine.master else ""
+    return [
+        ("images", f"{number(images.featurized)} with {record.input.labels} labels{resumed}"),
+        ("rejects", rejected),
+        *([("erased", f"{number(record.erased)} photos since the run was made")] if record.erased else []),
+        ("model", f"{model.architecture}, {model.weights}{trained}, {model.runtime} {model.precision}"),
+        ("engine", f"{engine.name} {engine.version}{where}, {engine.cores} tasks at once"),
+    ]
+
+
+def _result(record: RunRecord) -> list[tuple[str, str]]:
+    pca, speed = record.pca, record.images_per_second
+    per_core = record.images_per_second_per_core
+    kept = f"{pca.components} of {record.model.features} keep {pca.retained_variance:.2%} of the variance"
+    if pca.applied is not None:
+        kept = f"{pca.components}, those of {pca.applied.uri} (run {pca.applied.id})"
+    fast = "nothing was featurized again" if speed is None else f"{speed:.0f} images/s, {per_core:.0f} a core"
+    return [("components", kept), ("speed", fast)]
+
+
+def _times(record: RunRecord) -> list[tuple[str, str]]:
+    from fruitscale.cli.screen import seconds
+
+    return [(stage, seconds(value)) for stage, value in record.seconds.model_dump().items()]
+
+
+def _files(record: RunRecord, *, page: bool) -> list[tuple[str, str]]:
+    folder = record.output.uri.rstrip("/")
+    names = {
+        "features": "features/",
+        "components": "reduced/",
+        "PCA": "pca/pca.npz",
+        "rejects": "rejects.parquet",
+        "record": "run.json",
+        **({"page": "report.html"} if page else {}),
+    }
+    return [(what, f"{folder}/{name}") for what, name in names.items()]
+
+
+def _environment(record: RunRecord) -> list[tuple[str, str]]:
+    environment = record.environment
+    packages = ", ".join(f"{name} {version}" for name, version in environment.packages.items())
+    peak = record.peak_rss_mb
+    return [
+        ("python", environment.python),
+        ("platform", environment.platform),
+        ("cpu", environment.cpu),
+        ("packages", packages),
+        ("memory", f"driver {peak.driver:.0f} MB, worker {peak.worker:.0f} MB at most"),
+        ("model sha256", record.model.sha256),
+    ]

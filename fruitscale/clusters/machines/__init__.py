@@ -1,0 +1,1 @@
+"""Programs that run on the machines of a launch."""

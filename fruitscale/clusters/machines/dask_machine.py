@@ -1,0 +1,127 @@
+"""What an EC2 machine of a Dask cluster does once it is installed: the scheduler and the driver, or workers.
+
+`python -m fruitscale.clusters.machines.dask_machine scheduler|worker --run URI --region REGION …`
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from fruitscale import processes
+from fruitscale.clusters.launch import KEYS
+from fruitscale.clusters.machines.driver import drive, open_folder
+from fruitscale.storage.s3 import S3Store
+
+PORT = 8786
+OUTSIDE = "169.254.169.254"
+"""An address that is asked nothing: which of ours would be used tells which one others reach."""
+DEATH_SECONDS = 900
+REGISTERED = re.compile(r"Register worker .*\bname: (\S+?)(?:-\d+)?$", re.MULTILINE)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Play the role of this machine, and end with its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="fruitscale.clusters.machines.dask_machine", description="A machine of a Dask cluster."
+    )
+    parser.add_argument("role", choices=["scheduler", "worker"])
+    parser.add_argument("--run", required=True, metavar="URI")
+    parser.add_argument("--region", required=True)
+    parser.add_argument("--workers", type=int, default=1, help="scheduler: machines to wait for")
+    parser.add_argument("--wait-seconds", type=float, default=900, help="scheduler: for how long")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="worker: tls://host:port")
+    given = parser.parse_args(arguments)
+    store = open_folder(given.run, given.region)
+    with tempfile.TemporaryDirectory(prefix="fruitscale-machine-") as name:
+        folder = Path(name)
+        keys = fetch_keys(store, folder)
+        if given.role == "scheduler":
+            sys.exit(_lead(store, folder, keys, given.workers, given.wait_seconds))
+        sys.exit(_work(folder, keys, given.scheduler))
+
+
+def fetch_keys(store: S3Store, folder: Path) -> dict[str, Path]:
+    """Put the keys of the run where only this user reads them; return the files by name."""
+    found = {}
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        path = folder / name
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(store.read(f"{KEYS}/{name}"))
+        found[name] = path
+    return found
+
+
+def variables(keys: Mapping[str, Path]) -> dict[str, str]:
+    """Return what tells every process of Dask to talk TLS, and nothing else."""
+    tls = "DASK_DISTRIBUTED__COMM__TLS__"
+    made = {f"{tls}CA_FILE": str(keys["ca.pem"]), "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True"}
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        made |= {f"{tls}{role}__CERT": str(keys["cert.pem"]), f"{tls}{role}__KEY": str(keys["key.pem"])}
+    # On Python 3.11 its profiler can stop a worker for good; see engines/dask.py
+    return made | {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"}
+
+
+def own_address(towards: str = OUTSIDE) -> str:
+    """Return the address of this machine that others reach."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((towards, 9))  # sends nothing
+        return str(probe.getsockname()[0])
+
+
+def _lead(store: S3Store, folder: Path, keys: Mapping[str, Path], workers: int, seconds: float) -> int:
+    address = own_address()
+    log_path = folder / "scheduler.log"
+    with log_path.open("ab") as log:
+        options = ["--protocol", "tls", "--host", address, "--port", str(PORT), "--no-dashboard", "--no-show"]
+        scheduler = _dask("distributed.cli.dask_scheduler", options, log, variables(keys))
+        try:
+            _wait_for(workers, log_path, seconds, scheduler)
+            return drive(store, {"dask.scheduler": f"tls://{address}:{PORT}"}, variables(keys))
+        finally:
+            processes.stop(scheduler)
+            sys.stderr.write(log_path.read_text(errors="replace")[-100_000:])
+
+
+def _work(folder: Path, keys: Mapping[str, Path], scheduler: str) -> int:
+    host = own_address(urlsplit(scheduler).hostname or OUTSIDE)
+    cores = len(os.sched_getaffinity(0))
+    name = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+    options = [
+        scheduler, "--host", host, "--name", name, "--nworkers", str(cores), "--nthreads", "1", "--no-dashboard",
+        "--death-timeout", str(DEATH_SECONDS), "--local-directory", str(folder),
+    ]  # fmt: skip
+    # it ends when the scheduler does, and the machine with it
+    return _dask("distributed.cli.dask_worker", options, sys.stderr.buffer, variables(keys)).wait()
+
+
+def _dask(module: str, options: Sequence[str], log: BinaryIO, more: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return processes.start(module, options, output=log.fileno(), environment=more)
+
+
+def _wait_for(workers: int, log_path: Path, seconds: float, scheduler: subprocess.Popen[bytes]) -> None:
+    """Wait until so many machines have joined: Dask shares work among those that are there. Those that come later help too."""
+    deadline = time.monotonic() + seconds
+    while _machines(log_path) < workers and time.monotonic() < deadline and scheduler.poll() is None:
+        time.sleep(1.0)
+
+
+def _machines(log_path: Path) -> int:
+    """Count the machines of the workers that the scheduler's log tells of: a worker is called MACHINE-NUMBER."""
+    return len(set(REGISTERED.findall(log_path.read_text(errors="replace"))))
+
+
+if __name__ == "__main__":
+    main()

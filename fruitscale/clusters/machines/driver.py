@@ -1,0 +1,136 @@
+"""The driver of a launch, on the machine that leads: runs the CLI, keeps its log in S3, and ends it when its time is over.
+
+A hung run isn't idle, and nobody else would end it: this process watches the clock, and the run is its child.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fruitscale.clusters.launch import JOB, LOG, STATUS
+from fruitscale.config.schema import Storage
+from fruitscale.errors import FruitscaleError
+from fruitscale.pipeline.accounting import MACHINES
+from fruitscale.storage import residency
+from fruitscale.storage.s3 import S3Store
+
+LOG_SECONDS = 10.0
+GRACE_SECONDS = 60.0
+TOO_LONG = 124
+"""The exit code of a run that was ended because its time was over, as timeout(1) has it."""
+MOST_LOG = 4_000_000
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the job of a launch, and end with its exit code."""
+    parser = argparse.ArgumentParser(prog="main.py", description="The driver of a launch.")
+    parser.add_argument("--run", required=True, metavar="URI", help="the folder of the launch")
+    parser.add_argument("--region", required=True)
+    given = parser.parse_args(arguments)
+    sys.exit(drive(open_folder(given.run, given.region)))
+
+
+def open_folder(uri: str, region: str) -> S3Store:
+    """Open the folder of a launch: with what the job says of the storage, once that can be read."""
+    store = S3Store(uri, residency.settle(Storage(region=region)))
+    return S3Store(uri, Storage.model_validate(json.loads(store.read(JOB))["config"]["storage"]))
+
+
+def drive(store: S3Store, settings: Mapping[str, str] | None = None, variables: Mapping[str, str] | None = None) -> int:
+    """Run the CLI with the job's config, and more settings; return its exit code, which is also told in S3."""
+    job = json.loads(store.read(JOB))
+    code = 1
+    error: str | None = "the driver could not start"
+    with tempfile.TemporaryDirectory(prefix="fruitscale-driver-") as name:
+        folder = Path(name)
+        try:
+            command = _prepare(store, job, folder, settings or {})
+            code = _run(
+                store, command, folder, {MACHINES: json.dumps(job["machines"]), **(variables or {})}, job["until"]
+            )
+            error = _last_word(folder / "err") if code else None
+        except FruitscaleError as problem:
+            error = problem.message
+        finally:
+            told = {"code": code, "error": error, "time": time.time()}
+            store.write(STATUS, (json.dumps(told) + "\n").encode())
+    return code
+
+
+def _prepare(store: S3Store, job: Mapping[str, Any], folder: Path, settings: Mapping[str, str]) -> list[str]:
+    """Write the config and the model where the CLI reads them; return its command."""
+    config: dict[str, Any] = job["config"]
+    config["model"]["exported"] = str(folder / "model")
+    base, _, file = job["model_uri"].rpartition("/")
+    (folder / "model").write_bytes(S3Store(base, store.storage).read(file))
+    (folder / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
+    sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    return [sys.executable, "-m", "fruitscale", "run", "--config", str(folder / "config.yaml"), *sets, "--json"]
+
+
+def _run(store: S3Store, command: list[str], folder: Path, variables: Mapping[str, str], until: float) -> int:
+    """Run a command until it ends, or is ended; what it prints goes to the log in S3 as it comes."""
+    ended = threading.Event()
+    with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+        process = subprocess.Popen(
+            command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env={**os.environ, **variables}
+        )
+        keeping = threading.Thread(target=_keep_log, args=(store, folder / "err", ended), daemon=True)
+        keeping.start()
+        try:
+            return process.wait(timeout=max(1.0, until - time.time()))
+        except subprocess.TimeoutExpired:
+            _end(process)
+            err.write(b"Ended: the time of the machines (cluster.max_hours) is over.\n")
+            return TOO_LONG
+        finally:
+            if process.poll() is None:
+                _end(process)
+            err.flush()
+            ended.set()
+            keeping.join()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt a run, so that it says where it is; kill one that doesn't listen."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(timeout=GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _keep_log(store: S3Store, path: Path, ended: threading.Event) -> None:
+    """Write the log to S3 now and then, and in the end."""
+    brief, size = store.brief(), -1
+    while True:
+        last = ended.wait(LOG_SECONDS)
+        content = path.read_bytes()[-MOST_LOG:]
+        if len(content) != size:
+            with suppress(FruitscaleError):  # the next one comes soon, and the run goes on without
+                (store if last else brief).write(LOG, content)
+                size = len(content)
+        if last:
+            sys.stderr.buffer.write(content)
+            sys.stderr.flush()
+            return
+
+
+def _last_word(path: Path) -> str:
+    """Return the last error that the run told, or its last line."""
+    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
+    return (errors or lines or ["it ended without a word"])[-1]

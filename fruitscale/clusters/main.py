@@ -1,6 +1,0 @@
-"""The program of a launch, on the machine that leads the cluster: main.py --run URI --region REGION."""
-
-from fruitscale.clusters.driver import main
-
-if __name__ == "__main__":
-    main()

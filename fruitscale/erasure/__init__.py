@@ -1,0 +1,1 @@
+"""Erasing photos from the tables of a run."""

@@ -1,0 +1,233 @@
+"""Erases photos from the tables of a run folder, under a journal: a kill at any moment leaves what can be finished.
+
+The journal and the receipt have salted hashes of the photos' paths, and no name. The journal is there first and goes
+last; `run.json` goes before any table changes, and comes back after all have.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fruitscale.erasure import old_versions
+from fruitscale.erasure.selection import Selection, choose, resolve, without_names
+from fruitscale.errors import InputError, OutputError, UsageError
+from fruitscale.runs import manifest, parts
+from fruitscale.runs.journal import JOURNAL, Journal, PurgedVersions, kind, new_id, salted, write_journal, write_receipt
+from fruitscale.runs.manifest import Manifest
+from fruitscale.runs.parts import DamagedPartError, Part
+from fruitscale.runs.reader import COLUMNS, each
+from fruitscale.runs.record import RunRecord
+from fruitscale.runs.run_folder import (
+    FEATURES,
+    PART_REJECTS,
+    PCA_ARRAYS,
+    PCA_RECORD,
+    PLAN,
+    PROGRESS,
+    RECORD,
+    REDUCED,
+    REJECTS,
+    REPORT,
+    RunFolder,
+    RunPlan,
+)
+from fruitscale.storage import lock
+from fruitscale.storage.store import Store, sweep
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def check_is_run(folder: RunFolder) -> None:
+    """Raise OutputError when there is no run in a folder: not even a lock is made there then."""
+    if folder.read_plan() is None:
+        raise OutputError(f"{folder.store.uri} has no run in it.", "Give the --output of a run.")
+
+
+def begin(
+    folder: RunFolder, asked: Selection, plan_after: Callable[[RunPlan, Manifest, int], RunPlan], *, refit: bool
+) -> Journal:
+    """Find what an erase has to do, and change nothing. `plan_after` makes the plan of what is left.
+
+    Raises OutputError when the run is not complete or is damaged, InputError or UsageError when nothing is chosen.
+    """
+    record, plan = _complete(folder)
+    before = int(record.get("erased", 0))
+    if asked.is_empty and not (refit and before):
+        raise UsageError("Nothing is chosen to be erased.", "Give --path, --label or --matching.")
+    table = manifest.read(folder.store)
+    gone = set(choose(table, resolve(asked, plan)))
+    if not gone and not asked.is_empty:
+        raise InputError("The run has no such photo, so nothing is erased.", "See its manifest.parquet.")
+    left = table.filter([path not in gone for path in table["path"].to_pylist()])
+    after, total = manifest.describe(left), before + len(gone)
+    config = without_names(plan.config, {*gone, *asked.paths} | _labels(table) - _labels(left), _labels(left))
+    new = asdict(replace(plan_after(plan, after, total), config=config))
+    salt, files = secrets.token_hex(16), _look(folder.store, gone, refit=refit)
+    return Journal(
+        id=new_id(),
+        time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        refit=refit,
+        salt=salt,
+        hashes=sorted(salted(salt, path) for path in gone),
+        files=files,
+        removed=[name for name in (REPORT, PROGRESS, manifest.PRIVATE) if folder.store.exists(name)],
+        plan=new,
+        record=_record_after(record, after, new["fingerprints"], files, total),
+    )
+
+
+def resume(folder: RunFolder, journal: Journal, asked: Selection, *, refit: bool) -> Journal:
+    """Return the journal to finish, when it is of this selection, or none is given; a refit may be added to it.
+
+    Raises OutputError when other photos are chosen, InputError for a path that nothing knows.
+    """
+    selection = resolve(asked, RunPlan(**journal.plan))
+    if not selection.is_empty:
+        chosen = choose(manifest.read(folder.store), selection, journal.has)
+        if not all(map(journal.has, chosen)):
+            raise OutputError(
+                f"{folder.store.uri}: erasing other photos was interrupted.",
+                f"Finish that first: fruitscale erase {folder.store.uri}",
+            )
+    if refit and not journal.refit:
+        every = dict.fromkeys(_tables(folder.store, REDUCED), 0)
+        return replace(journal, refit=True, files=every | journal.files)
+    return journal
+
+
+def commit(folder: RunFolder, journal: Journal) -> None:
+    """Write the journal, then take back the promise that the run is complete."""
+    write_journal(folder.store, journal)
+    folder.uncommit()
+    sweep(folder.store, [""])  # a kill can have left a table that was half written
+
+
+def rewrite(store: Store, journal: Journal, held_by: str) -> None:
+    """Take the rows out of every table; with a refit not out of the scores, which are made anew."""
+
+    def take_out(name: str) -> None:
+        lock.check_held(store, held_by)
+        _rewrite_one(store, name, journal)
+
+    places = [PART_REJECTS, FEATURES] if journal.refit else [PART_REJECTS, REDUCED, FEATURES]
+    for place in [*places, REJECTS]:  # a shard's rejects before its features, whose footer counts them
+        for _ in each(store, take_out, [name for name in journal.files if kind(name) == place]):
+            pass
+    table = manifest.read(store)
+    stays = [not journal.has(path) for path in table["path"].to_pylist()]
+    if not all(stays):
+        lock.check_held(store, held_by)
+        manifest.write(manifest.describe(table.filter(stays)), store)
+
+
+def finish(folder: RunFolder, journal: Journal, record: Mapping[str, Any], held_by: str) -> PurgedVersions:
+    """Write the plan and `run.json`, remove old versions, leave the receipt and take the journal away."""
+    store = folder.store
+    lock.check_held(store, held_by)
+    folder.write_plan(RunPlan(**journal.plan))
+    for name in journal.removed:
+        store.delete(name)
+    folder.write_record(RunRecord.model_validate(record))
+    pca = [PCA_ARRAYS, PCA_RECORD] if journal.refit else []
+    touched = {*journal.files, *journal.removed, *pca, PLAN, RECORD, manifest.NAME, JOURNAL}
+    forgotten = old_versions.purge(store, touched)
+    write_receipt(store, journal, forgotten)
+    store.delete(JOURNAL)
+    old_versions.purge(store, [JOURNAL], under=JOURNAL)
+    return forgotten
+
+
+def _complete(folder: RunFolder) -> tuple[dict[str, Any], RunPlan]:
+    record, plan = folder.read_record(), folder.read_plan()
+    if record is None or plan is None:
+        raise OutputError(
+            f"{folder.store.uri} holds a run that is not complete, so nothing can be erased from it.",
+            "Finish the run first (the same command again resumes it), or remove the folder.",
+        )
+    return json.loads(record.to_json()), plan
+
+
+def _labels(table: pa.Table) -> set[str]:
+    return set(filter(None, table["label"].to_pylist()))
+
+
+def _tables(store: Store, place: str) -> list[str]:
+    return sorted(name for name in store.names(f"{place}/") if name.endswith(".parquet"))
+
+
+def _look(store: Store, gone: set[str], *, refit: bool) -> dict[str, int]:
+    """Return the files that have rows of these photos, each with how many; every table is checked on the way."""
+    names = [name for place in (PART_REJECTS, REDUCED, FEATURES) for name in _tables(store, place)] + [REJECTS]
+    counts = each(store, lambda name: sum(path in gone for path in _paths(store, name)), names)
+    found = dict(zip(names, counts, strict=True))
+    usable = sum(rows for name, rows in found.items() if kind(name) == FEATURES)
+    if usable + found[REJECTS] != len(gone):
+        raise OutputError(f"{store.uri} is damaged: its tables don't agree.", "Run again with --overwrite.")
+    count_changes = {
+        name.replace(PART_REJECTS, FEATURES) for name, n in found.items() if n and kind(name) == PART_REJECTS
+    }
+    files = {
+        name: rows for name, rows in found.items() if rows or name in count_changes or (refit and kind(name) == REDUCED)
+    }
+    return files | ({manifest.NAME: len(gone)} if gone else {})
+
+
+def _paths(store: Store, name: str) -> list[str]:
+    column = COLUMNS.get(kind(name))
+    try:
+        if column is None:
+            return [reject.path for reject in parts.read_rejects(store, name)]
+        return parts.read_vectors(store, name, column).paths
+    except DamagedPartError as error:
+        raise OutputError(error.message, "Mend it first: the command that made the run, again.") from None
+
+
+def _rewrite_one(store: Store, name: str, journal: Journal) -> None:
+    """Take the rows out of one table; one that was rewritten before is left as it is."""
+    column = COLUMNS.get(kind(name))
+    if column is None:
+        rejects = parts.read_rejects(store, name)
+        kept = [reject for reject in rejects if not journal.has(reject.path)]
+        if len(kept) < len(rejects):
+            parts.write_rejects(store, name, kept)
+        return
+    part = parts.read_vectors(store, name, column)
+    stays = np.array([i for i, path in enumerate(part.paths) if not journal.has(path)], dtype=np.intp)
+    n_rejects = _rejects_of(store, name, part) if kind(name) == FEATURES else part.rejects
+    if len(stays) == len(part.paths) and n_rejects == part.rejects:
+        return
+    paths, labels = [part.paths[i] for i in stays], [part.labels[i] for i in stays]
+    parts.write_vectors(store, name, column, Part(paths, labels, part.values[stays], n_rejects))
+
+
+def _rejects_of(store: Store, name: str, part: Part) -> int:
+    if not part.rejects:
+        return 0
+    return len(parts.read_rejects(store, name.replace(FEATURES, PART_REJECTS, 1)))
+
+
+def _record_after(
+    record: dict[str, Any], left: Manifest, fingerprints: dict[str, str], files: dict[str, int], total: int
+) -> dict[str, Any]:
+    images, rejected = record["images"], files.get(REJECTS, 0)
+    featurized = images["featurized"] - sum(rows for name, rows in files.items() if kind(name) == FEATURES)
+    counted = {"images": left.images, "bytes": left.bytes, "labels": left.labels, "manifest_sha256": left.sha256}
+    return record | {
+        "fingerprints": fingerprints,
+        "input": record["input"] | counted,
+        "images": images
+        | {
+            "featurized": featurized,
+            "rejected": images["rejected"] - rejected,
+            "resumed": min(images["resumed"], featurized),
+        },
+        "erased": total,
+    }

@@ -1,0 +1,115 @@
+"""Which photos of a run are meant: by exact paths, by their label, or by a glob."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from fruitscale.config.schema import PHOTO_GLOB
+from fruitscale.errors import InputError, UsageError
+from fruitscale.runs import path_hash
+from fruitscale.runs.run_folder import RunPlan
+from fruitscale.storage import listing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHOWN = 3
+"""Examples named in a message."""
+REMOVED = "(erased)"
+"""What stands in the kept configuration for a glob that named an erased photo."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Exact paths, one label, or a glob; one of them is given, or none."""
+
+    paths: tuple[str, ...] = ()
+    label: str | None = None
+    matching: str | None = None
+    hashed_with: path_hash.PathHash | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing was asked for."""
+        return not self.paths and self.label is None and self.matching is None
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The paths as the tables have them, each with the one that was given."""
+        return {self.hashed_with(path) if self.hashed_with else path: path for path in map(_as_listed, self.paths)}
+
+
+def resolve(selection: Selection, plan: RunPlan) -> Selection:
+    """Return the selection with what hashes its paths, where the run's are hashed. Raises UsageError."""
+    if sum((bool(selection.paths), selection.label is not None, selection.matching is not None)) > 1:
+        raise UsageError("Photos are chosen by path, by label or by a glob, one at a time.", "Give one of them.")
+    if plan.config.get("output", {}).get("paths") != "hashed":
+        return selection
+    if selection.matching is not None:
+        raise UsageError(
+            "This run has hashes in place of paths (output.paths: hashed), which no glob can match.",
+            "Give each --path as it is in the input, or a --label.",
+        )
+    if not selection.paths:
+        return selection
+    hashed_with = path_hash.from_environment()
+    if hashed_with.key_id != plan.features.get("the key of output.paths"):
+        raise UsageError(
+            f"{path_hash.VARIABLE} is not the key that the paths of this run were hashed with.", "Set that key."
+        )
+    return replace(selection, hashed_with=hashed_with)
+
+
+def choose(table: pa.Table, selection: Selection, known: Callable[[str], bool] = lambda path: False) -> list[str]:
+    """Return the manifest's paths that are chosen. Raises InputError for one that is neither there nor `known`."""
+    paths: list[str] = table["path"].to_pylist()
+    if selection.label is not None:
+        labels = table["label"].to_pylist()
+        return [path for path, label in zip(paths, labels, strict=True) if label == selection.label]
+    if selection.matching is not None:
+        return list(filter(_glob(selection.matching), paths))
+    there, names = set(paths), selection.names
+    missing = [given for name, given in names.items() if name not in there and not known(name)]
+    if missing:
+        shown = ", ".join(missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
+        raise InputError(
+            f"The run has no photo {shown}.", "Paths are relative to the run's input, as in its manifest.parquet."
+        )
+    return sorted(there & names.keys())
+
+
+def without_names(config: Mapping[str, Any], gone: Iterable[str], left: Iterable[str]) -> dict[str, Any]:
+    """Return a kept configuration without the globs that name what goes; `gone` and `left` are paths and labels."""
+    source = dict(config.get("input", {}))
+    names = {text.casefold() for path in gone for text in (path, path.rsplit("/", 1)[-1])}
+    names -= {text.casefold() for text in left}
+    for key in ("include", "exclude"):
+        globs = source.get(key, ())
+        source[key] = [REMOVED if _says_one_of(names, glob) else glob for glob in globs]
+    return {**config, "input": source}
+
+
+def _says_one_of(names: set[str], glob: str) -> bool:
+    folded = glob.casefold()
+    return glob != PHOTO_GLOB and (
+        not names.isdisjoint(folded.split("/")) or any("." in n and n in folded for n in names)
+    )
+
+
+def _glob(text: str) -> Callable[[str], bool]:
+    try:
+        return listing.name_filter((text,), ())
+    except UsageError:
+        raise UsageError("The glob can't be used: it has too many braces.", "Give a shorter one.") from None
+
+
+def _as_listed(path: str) -> str:
+    """Write a path that is not UTF-8 the way that the listing does."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return path

@@ -1,0 +1,197 @@
+"""Is what PCA kept enough? Accuracy of k-nearest neighbours and silhouette, by the number of components.
+
+Nothing is trained: a test photo gets the label of most of its nearest training photos (scikit-learn's
+KNeighborsClassifier, Euclidean distance).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from fruitscale.config.schema import Storage
+from fruitscale.errors import FruitscaleError, MissingExtraError
+from fruitscale.evaluation.overlap import overlaps
+from fruitscale.evaluation.vectors import Floats, LabelledFeatures, check_same_model, read_labelled
+from fruitscale.kernels.moments import project
+from fruitscale.runs.fitted_pca import FittedPca, open_fitted_pca
+from fruitscale.runs.photos import read_pixels, why_unreadable
+from fruitscale.runs.reader import CompleteRun, open_complete
+
+NEIGHBOURS = 5
+MOST_TRAIN, MOST_TEST = 20_000, 5_000
+PIXELS = 32
+"""The side of the squares whose raw pixels are compared."""
+POINT = 0.01
+GROWTH = 1.35
+"""From one number of components that is tried to the next."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """`accuracy` of the neighbours' labels, 0 to 1; `silhouette` of the test photos' labels, -1 to 1, where it has one."""
+
+    accuracy: float
+    silhouette: float | None
+
+
+@dataclass(frozen=True)
+class ComponentScore(Score):
+    """The score with so many components."""
+
+    components: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a test run tells of a run; `enough` is the fewest components within one point of the full features.
+
+    `chosen` is what the run kept, `width` its features; `pixels` is of the raw pixels, None where they can't be read.
+    """
+
+    run: str
+    test_run: str
+    train_images: int
+    test_images: int
+    labels: int
+    weights: str
+    neighbours: int
+    width: int
+    chosen: int
+    enough: int | None
+    points: tuple[ComponentScore, ...]
+    full: Score
+    pixels: Score | None
+    notes: tuple[str, ...]
+
+    def at(self, components: int) -> ComponentScore | None:
+        """Return the score with so many components, where that number was tried."""
+        return next((point for point in self.points if point.components == components), None)
+
+
+def evaluate(run: str, test_run: str, storage: Storage | None = None) -> Evaluation:
+    """Compare the labels of a test run's photos with those of their neighbours in a run.
+
+    Both are run folders with the same model; the components are those of `run`. At most 20,000 and 5,000 photos are
+    taken, evenly by label. Raises ModelError when the models differ, InputError when photos have no labels,
+    MissingExtraError without scikit-learn.
+    """
+    if importlib.util.find_spec("sklearn") is None:
+        raise MissingExtraError("scikit-learn", "report")
+    basis, tested = open_fitted_pca(run, storage), open_complete(test_run, storage)
+    check_same_model(basis.run, tested)
+    train, test = read_labelled(basis.run, MOST_TRAIN), read_labelled(tested, MOST_TEST)
+    full = _score(_scaled(train, basis), _scaled(test, basis), train, test)
+    points = _points(project(train.features, basis.fitted), project(test.features, basis.fitted), train, test, full)
+    pixels, why = _pixels(basis.run, tested, train, test, storage)
+    return Evaluation(
+        run=run,
+        test_run=test_run,
+        train_images=len(train.paths),
+        test_images=len(test.paths),
+        labels=len(set(test.labels)),
+        weights=basis.run.record.model.weights,
+        neighbours=min(NEIGHBOURS, len(train.paths)),
+        width=train.features.shape[1],
+        chosen=basis.fitted.k,
+        enough=_enough(points, full),
+        points=points,
+        full=full,
+        pixels=pixels,
+        notes=(
+            *overlaps(train, test, hashed=_is_hashed(basis.run) or _is_hashed(tested)),
+            *_samples(train, test),
+            *why,
+        ),
+    )
+
+
+def _points(
+    train_scores: Floats, test_scores: Floats, train: LabelledFeatures, test: LabelledFeatures, full: Score
+) -> tuple[ComponentScore, ...]:
+    """Score a growing number of components, and each number before the first that is within one point of `full`."""
+
+    def scored(k: int) -> ComponentScore:
+        score = _score(train_scores[:, :k], test_scores[:, :k], train, test)
+        return ComponentScore(score.accuracy, score.silhouette, k)
+
+    points = {k: scored(k) for k in growing(train_scores.shape[1])}
+    first = _enough(tuple(points.values()), full)
+    if first is not None:
+        before = max((k for k in points if k < first), default=0)
+        points |= {k: scored(k) for k in range(before + 1, first)}
+    return tuple(points[k] for k in sorted(points))
+
+
+def growing(most: int) -> list[int]:
+    """Return the numbers of components to try: 1, 2, 3 …, ever further apart, 10 and the last among them."""
+    found, k = {most, *([10] if most >= 10 else [])}, 1.0
+    while k < most:
+        found.add(round(k))
+        k = max(k * GROWTH, k + 1)
+    return sorted(found)
+
+
+def _score(train_values: Floats, test_values: Floats, train: LabelledFeatures, test: LabelledFeatures) -> Score:
+    from sklearn.metrics import silhouette_score
+    from sklearn.neighbors import KNeighborsClassifier
+
+    classifier = KNeighborsClassifier(min(NEIGHBOURS, len(train.labels)), algorithm="brute").fit(
+        train_values, train.labels
+    )
+    accuracy = float((classifier.predict(test_values) == np.array(test.labels)).mean())
+    if not 2 <= len(set(test.labels)) < len(test.labels):
+        return Score(accuracy, None)
+    return Score(accuracy, float(silhouette_score(test_values, test.labels)))
+
+
+def _scaled(photos: LabelledFeatures, basis: FittedPca) -> Floats:
+    """Return the full features as the fit saw them, so that only what PCA left out makes a difference."""
+    return ((photos.features - basis.fitted.mean) / basis.fitted.scale).astype(np.float32)
+
+
+def _enough(points: tuple[ComponentScore, ...], full: Score) -> int | None:
+    near = [point.components for point in points if point.accuracy >= full.accuracy - POINT - 1e-12]
+    return min(near, default=None)
+
+
+def _pixels(
+    run: CompleteRun, tested: CompleteRun, train: LabelledFeatures, test: LabelledFeatures, storage: Storage | None
+) -> tuple[Score | None, list[str]]:
+    """Score the raw pixels; or say why there is no such score."""
+    values = []
+    for of, photos in ((run, train), (tested, test)):
+        why = why_unreadable(of)
+        if why is None:
+            try:
+                pixels = read_pixels(of, photos.paths, PIXELS, storage)
+            except FruitscaleError as error:
+                why = error.message
+            else:
+                why = (
+                    f"{pixels.missing:,} of {len(photos.paths):,} photos can't be read again"
+                    if pixels.missing
+                    else None
+                )
+                values.append(pixels.values.reshape(len(photos.paths), -1).astype(np.float32))
+        if why is not None:
+            return None, [f"There is no line for raw pixels: {of.uri}: {why}."]
+    return _score(values[0], values[1], train, test), []
+
+
+def _is_hashed(run: CompleteRun) -> bool:
+    return run.plan.features.get("output.paths") == "hashed"
+
+
+def _samples(train: LabelledFeatures, test: LabelledFeatures) -> Iterator[str]:
+    for what, photos in (("training", train), ("test", test)):
+        if len(photos.paths) < photos.of:
+            yield f"{len(photos.paths):,} of {photos.of:,} {what} photos were taken, evenly by label."
+    unknown = sorted(set(test.labels) - set(train.labels))
+    if unknown:
+        shown = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
+        count = sum(label in unknown for label in test.labels)
+        yield f"{count:,} test photos have labels that the run doesn't have ({shown}): they count as wrong."

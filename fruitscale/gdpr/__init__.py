@@ -1,0 +1,1 @@
+"""The GDPR audit of a config: buckets, roles, settings and clusters."""

@@ -1,0 +1,156 @@
+"""What a bucket must be like so that erased is erased, and what is kept is not kept for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+from fruitscale.gdpr.buckets import LOGS, PHOTOS, Bucket, Control, fails, passes, rules
+from fruitscale.gdpr.findings import ControlResult
+
+Rule: TypeAlias = dict[str, Any]
+ERASED_WITHIN_DAYS = 30
+"""Who asks for erasure is answered within one month (article 12(3)); old versions must be gone by then."""
+LOGS_DAYS = 90
+"""How long logs stay, where the audit proposes a rule."""
+NO_LIFECYCLE = "NoSuchLifecycleConfiguration"
+NO_LOCK = "ObjectLockConfigurationNotFoundError"
+ERASURE_RULE, LOGS_RULE = "fruitscale-erasure", "fruitscale-logs"
+"""How the rules are named that the audit proposes: each is for one prefix of the config, and nothing beside it."""
+
+
+def old_versions(bucket: Bucket) -> ControlResult:
+    """What was overwritten or deleted is really gone, a month later at most."""
+    status = _versioning(bucket)
+    if status is None:
+        return passes("the bucket keeps no versions")
+    lifecycle, wanted = _lifecycle(bucket), bucket.prefixes(PHOTOS | LOGS)
+    if all(_by_prefix(wanted, lifecycle, ends_old_versions)):
+        return passes(f"versioning is {status.lower()}, old versions end within {ERASED_WITHIN_DAYS} days")
+    return fails(
+        f"versioning is {status.lower()}, and no rule ends all old versions within {ERASED_WITHIN_DAYS} days: "
+        "deleted photos can be had back",
+        _with_rules(bucket, lifecycle, ERASURE_RULE, erasure_rule(), wanted),
+    )
+
+
+def delete_markers(bucket: Bucket) -> ControlResult:
+    """What is left of a deleted object, its name, goes too."""
+    if _versioning(bucket) is None:
+        return passes("the bucket keeps no versions")
+    lifecycle, wanted = _lifecycle(bucket), bucket.prefixes(PHOTOS)
+    if all(_by_prefix(wanted, lifecycle, ends_markers)):
+        return passes("markers go with the last version")
+    return fails(
+        "the markers of deleted objects stay, and they have the photos' names",
+        _with_rules(bucket, lifecycle, ERASURE_RULE, erasure_rule(), wanted),
+    )
+
+
+def object_lock(bucket: Bucket) -> ControlResult:
+    """Nothing is locked against erasure."""
+    answer = bucket.ask("get_object_lock_configuration", NO_LOCK) or {}
+    default = answer.get("ObjectLockConfiguration", {}).get("Rule", {}).get("DefaultRetention")
+    if not default:
+        return passes("new objects are not locked")
+    how_long = f"{default['Days']} days" if "Days" in default else f"{default.get('Years')} years"
+    mend = bucket.aws("put-object-lock-configuration", object_lock_configuration={"ObjectLockEnabled": "Enabled"})
+    return fails(f"new objects are locked for {how_long} ({default.get('Mode', '').lower()}), erasure or not", mend)
+
+
+def logs_end(bucket: Bucket) -> ControlResult:
+    """Logs, which name photos and people, are not kept for ever."""
+    lifecycle, wanted = _lifecycle(bucket), bucket.prefixes(LOGS)
+    found = _by_prefix(wanted, lifecycle, ends_by_age)
+    if all(found):
+        return passes(f"they end after {max(min(map(_days, rules_of)) for rules_of in found)} days")
+    rule = {
+        "Expiration": {"Days": LOGS_DAYS},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": ERASED_WITHIN_DAYS},
+    }
+    return fails("no rule ends the logs", _with_rules(bucket, lifecycle, LOGS_RULE, rule, wanted))
+
+
+def _versioning(bucket: Bucket) -> str | None:
+    status = (bucket.ask("get_bucket_versioning") or {}).get("Status")
+    return None if status is None else str(status)
+
+
+def _lifecycle(bucket: Bucket) -> list[Rule]:
+    return rules(bucket.ask("get_bucket_lifecycle_configuration", NO_LIFECYCLE))
+
+
+def _by_prefix(wanted: Iterable[str], lifecycle: list[Rule], does: Callable[[Rule], bool]) -> list[list[Rule]]:
+    """Return for each prefix the rules that are on, cover it, and do this."""
+    working = [rule for rule in lifecycle if rule.get("Status") == "Enabled" and does(rule)]
+    return [[rule for rule in working if covers(rule, prefix)] for prefix in wanted]
+
+
+def covers(rule: Rule, prefix: str) -> bool:
+    """Tell whether a rule is for all objects under a prefix; tags and sizes leave some out."""
+    chosen = rule.get("Filter", {})
+    if any(key in chosen for key in ("And", "Tag", "ObjectSizeGreaterThan", "ObjectSizeLessThan")):
+        return False
+    return prefix.startswith(chosen.get("Prefix", rule.get("Prefix", "")))
+
+
+def ends_old_versions(rule: Rule) -> bool:
+    """Tell whether a rule ends every old version in time; one that keeps the newest few does not."""
+    old = rule.get("NoncurrentVersionExpiration", {})
+    return old.get("NoncurrentDays", ERASED_WITHIN_DAYS + 1) <= ERASED_WITHIN_DAYS and not old.get(
+        "NewerNoncurrentVersions"
+    )
+
+
+def ends_markers(rule: Rule) -> bool:
+    """Tell whether a rule removes markers: it says so, or it ends objects by age, which does it as well."""
+    return bool(rule.get("Expiration", {}).get("ExpiredObjectDeleteMarker")) or ends_by_age(rule)
+
+
+def ends_by_age(rule: Rule) -> bool:
+    """Tell whether a rule ends objects after so many days."""
+    return "Days" in rule.get("Expiration", {})
+
+
+def _days(rule: Rule) -> int:
+    return int(rule["Expiration"]["Days"])
+
+
+def erasure_rule() -> Rule:
+    """Return what ends old versions, and the markers after them."""
+    return {
+        "NoncurrentVersionExpiration": {"NoncurrentDays": ERASED_WITHIN_DAYS},
+        "Expiration": {"ExpiredObjectDeleteMarker": True},
+    }
+
+
+def _with_rules(bucket: Bucket, lifecycle: list[Rule], name: str, actions: Rule, wanted: Iterable[str]) -> str:
+    """Write the command that adds a rule a prefix; the CLI replaces them all, so those that are there are in it."""
+    added = [
+        {"ID": f"{name}-{i}", "Status": "Enabled", "Filter": {"Prefix": prefix}} | actions
+        for i, prefix in enumerate(wanted, 1)
+    ]
+    ours = {rule["ID"] for rule in added}
+    kept = [rule for rule in lifecycle if rule.get("ID") not in ours]
+    return bucket.aws("put-bucket-lifecycle-configuration", lifecycle_configuration={"Rules": [*kept, *added]})
+
+
+RETENTION: tuple[Control, ...] = (
+    Control(
+        "old versions", ("17", "5(1)(e)", "12(3)"), ("S3.10",),
+        "s3:GetBucketVersioning and s3:GetLifecycleConfiguration", "get-bucket-lifecycle-configuration", old_versions,
+        PHOTOS | LOGS,
+    ),
+    Control(
+        "delete markers", ("17", "5(1)(c)"), (), "s3:GetBucketVersioning and s3:GetLifecycleConfiguration",
+        "get-bucket-lifecycle-configuration", delete_markers, PHOTOS,
+    ),
+    Control(
+        "object lock", ("17",), (), "s3:GetBucketObjectLockConfiguration", "get-object-lock-configuration",
+        object_lock, PHOTOS,
+    ),
+    Control(
+        "retention of logs", ("5(1)(e)",), ("S3.13",), "s3:GetLifecycleConfiguration",
+        "get-bucket-lifecycle-configuration", logs_end, LOGS,
+    ),
+)  # fmt: skip

@@ -1,0 +1,223 @@
+"""A network, exported once: the bytes that workers load. Cached by all that can change them.
+
+The driver looks in the cache without TensorFlow; only what is not there is made, in a child process (see child.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fruitscale.config.schema import PATCH_GRID, Model
+from fruitscale.config.version import __version__
+from fruitscale.errors import ModelError
+from fruitscale.kernels import backbone
+from fruitscale.model import architectures, keras_process, weights
+
+FORMAT = 1
+"""Counts the changes in what is exported: a higher one leaves every cached file alone."""
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """A model for the workers. `sha256` is that of the payload, `weights` the config's word or file."""
+
+    payload: bytes = dataclasses.field(repr=False)
+    sha256: str
+    architecture: str
+    weights: str
+    weights_sha256: str
+    pretrained: bool
+    runtime: str
+    input_size: int
+    features: int
+
+
+def is_cached(model: Model) -> bool:
+    """Tell whether `export` will be quick. Raises ModelError where the weights can't be had."""
+    if model.exported is not None or model.architecture == "patch_mean":
+        return True
+    key = _key(model, weights.resolve(model))
+    return key is not None and any(_read_cached(folder / key, model) is not None for folder in _folders(None))
+
+
+def export(model: Model, scratch: Path | None = None) -> ExportedModel:
+    """Return a model for the workers: `model.exported`, or else from the cache, or else made now, and cached.
+
+    `scratch` is a folder that serves where the cache's can't be written. Raises ModelError where the weights can't be
+    had or don't fit, MissingExtraError where TensorFlow is needed and not installed.
+    """
+    if model.exported is not None:
+        return read(model.exported, model)
+    if model.architecture == "patch_mean":
+        return _exported(patch_mean(model))
+    key = _key(model, weights.resolve(model))
+    folders = list(_folders(scratch))
+    if key is not None:
+        for folder in folders:
+            if (found := _read_cached(folder / key, model)) is not None:
+                return found
+    exported = _make(model, scratch)
+    _keep(exported, key or _key(model, weights.resolve(model)), folders)
+    return exported
+
+
+def read(path: str | Path, model: Model | None = None) -> ExportedModel:
+    """Read an exported model. Raises ModelError where it is none, or, with `model`, not of what that asks for.
+
+    What must agree is the architecture, the input size and the runtime; the weights are those of the file.
+    """
+    try:
+        payload = Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"The exported model {path} can't be read: {error.strerror}.", "Make one: fruitscale model export"
+        ) from None
+    try:
+        exported = _exported(payload)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error.message}", error.hint) from None
+    for name in _differing(exported, model) if model else ():
+        is_, asked = getattr(exported, name), getattr(model, name)
+        raise ModelError(
+            f"The exported model {path} has {name} {is_}, and {asked} is asked for.",
+            f"Ask for what it is: --set model.{name}={is_}; or export another.",
+        )
+    return exported
+
+
+def _differing(exported: ExportedModel, model: Model) -> list[str]:
+    names = ("architecture", "input_size", *([] if model.architecture == "patch_mean" else ["runtime"]))
+    return [name for name in names if getattr(exported, name) != getattr(model, name)]
+
+
+def write(exported: ExportedModel, path: str | Path) -> None:
+    """Write an exported model, whole or not at all. Raises ModelError where it can't be written."""
+    try:
+        _write(exported.payload, Path(path).expanduser())
+    except OSError as error:
+        raise ModelError(f"The exported model can't be written to {path}: {error.strerror}.", "Name another.") from None
+
+
+def convert(model: Model, folder: Path) -> None:
+    """Make `payload` in a folder. The child's job: it needs TensorFlow."""
+    from fruitscale.model import network
+
+    keras_model, sha256 = network.features(model)
+    header = backbone.PayloadHeader(
+        architecture=model.architecture,
+        weights=_word(model),
+        weights_sha256=sha256,
+        pretrained=model.weights != "random",
+        runtime=model.runtime,
+        input_size=model.input_size,
+        features=architectures.NETWORKS[model.architecture].features,
+    )
+    graph = network.frozen(keras_model, model.input_size)
+    files = {"model.pb": graph} if model.runtime == "tensorflow" else to_openvino(graph, folder)
+    (folder / "payload").write_bytes(backbone.pack(header, files))
+
+
+def patch_mean(model: Model) -> bytes:
+    """Return the payload of patch_mean: a header, and no file; nothing was learned, so that nothing is made."""
+    header = backbone.PayloadHeader(
+        architecture=model.architecture,
+        weights="none",
+        weights_sha256=weights.NO_WEIGHTS_SHA256,
+        pretrained=False,
+        runtime="numpy",
+        input_size=model.input_size,
+        features=PATCH_GRID * PATCH_GRID * 3,
+    )
+    return backbone.pack(header, {})
+
+
+def to_openvino(graph: bytes, folder: Path) -> dict[str, bytes]:
+    """Convert a frozen graph, in float32, through files in a folder. Returns the files of a payload."""
+    openvino = backbone.import_openvino()
+    source, xml = folder / "model.pb", folder / "model.xml"
+    source.write_bytes(graph)
+    openvino.save_model(openvino.convert_model(str(source)), str(xml), compress_to_fp16=False)
+    return {"model.xml": xml.read_bytes(), "model.bin": xml.with_suffix(".bin").read_bytes()}
+
+
+def _make(model: Model, scratch: Path | None) -> ExportedModel:
+    with tempfile.TemporaryDirectory(prefix="fruitscale-", dir=scratch) as name:
+        keras_process.run("export", model, Path(name))
+        payload = (Path(name) / "payload").read_bytes()
+    return _exported(payload, model)
+
+
+def _exported(payload: bytes, model: Model | None = None) -> ExportedModel:
+    header, _ = backbone.unpack(payload)
+    fields: dict[str, Any] = dataclasses.asdict(header) | ({"weights": model.weights} if model else {})
+    return ExportedModel(payload=payload, sha256=hashlib.sha256(payload).hexdigest(), **fields)
+
+
+def _word(model: Model) -> str:
+    """Return how a payload names its weights; not a file's name: the same weights elsewhere are the same model."""
+    return model.weights if model.weights in ("imagenet", "packaged", "random") else "file"
+
+
+def _key(model: Model, found: weights.Weights) -> str | None:
+    """Return the name of a model in the cache; None while its weights are not known."""
+    if found.key is None:
+        return None
+    libraries = ["tensorflow", "keras", *(["openvino"] if model.runtime == "openvino" else [])]
+    parts: list[object] = [FORMAT, __version__, found.key, model.input_size, model.runtime]
+    parts += [_version(library) for library in libraries]
+    digest = hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
+    return f"{model.architecture}-{model.runtime}-{model.input_size}-{digest[:32]}.model"
+
+
+def _version(library: str) -> str:
+    try:
+        return f"{library} {importlib.metadata.version(library)}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"{library} -"
+
+
+def _folders(scratch: Path | None) -> Iterator[Path]:
+    yield Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fruitscale"
+    if scratch is not None:
+        yield scratch
+
+
+def _read_cached(path: Path, model: Model) -> ExportedModel | None:
+    """Return what the cache has; None where that is nothing, or damaged, or not what its name says."""
+    try:
+        exported = _exported(path.read_bytes(), model)
+    except (OSError, ModelError):
+        return None
+    return None if _differing(exported, model) else exported
+
+
+def _keep(exported: ExportedModel, key: str | None, folders: list[Path]) -> None:
+    """Put a model where the next run finds it: in the first folder that can be written, or nowhere."""
+    for folder in folders if key is not None else ():
+        assert key is not None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(exported.payload, folder / key)
+        except OSError:
+            continue
+        return
+
+
+def _write(content: bytes, path: Path) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

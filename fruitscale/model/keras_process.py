@@ -1,0 +1,94 @@
+"""A fresh child process for what needs TensorFlow, which is slow, large and talkative. It ends when its parent does.
+
+Both sides are here: `run` in the parent, `main` in the child (`python -m fruitscale.model.keras_process JOB FOLDER`). They meet
+in a folder: the parent writes `model.json`, the child its results, or `error.json`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from fruitscale.config.schema import Model
+from fruitscale.errors import MissingExtraError, ModelError
+
+JOBS = {"export": "fruitscale.model.exported_model:convert", "check": "fruitscale.model.check:recognise"}
+ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "KERAS_BACKEND": "tensorflow",
+}
+
+
+def run(job: str, model: Model, folder: Path) -> None:
+    """Run one of JOBS in a child. Raises what it raised: ModelError, or MissingExtraError without TensorFlow."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise MissingExtraError("TensorFlow", "tensorflow")
+    (folder / "model.json").write_text(model.model_dump_json(), encoding="utf-8")
+    command = [sys.executable, "-P", "-m", "fruitscale.model.keras_process", job, str(folder)]
+    log = folder / "log.txt"
+    with log.open("wb") as output:
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=_environment())
+        try:
+            code = child.wait()  # its stdin stays open: that we live is told by that
+        finally:
+            child.kill()
+            child.wait()
+            assert child.stdin is not None
+            child.stdin.close()
+    if code != 0:
+        raise _failure(folder, log.read_text(encoding="utf-8", errors="replace"), code)
+
+
+def _environment() -> dict[str, str]:
+    """Return the child's environment: ours, with fruitscale where we found it, whatever the working folder is."""
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, **ENVIRONMENT, "PYTHONPATH": path}
+
+
+def _failure(folder: Path, log: str, code: int) -> Exception:
+    error = folder / "error.json"
+    if error.is_file():
+        told = json.loads(error.read_text(encoding="utf-8"))
+        return MissingExtraError(*told["extra"]) if "extra" in told else ModelError(told["message"], told["hint"])
+    last = "\n".join(f"  {line}" for line in log.strip().splitlines()[-8:])
+    return ModelError(f"The model could not be made; the process that makes it ended with {code}:\n{last}")
+
+
+def main(job: str, folder: Path) -> int:
+    """Do a job, in the child. Returns the exit code."""
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
+    module, _, name = JOBS[job].partition(":")
+    function: Callable[[Model, Path], None] = getattr(importlib.import_module(module), name)
+    try:
+        function(Model.model_validate_json((folder / "model.json").read_text(encoding="utf-8")), folder)
+    except MissingExtraError as error:
+        return _tell(folder, {"extra": error.args})
+    except ModelError as error:
+        return _tell(folder, {"message": error.message, "hint": error.hint})
+    return 0
+
+
+def _tell(folder: Path, error: dict[str, object]) -> int:
+    (folder / "error.json").write_text(json.dumps(error), encoding="utf-8")
+    return 1
+
+
+def _end_with_parent(folder: Path) -> None:
+    while os.read(0, 1):  # returns nothing once no parent holds the other end
+        pass
+    shutil.rmtree(folder, ignore_errors=True)  # nobody is left to do it
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], Path(sys.argv[2])))

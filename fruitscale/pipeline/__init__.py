@@ -1,0 +1,1 @@
+"""One run from listing to record, on the driver."""

@@ -1,0 +1,145 @@
+"""Adds up what the tasks report, and makes the run record of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field
+
+from fruitscale.config.schema import Config
+from fruitscale.config.version import __version__
+from fruitscale.engines.base import EngineInfo
+from fruitscale.errors import OutputError
+from fruitscale.kernels.moments import Components
+from fruitscale.model.exported_model import ExportedModel
+from fruitscale.runs import record
+from fruitscale.runs.environment import environment
+from fruitscale.runs.fitted_pca import FittedPca
+from fruitscale.runs.manifest import Manifest
+from fruitscale.runs.run_folder import RunPlan
+from fruitscale.stages import ShardReport, peak_rss_mb
+from fruitscale.storage.residency import Residency
+
+MACHINES = "FRUITSCALE_MACHINES"
+"""The variable in which a cluster's driver is told since when its machines are there, and what they cost an hour."""
+STEPS = ("load", "read", "decode", "infer", "write")
+STAGES = ("start", "list", "export", "featurize", "fit", "project")
+
+
+@dataclass
+class Tally:
+    """The sum of the reports of stage 1."""
+
+    featurized: int = 0
+    rejected: int = 0
+    resumed: int = 0
+    model_loads: int = 0
+    worker_rss_mb: float = 0.0
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
+    with_rejects: list[int] = field(default_factory=list)
+    shards: int = 0
+    reads_retried: int = 0
+    writes_retried: int = 0
+
+    def add(self, report: ShardReport) -> None:
+        """Count one shard."""
+        self.shards += 1
+        self.featurized += report.featurized
+        self.rejected += report.rejected
+        self.resumed += report.featurized if report.resumed else 0
+        self.model_loads += report.loaded
+        self.reads_retried += report.reads_retried
+        self.writes_retried += report.writes_retried
+        self.worker_rss_mb = max(self.worker_rss_mb, report.rss_mb)
+        for step, seconds in report.seconds.items():
+            self.seconds[step] += seconds
+        if report.rejected:
+            self.with_rejects.append(report.index)
+
+    def check(self, images: int) -> None:
+        """Raise OutputError unless every image of the manifest is accounted for, once."""
+        if self.featurized + self.rejected != images:
+            raise OutputError(
+                f"{self.featurized} images featurized and {self.rejected} rejected are not the {images} listed.",
+                "Run again with --overwrite; if it happens again, report it with _run/plan.json.",
+            )
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """Everything that the record is made of."""
+
+    run_id: str
+    config: Config
+    place: Residency | None
+    plan: RunPlan
+    photos: Manifest
+    exported: ExportedModel
+    engine: EngineInfo
+    tally: Tally
+    fitted: Components
+    basis: FittedPca | None
+    seconds: dict[str, float]
+
+
+def make_record(outcome: RunOutcome) -> record.RunRecord:
+    """Return the run record."""
+    config, photos, tally = outcome.config, outcome.photos, outcome.tally
+    made = tally.featurized - tally.resumed
+    per_second = made / outcome.seconds["featurize"] if made else None
+    seconds = {stage: round(outcome.seconds.get(stage, 0.0), 3) for stage in (*STAGES, "total")}
+    engine = {k: v for k, v in asdict(outcome.engine).items() if k != "retries"}
+    exported = {k: getattr(outcome.exported, k) for k in record.ModelRecord.model_fields if k != "precision"}
+    return record.RunRecord(
+        id=outcome.run_id,
+        fruitscale=__version__,
+        fingerprints=record.Fingerprints(**outcome.plan.fingerprints),
+        engine=record.EngineRecord(**engine),
+        input=record.InputRecord(
+            uri=config.input.uri,
+            images=photos.images,
+            bytes=photos.bytes,
+            labels=photos.labels,
+            manifest_sha256=photos.sha256,
+        ),
+        output=record.OutputRecord(uri=config.output.uri),
+        model=record.ModelRecord(**exported, precision=config.model.precision),
+        images=record.ImageCounts(featurized=tally.featurized, rejected=tally.rejected, resumed=tally.resumed),
+        pca=_pca(outcome),
+        seconds=record.StageSeconds(**seconds),
+        worker_seconds=record.WorkerSeconds(**{step: round(s, 3) for step, s in tally.seconds.items()}),
+        images_per_second=per_second,
+        images_per_second_per_core=per_second and per_second / outcome.engine.cores,
+        model_loads=tally.model_loads,
+        retries=record.RetryRecord(
+            reads=tally.reads_retried, writes=tally.writes_retried, tasks=outcome.engine.retries
+        ),
+        peak_rss_mb=record.PeakRss(driver=round(peak_rss_mb(), 1), worker=round(tally.worker_rss_mb, 1)),
+        cost=_cost(outcome.engine.machines),
+        environment=environment(),
+        residency=outcome.place and record.ResidencyRecord(**asdict(outcome.place)),
+    )
+
+
+def _pca(outcome: RunOutcome) -> record.PcaRecord:
+    fitted, pca, basis = outcome.fitted, outcome.config.pca, outcome.basis
+    if basis is not None:
+        return basis.pca.model_copy(update={"applied": basis.applied})
+    return record.PcaRecord(
+        components=fitted.k,
+        requested=pca.components,
+        retained_variance=fitted.retained_variance,
+        standardize=pca.standardize,
+    )
+
+
+def _cost(workers: int) -> record.Cost | None:
+    """Return what the machines have cost so far, where a cluster's driver is told what they cost an hour."""
+    told = json.loads(os.environ.get(MACHINES, "null"))
+    if told is None:
+        return None
+    hours = (time.time() - told["began"]) / 3600
+    leader, worker = told["leader_hour"], told["worker_hour"]
+    amount = None if leader is None or worker is None else round(hours * (leader + workers * worker), 4)
+    return record.Cost(machine_hours=round(hours * (1 + workers), 4), amount=amount, currency=told["currency"])

@@ -1,0 +1,166 @@
+"""What is there, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from fruitscale.config.schema import Config
+from fruitscale.engines import java, registry
+from fruitscale.errors import FruitscaleError
+from fruitscale.model import exported_model, weights
+from fruitscale.storage import residency
+from fruitscale.uris import is_s3, local_path
+
+WORKER_MB = 500
+DRIVER_MB = 1500
+
+
+@dataclass(frozen=True)
+class DoctorFinding:
+    """One thing that was looked at; `needed`: the config can't run without it."""
+
+    what: str
+    ok: bool
+    needed: bool
+    found: str
+    remedy: str = ""
+
+
+def examine(config: Config) -> list[DoctorFinding]:
+    """Look at everything that a run of this config needs here."""
+    return [
+        _python(),
+        *_engines(config),
+        _java(config),
+        *_model(config),
+        _memory(config),
+        _cache(),
+        *_page(config),
+        *_folders(config),
+    ]
+
+
+def _python() -> DoctorFinding:
+    found = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    ok = (3, 11) <= sys.version_info[:2] < (3, 14)
+    return DoctorFinding("Python", ok, True, found, "" if ok else "Use Python 3.11 to 3.13.")
+
+
+def _engines(config: Config) -> Iterator[DoctorFinding]:
+    yield DoctorFinding("engine local", True, config.engine == "local", f"{registry.slots(config)} cores")
+    for name, package in (("spark", "pyspark"), ("dask", "distributed")):
+        version = _version(package)
+        remedy = "" if version else f"pip install 'fruitscale[{name}]'"
+        yield DoctorFinding(
+            f"engine {name}", version is not None, config.engine == name, f"{package} {version or 'not found'}", remedy
+        )
+
+
+def _java(config: Config) -> DoctorFinding:
+    needed = config.engine == "spark"
+    try:
+        found = java.find_java(_version("pyspark") or "4.0.0")
+    except FruitscaleError as error:
+        return DoctorFinding("Java for Spark", False, needed, error.message, error.hint or "")
+    return DoctorFinding("Java for Spark", True, needed, f"Java {found.version} from {found.source}")
+
+
+def _model(config: Config) -> Iterator[DoctorFinding]:
+    model = config.model
+    if model.exported is not None:
+        there = Path(model.exported).is_file()
+        yield DoctorFinding(
+            "exported model", there, True, model.exported, "" if there else "fruitscale model export FILE"
+        )
+        return
+    if model.architecture == "patch_mean":
+        yield DoctorFinding("weights", True, True, "patch_mean: none are needed, and no TensorFlow")
+        return
+    try:
+        found = weights.resolve(model)
+    except FruitscaleError as error:
+        yield DoctorFinding("weights", False, True, error.message, error.hint or "")
+        return
+    where = str(found.path) if found.path else "to be made" if found.kind == "random" else "to be downloaded by Keras"
+    yield DoctorFinding("weights", True, True, f"{model.architecture}, {model.weights}: {where}")
+    cached = exported_model.is_cached(model)
+    version = _version("tensorflow")
+    yield DoctorFinding(
+        "TensorFlow",
+        version is not None,
+        not cached or model.runtime == "tensorflow",
+        f"tensorflow {version or 'not found'}" + (" (this model is exported already)" if cached else ""),
+        "" if version else "pip install 'fruitscale[tensorflow]'",
+    )
+
+
+def _memory(config: Config) -> DoctorFinding:
+    needed = DRIVER_MB + WORKER_MB * registry.slots(config)
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) // 1000 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return DoctorFinding("memory", True, False, "can't be told on this system")
+    ok = free >= needed
+    remedy = "" if ok else f"About {needed} MB are needed: --set slots=1, or a larger machine."
+    return DoctorFinding("memory", ok, False, f"{free:,} MB free", remedy)
+
+
+def _cache() -> DoctorFinding:
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fruitscale"
+    ok = _is_writable(folder)
+    return DoctorFinding(
+        "cache folder", ok, False, str(folder), "" if ok else "Models are exported for each run. Set XDG_CACHE_HOME."
+    )
+
+
+def _page(config: Config) -> Iterator[DoctorFinding]:
+    if config.report:
+        versions = {name: _version(name) for name in ("bokeh", "jinja2")}
+        ok = None not in versions.values()
+        found = ", ".join(f"{name} {version or 'not found'}" for name, version in versions.items())
+        yield DoctorFinding(
+            "report.html", ok, False, found, "" if ok else "pip install 'fruitscale[report]', or report: false"
+        )
+
+
+def _folders(config: Config) -> Iterator[DoctorFinding]:
+    for key, uri in (("input", config.input.uri), ("output", config.output.uri)):
+        if not uri:
+            yield DoctorFinding(key, False, False, "not set", f"Give --{key} to run, or {key}.uri in the config.")
+        elif is_s3(uri):
+            yield _bucket(key, uri, config)
+        else:
+            path = local_path(uri)
+            ok = path.is_dir() if key == "input" else _is_writable(path)
+            yield DoctorFinding(key, ok, True, str(path), "" if ok else "Check the path and its permissions.")
+
+
+def _bucket(key: str, uri: str, config: Config) -> DoctorFinding:
+    try:
+        storage = residency.settle(config.storage)
+        place = residency.check(storage, [uri])
+    except FruitscaleError as error:
+        return DoctorFinding(key, False, True, error.message, error.hint or "")
+    if place.rule == "declared":
+        return DoctorFinding(key, True, True, f"{uri}: declared, not checked: {place.place}")
+    return DoctorFinding(key, True, True, f"{uri}: the bucket is in {place.region}, as it should be")
+
+
+def _is_writable(path: Path) -> bool:
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path.is_dir() and os.access(path, os.W_OK)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

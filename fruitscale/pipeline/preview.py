@@ -1,0 +1,67 @@
+"""What a run would do, found without doing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fruitscale.config.schema import Config
+from fruitscale.engines import registry
+from fruitscale.pipeline.progress import RunProgress
+from fruitscale.pipeline.run import check_uris, list_input, settle_residency
+from fruitscale.runs.fingerprints import shard_images
+from fruitscale.runs.run_folder import FEATURES, RunFolder
+from fruitscale.storage.store import open_store
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run would do; `components` says in words where they come from, `state` what is in the output now."""
+
+    images: int
+    bytes: int
+    labels: int
+    shards: int
+    shard_images: int
+    architecture: str
+    weights: str
+    runtime: str
+    precision: str
+    components: str
+    engine: str
+    slots: int
+    output: str
+    state: str
+
+
+def preview(config: Config) -> Preview:
+    """List the photos and look at the output. Raises what a run would raise for them."""
+    check_uris(config)
+    config, _ = settle_residency(config)
+    photos = list_input(config, RunProgress("preview", lambda event: None))
+    step = shard_images(config, photos.images)
+    folder = RunFolder(open_store(config.output.uri, config.storage))
+    return Preview(
+        images=photos.images,
+        bytes=photos.bytes,
+        labels=photos.labels,
+        shards=-(-photos.images // step),
+        shard_images=step,
+        architecture=config.model.architecture,
+        weights=config.model.weights,
+        runtime=config.model.runtime,
+        precision=config.model.precision,
+        components=f"those of {config.pca.run}" if config.pca.run is not None else f"{config.pca.components}, fitted",
+        engine=config.engine,
+        slots=registry.slots(config),
+        output=config.output.uri,
+        state=_state(folder),
+    )
+
+
+def _state(folder: RunFolder) -> str:
+    if folder.read_record() is not None:
+        return "a complete run"
+    if folder.read_plan() is not None:
+        done = sum(1 for _ in folder.store.names(f"{FEATURES}/"))
+        return f"an unfinished run, {done} of its parts done"
+    return "no run yet"

@@ -1,0 +1,180 @@
+"""What a run's page tells, read from its folder in one pass over the scores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fruitscale.config import loading
+from fruitscale.config.schema import Config
+from fruitscale.errors import OutputError
+from fruitscale.kernels.moments import Components
+from fruitscale.report.label_pairs import Closeness, closeness
+from fruitscale.report.sampling import Rows, ends, evenly
+from fruitscale.runs import manifest, parts
+from fruitscale.runs.journal import check_finished
+from fruitscale.runs.parts import Part, Reject
+from fruitscale.runs.reader import each
+from fruitscale.runs.record import RunRecord
+from fruitscale.runs.run_folder import PCA_ARRAYS, RECORD, REDUCED, REJECTS, RunFolder
+from fruitscale.storage.listing import Photo
+from fruitscale.storage.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_POINTS = 5000
+LEADING = 8
+"""Components that can be looked at."""
+MOST_PAIRS = 8
+ENDS, AT_AN_END = 6, 5
+"""Components whose ends are shown, and photos at each."""
+
+
+@dataclass(frozen=True)
+class ComponentEnd:
+    """The rows at the two ends of a component, outermost first."""
+
+    component: int
+    low: Rows
+    high: Rows
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A complete run, read. Rows number the usable photos, in the order of the manifest.
+
+    `labels` are the names by number (None: no label), `codes` the label's number of each row, `leading` the first
+    scores of each row (n, up to 8), `sample` the rows that are points of the scatter, `sampled` all of their scores.
+    """
+
+    record: RunRecord
+    config: Config
+    fitted: Components
+    rejects: list[Reject]
+    photos: pa.Table
+    labels: list[str | None]
+    codes: NDArray[np.int64]
+    leading: NDArray[np.float32]
+    sample: Rows
+    sampled: NDArray[np.float32]
+
+    @property
+    def is_named(self) -> bool:
+        """Tell whether photos may be named and shown."""
+        return self.config.output.paths == "plain"
+
+    @cached_property
+    def seen(self) -> NDArray[np.int64]:
+        """The numbers of the labels that have a point, in order."""
+        return np.unique(self.codes[self.sample])
+
+    @cached_property
+    def looks(self) -> NDArray[np.intp]:
+        """Each point's label by its number among those that are seen: what says how it is drawn."""
+        return np.searchsorted(self.seen, self.codes[self.sample])
+
+    @cached_property
+    def closeness(self) -> Closeness | None:
+        """Which labels are close; the medoids are numbers of points."""
+        return closeness(self.sampled, self.codes[self.sample], MOST_PAIRS)
+
+    @cached_property
+    def ends(self) -> list[ComponentEnd]:
+        """The photos at both ends of the first components."""
+        shown = range(min(ENDS, self.leading.shape[1]))
+        return [ComponentEnd(c, *ends(self.leading[:, c], self.codes, AT_AN_END)) for c in shown]
+
+    @property
+    def sampled_paths(self) -> list[str]:
+        """The path of each point."""
+        paths: list[str] = self.photos["path"].take(self.sample).to_pylist()
+        return paths
+
+    def photo(self, row: int) -> Photo:
+        """Return a photo by its row."""
+        return Photo(*(self.photos[name][row].as_py() for name in self.photos.column_names))
+
+    def label(self, row: int) -> str:
+        """Return the name of a row's label, as people read it."""
+        return shown(self.labels[self.codes[row]])
+
+
+def shown(label: str | None) -> str:
+    """Return a label as people read it."""
+    return "(no label)" if label is None else label or "(empty)"
+
+
+def read_run_facts(folder: RunFolder) -> RunFacts:
+    """Read a complete run: its tables, and every part of its scores once. Raises OutputError."""
+    check_finished(folder.store)
+    record, plan = folder.read_record(), folder.read_plan()
+    if record is None or plan is None:
+        raise OutputError(f"{folder.store.uri} has no complete run: there is no {RECORD}.", "Finish the run first.")
+    rejects = parts.read_rejects(folder.store, REJECTS)
+    photos = _usable(manifest.read(folder.store), rejects)
+    labels, codes = _labels(photos)
+    sample = evenly(codes, MOST_POINTS)
+    leading, sampled = _scores(folder.store, photos, sample)
+    return RunFacts(
+        record=record,
+        config=loading.from_mapping(plan.config),
+        fitted=Components.from_bytes(folder.store.read(PCA_ARRAYS)),
+        rejects=rejects,
+        photos=photos,
+        labels=labels,
+        codes=codes,
+        leading=leading,
+        sample=sample,
+        sampled=sampled,
+    )
+
+
+def _usable(table: pa.Table, rejects: list[Reject]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    gone = pa.array([reject.path for reject in rejects], pa.string())
+    return table.filter(pc.invert(pc.is_in(table["path"], value_set=gone))).combine_chunks()
+
+
+def _labels(photos: pa.Table) -> tuple[list[str | None], NDArray[np.int64]]:
+    """Return the labels in order of their names, and each row's number; photos without a label come last."""
+    counted: Counter[str | None] = Counter(photos["label"].to_pylist())
+    labels = sorted(counted, key=lambda label: (label is None, label))
+    numbers = {label: number for number, label in enumerate(labels)}
+    return labels, np.array([numbers[label] for label in photos["label"].to_pylist()], np.int64)
+
+
+def _scores(store: Store, photos: pa.Table, sample: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the first scores of every row, and all scores of the sample; one part is in memory at a time."""
+    leading, sampled, start = [], [], 0
+    for part in _parts(store):
+        stop = start + len(part.paths)
+        _check(store, part, photos, start)
+        leading.append(part.values[:, :LEADING].copy())
+        sampled.append(part.values[sample[np.searchsorted(sample, start) : np.searchsorted(sample, stop)] - start])
+        start = stop
+    if start != photos.num_rows:
+        raise _disagree(store)
+    return np.concatenate(leading), np.concatenate(sampled)
+
+
+def _parts(store: Store) -> Iterator[Part]:
+    names = sorted(name for name in store.names(f"{REDUCED}/") if name.endswith(".parquet"))
+    return each(store, lambda name: parts.read_vectors(store, name, "components"), names)
+
+
+def _check(store: Store, part: Part, photos: pa.Table, start: int) -> None:
+    if part.paths != photos["path"].slice(start, len(part.paths)).to_pylist():
+        raise _disagree(store)
+
+
+def _disagree(store: Store) -> OutputError:
+    return OutputError(f"{store.uri} is damaged: its tables don't agree.", "Mend it: the run's command again.")

@@ -1,0 +1,35 @@
+"""Where a run ran: Python, platform, CPU and package versions, as the record holds them."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from pathlib import Path
+
+from fruitscale.runs.record import EnvironmentRecord
+
+PACKAGES = (
+    "numpy", "pyarrow", "openvino", "opencv-python-headless", "simplejpeg", "pillow", "obstore", "boto3", "tensorflow",
+    "keras", "pyspark", "dask", "distributed",
+)  # fmt: skip
+
+
+def environment() -> EnvironmentRecord:
+    """Tell where this runs: Python, platform, CPU and the versions of what matters."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return EnvironmentRecord(
+        python=platform.python_version(), platform=platform.platform(), cpu=_cpu(), packages=packages
+    )
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,193 @@
+"""Writes what a run made in other programs' formats: CSV, NumPy's npz, one Parquet file, TensorBoard's projector."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fruitscale.config.schema import Storage
+from fruitscale.errors import OutputError, StorageError, UsageError
+from fruitscale.kernels.images import encode_png
+from fruitscale.runs import arrow
+from fruitscale.runs.photos import read_pixels, why_unreadable
+from fruitscale.runs.reader import CompleteRun, open_complete
+from fruitscale.runs.tables import Column, read_table
+from fruitscale.uris import is_s3, local_path
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Format: TypeAlias = Literal["csv", "npz", "parquet", "tensorboard"]
+SPRITE_PIXELS = 8192
+"""The side of TensorBoard's largest sprite image."""
+THUMBNAIL_PIXELS = 64
+"""The side of its thumbnails, at most."""
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written: a file, or TensorBoard's folder; `notes` tell in words what is not in it."""
+
+    path: str
+    rows: int
+    columns: int
+    bytes: int
+    notes: tuple[str, ...] = ()
+
+
+def write(
+    uri: str,
+    to: Format,
+    output: str | Path,
+    column: Column = "components",
+    storage: Storage | None = None,
+    overwrite: bool = False,
+) -> ExportResult:
+    """Write a complete run's components or features to a file on this machine; for tensorboard to a folder.
+
+    csv has a column for each number, npz the arrays `path`, `label` (empty where there is none) and the column's,
+    parquet the table of `read`. Raises InputError or OutputError when there is no complete run, or something is there
+    already.
+    """
+    if to not in WRITERS:
+        raise UsageError(f"There is no format {to}.", f"Choose one of {', '.join(WRITERS)}.")
+    target = _target(output, overwrite=overwrite)
+    run = open_complete(uri, storage)
+    table = read_table(run, column)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:  # whole or not at all
+        made = Path(folder) / "made"
+        try:
+            notes = WRITERS[to](made, table, run, storage)
+            n_bytes = sum(file.stat().st_size for file in (made.iterdir() if made.is_dir() else [made]))
+            _put(made, target)
+        except OSError as error:
+            raise StorageError(
+                f"{target} can't be written: {error.strerror or error}.", "Choose another --output."
+            ) from None
+    return ExportResult(str(target), table.num_rows, table[column].type.list_size, n_bytes, notes)
+
+
+def _target(output: str | Path, *, overwrite: bool) -> Path:
+    if is_s3(str(output)):
+        raise UsageError(f"{output}: exports are written to this machine's disk.", "Copy them from there.")
+    target = local_path(str(output))
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} is there already.", "Choose another --output, or replace it with --overwrite.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{target.parent} can't be made: {error.strerror}.", "Choose another --output.") from None
+    return target
+
+
+def _put(made: Path, target: Path) -> None:
+    if made.is_dir() and target.is_dir():
+        shutil.rmtree(target)
+    made.replace(target)
+
+
+def _write_csv(made: Path, table: pa.Table, run: CompleteRun, storage: Storage | None) -> tuple[str, ...]:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    vectors = values_of(table)
+    names = [f"{table.column_names[-1]}_{number}" for number in range(vectors.shape[1])]
+    columns = [table["path"], table["label"], *(pa.array(column) for column in vectors.T)]
+    csv.write_csv(pa.table(columns, ["path", "label", *names]), made)
+    return ()
+
+
+def _write_npz(made: Path, table: pa.Table, run: CompleteRun, storage: Storage | None) -> tuple[str, ...]:
+    texts = {
+        name: np.array([text or "" for text in table[name].to_pylist()], dtype=np.str_) for name in ("path", "label")
+    }
+    with made.open("wb") as file:
+        np.savez(file, allow_pickle=False, **texts, **{table.column_names[-1]: values_of(table)})
+    return ()
+
+
+def _write_parquet(made: Path, table: pa.Table, run: CompleteRun, storage: Storage | None) -> tuple[str, ...]:
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, made, compression="zstd", use_dictionary=["label"])
+    return ()
+
+
+def _write_tensorboard(made: Path, table: pa.Table, run: CompleteRun, storage: Storage | None) -> tuple[str, ...]:
+    """Write what the embedding projector reads: `tensorboard --logdir FOLDER`, or its page's Load button.
+
+    The format: https://github.com/tensorflow/tensorboard/blob/master/docs/tensorboard_projector_plugin.ipynb
+    """
+    made.mkdir()
+    with (made / "tensors.tsv").open("w", encoding="utf-8") as file:
+        np.savetxt(file, values_of(table), fmt="%.9g", delimiter="\t")
+    labels, paths = table["label"].to_pylist(), table["path"].to_pylist()
+    rows = [f"{_one_cell(label)}\t{_one_cell(path)}\n" for label, path in zip(labels, paths, strict=True)]
+    (made / "metadata.tsv").write_text("label\tpath\n" + "".join(rows), encoding="utf-8")
+    side, notes = _write_sprite(made, paths, run, storage)
+    sprite = (
+        f'  sprite {{ image_path: "sprite.png" single_image_dim: {side} single_image_dim: {side} }}\n' if side else ""
+    )
+    (made / "projector_config.pbtxt").write_text(
+        "embeddings {\n"
+        f"  tensor_name: {json.dumps(table.column_names[-1])}\n"
+        '  tensor_path: "tensors.tsv"\n'
+        '  metadata_path: "metadata.tsv"\n'
+        f"{sprite}}}\n",
+        encoding="utf-8",
+    )
+    return notes
+
+
+def _write_sprite(
+    made: Path, paths: list[str], run: CompleteRun, storage: Storage | None
+) -> tuple[int, tuple[str, ...]]:
+    """Write the thumbnails in one square image; return their side in pixels, 0 where there are none."""
+    if why := why_unreadable(run):
+        return 0, (f"without thumbnails: {why}",)
+    across = math.ceil(math.sqrt(len(paths)))
+    side = min(THUMBNAIL_PIXELS, SPRITE_PIXELS // across)
+    if side < 1:
+        return 0, (f"without thumbnails: {len(paths):,} photos are too many for one image",)
+    pixels = read_pixels(run, paths, side, storage)
+    if pixels.missing == len(paths):
+        return 0, (f"without thumbnails: none of the photos can be read in {run.record.input.uri}",)
+    (made / "sprite.png").write_bytes(encode_png(mosaic(pixels.values, across)))
+    return side, (
+        (f"{pixels.missing:,} photos can't be read again: their thumbnails are white",) if pixels.missing else ()
+    )
+
+
+def mosaic(pixels: NDArray[np.uint8], across: int) -> NDArray[np.uint8]:
+    """Lay squares (n, side, side, 3) out in rows of `across`, on a white square."""
+    side = pixels.shape[1]
+    page = np.full((across * across, side, side, 3), 255, np.uint8)
+    page[: len(pixels)] = pixels
+    return page.reshape(across, across, side, side, 3).swapaxes(1, 2).reshape(across * side, across * side, 3)
+
+
+def values_of(table: pa.Table) -> NDArray[np.float32]:
+    """Return the vectors of a table, its last column: float32 (rows, width)."""
+    return arrow.rows(table[table.column_names[-1]])
+
+
+def _one_cell(text: str | None) -> str:
+    return "" if text is None else " ".join(text.split())
+
+
+Writer: TypeAlias = "Callable[[Path, pa.Table, CompleteRun, Storage | None], tuple[str, ...]]"
+WRITERS: Mapping[Format, Writer] = {
+    "csv": _write_csv,
+    "npz": _write_npz,
+    "parquet": _write_parquet,
+    "tensorboard": _write_tensorboard,
+}

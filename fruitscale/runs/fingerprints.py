@@ -1,0 +1,136 @@
+"""What a run's parts depend on, and what differs between two runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+from fruitscale.config.schema import Config
+from fruitscale.config.version import __version__
+from fruitscale.errors import MissingObjectError
+from fruitscale.model.exported_model import ExportedModel
+from fruitscale.runs import manifest
+from fruitscale.runs.manifest import Manifest
+from fruitscale.runs.run_folder import RunFolder, RunPlan
+
+LEAST_IMAGES, MOST_IMAGES, SHARDS = 64, 4096, 1000
+SHOWN = 3
+"""Examples named in a message."""
+APPLIED = "pca.run"
+"""A plan's word for an earlier run's components: the sha256 of its pca.npz."""
+COMPARABLE = (
+    "model.architecture", "model.weights", "model.input_size", "model.runtime", "model.precision", "images.exif_orientation",
+)  # fmt: skip
+"""What two runs must have in common for their features to be in one space."""
+
+
+def shard_images(config: Config, n_images: int) -> int:
+    """Return how many images a shard has: never a thing of the machine, so that parts don't depend on it."""
+    if config.shards.images != "auto":
+        return config.shards.images
+    return min(max(-(-n_images // SHARDS), LEAST_IMAGES), MOST_IMAGES)
+
+
+def make_plan(
+    config: Config, photos: Manifest, exported: ExportedModel, applied: Mapping[str, Any] | None = None
+) -> RunPlan:
+    """Return the plan of a run: what its features and its PCA are made of, hashed.
+
+    `applied` tells of components that an earlier run fitted, where none are fitted.
+    """
+    features: dict[str, Any] = {
+        "photos": photos.sha256,
+        "versions": photos.versions_sha256,
+        "shards.images": shard_images(config, photos.images),
+        "output.paths": config.output.paths,
+        "the key of output.paths": photos.path_key,
+        "images.max_pixels": config.images.max_pixels,
+        "images.exif_orientation": config.images.exif_orientation,
+        "model.architecture": exported.architecture,
+        "model.weights": exported.weights_sha256,
+        "model.sha256": exported.sha256,
+        "model.input_size": exported.input_size,
+        "model.runtime": exported.runtime,
+        "model.precision": config.model.precision,
+        "OpenVINO's version": version("openvino"),
+        "fruitscale's version": __version__,
+        "the CPU architecture": platform.machine(),
+    }
+    pca = applied or {"pca.components": config.pca.components, "pca.standardize": config.pca.standardize}
+    prints = {"features": _digest(features), "pca": _digest(features | dict(pca))}
+    return RunPlan(prints, features, pca, config.model_dump(mode="json"))
+
+
+def plan_after_erasing(plan: RunPlan, photos: Manifest, n_erased: int) -> RunPlan:
+    """Return the plan of a run of which `photos` are left: no run that is made has its fingerprints."""
+    facts = {"photos": photos.sha256, "versions": photos.versions_sha256, "erased": n_erased}
+    features = {**plan.features, **facts}
+    prints = {"features": _digest(features), "pca": _digest(features | dict(plan.pca))}
+    return replace(plan, fingerprints=prints, features=features)
+
+
+def model_differences(old: RunPlan, new: RunPlan) -> str:
+    """Say in words what puts the features of two runs in different spaces; nothing where it is one."""
+    changed = [key for key in COMPARABLE if old.features.get(key) != new.features.get(key)]
+    told = [
+        f"{key} was {old.features.get(key)!r}, is {new.features.get(key)!r}"
+        for key in changed
+        if key != "model.weights"
+    ]
+    if "model.weights" in changed:
+        told.append("the weights are others (sha256 {:.12} was {:.12})".format(*_weights(new), *_weights(old)))
+    return "; ".join(told)
+
+
+def _weights(plan: RunPlan) -> tuple[str]:
+    return (str(plan.features.get("model.weights")),)
+
+
+def differences(folder: RunFolder, old: RunPlan, new: RunPlan, photos: Manifest) -> str:
+    """Say in words what makes the features of two runs differ."""
+    changed = [key for key in new.features if old.features.get(key) != new.features[key]]
+    told = [
+        f"{key} was {old.features.get(key)!r}, is {new.features[key]!r}"
+        for key in changed
+        if key not in ("photos", "versions", "model.sha256", "model.weights")
+    ]
+    if {"photos", "versions"} & set(changed):
+        told.insert(0, _photo_differences(folder, photos))
+    if not told and {"model.sha256", "model.weights"} & set(changed):
+        told.append("the model's weights")
+    erased = old.features.get("erased")
+    if erased:
+        told.insert(0, f"{erased} photo{'s were' if erased != 1 else ' was'} erased from it")
+    return "; ".join(told)
+
+
+def _photo_differences(folder: RunFolder, photos: Manifest) -> str:
+    try:
+        before, now = (_rows(table) for table in (manifest.read(folder.store), photos.table))
+    except MissingObjectError:  # it was stopped between its plan and its manifest
+        return "the photos"
+    counts = {
+        "new": now.keys() - before.keys(),
+        "gone": before.keys() - now.keys(),
+        "changed": {path for path in now.keys() & before.keys() if now[path] != before[path]},
+    }
+    told = []
+    for word, paths in counts.items():
+        if paths:
+            names = ", ".join(sorted(paths)[:SHOWN]) + (", …" if len(paths) > SHOWN else "")
+            told.append(f"{len(paths)} photo{'s' * (len(paths) != 1)} {word} since ({names})")
+    return "; ".join(told) or "the photos"
+
+
+def _rows(table: Any) -> dict[str, tuple[Any, ...]]:  # noqa: ANN401  pyarrow has no types
+    columns = [column.to_pylist() for column in table.columns]
+    return {path: rest for path, *rest in zip(*columns, strict=True)}  # type: ignore[misc]
+
+
+def _digest(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,84 @@
+"""Photos that earlier runs have, so that a nightly job takes the new ones only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from fruitscale.config.schema import Storage
+from fruitscale.errors import UsageError
+from fruitscale.runs import manifest, path_hash
+from fruitscale.runs.journal import Receipt, read_receipts
+from fruitscale.runs.path_hash import PathHash
+from fruitscale.runs.reader import CompleteRun, open_complete
+from fruitscale.storage.listing import Photo
+from fruitscale.uris import is_s3
+
+
+@dataclass(frozen=True)
+class RunPhotos:
+    """What one run has: its photos by the name that its tables have, and receipts of those erased from it.
+
+    A version is the ETag on S3, and time and size on a disk: where one run read a disk and the other S3, sizes are what
+    is left to compare.
+    """
+
+    versions: dict[str, tuple[int, str]]
+    receipts: list[Receipt]
+    on_s3: bool
+    hashed_with: PathHash | None
+
+    def has(self, photo: Photo, *, on_s3: bool) -> bool:
+        """Tell whether the run has this photo, as it is now; `on_s3` tells where it is now."""
+        hashed = self.hashed_with or str
+        name = hashed(photo.path)
+        if (known := self.versions.get(name)) is None:
+            return any(receipt.has(name) for receipt in self.receipts)  # who was erased is not to come back as new
+        size, version = known
+        return size == photo.size and (on_s3 != self.on_s3 or version == hashed(photo.version))
+
+
+class RunHistory:
+    """Tells the photos that some runs have, by path and version, and counts them as they are left out."""
+
+    def __init__(self, runs: Sequence[RunPhotos], *, on_s3: bool) -> None:
+        self.left_out = 0
+        self._runs = runs
+        self._on_s3 = on_s3
+
+    @classmethod
+    def by(cls, uris: Iterable[str], storage: Storage, on_s3: bool) -> RunHistory:
+        """Read the manifests of complete runs; `on_s3` tells whether the new photos are there.
+
+        Raises InputError or OutputError when one is no complete run, UsageError when its paths are hashed and the
+        environment hasn't the key.
+        """
+        return cls([_read(open_complete(uri, storage)) for uri in uris], on_s3=on_s3)
+
+    def leave_out(self, photos: Iterable[Photo]) -> Iterator[Photo]:
+        """Yield the photos that none of the runs has."""
+        for photo in photos:
+            if any(run.has(photo, on_s3=self._on_s3) for run in self._runs):
+                self.left_out += 1
+            else:
+                yield photo
+
+
+def _read(run: CompleteRun) -> RunPhotos:
+    table = manifest.read(run.store)
+    columns = (table[name].to_pylist() for name in ("path", "size", "version"))
+    versions = {path: (size, version) for path, size, version in zip(*columns, strict=True)}
+    return RunPhotos(versions, read_receipts(run.store), is_s3(run.record.input.uri), _key(run))
+
+
+def _key(run: CompleteRun) -> PathHash | None:
+    """Return what hashed the run's paths; None where they are plain."""
+    if run.plan.features.get("output.paths") != "hashed":
+        return None
+    hashed_with = path_hash.from_environment()
+    if hashed_with.key_id != run.plan.features.get("the key of output.paths"):
+        raise UsageError(
+            f"The paths of {run.uri} were hashed with another key than {path_hash.VARIABLE}, so they can't be compared.",
+            "Set that run's key.",
+        )
+    return hashed_with

@@ -1,0 +1,151 @@
+"""The journal of an erase, and the receipt that it leaves: salted hashes of the photos' paths, and no name."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from fruitscale.errors import MissingObjectError, OutputError
+from fruitscale.storage.store import Store
+
+JOURNAL, RECEIPTS = "_run/erase.json", "_run/erasures"
+
+
+@dataclass(frozen=True)
+class Journal:
+    """What an erase does, and all that is needed to finish it; `files` are those rewritten, with the rows that go.
+
+    `plan` and `record` are the new ones, the record but for the PCA of a refit; `removed` are files that go whole.
+    """
+
+    id: str
+    time: str
+    refit: bool
+    salt: str
+    hashes: list[str]
+    files: dict[str, int]
+    removed: list[str]
+    plan: dict[str, Any]
+    record: dict[str, Any]
+
+    @cached_property
+    def _hashes(self) -> frozenset[str]:
+        return frozenset(self.hashes)
+
+    def has(self, path: str) -> bool:
+        """Tell whether this path, as the tables have it, is one that goes."""
+        return salted(self.salt, path) in self._hashes
+
+    @property
+    def kinds(self) -> dict[str, dict[str, int]]:
+        """The files that are rewritten and the rows that go, by kind of file."""
+        files = Counter(map(kind, self.files))
+        rows = {of: sum(n for name, n in self.files.items() if kind(name) == of) for of in files}
+        return {of: {"files": files[of], "rows": rows[of]} for of in sorted(files)}
+
+    @property
+    def receipt(self) -> str:
+        """The name of the receipt."""
+        return f"{RECEIPTS}/{self.id}.json"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """By what an erased photo can be told: the salted hashes of the paths."""
+
+    salt: str
+    hashes: frozenset[str]
+
+    def has(self, path: str) -> bool:
+        """Tell whether this path, as the tables had it, was erased."""
+        return salted(self.salt, path) in self.hashes
+
+
+def salted(salt: str, path: str) -> str:
+    """Return the salted hash of a path: HMAC-SHA256, its first 128 bits in hex."""
+    return hmac.digest(bytes.fromhex(salt), path.encode(), hashlib.sha256).hex()[:32]
+
+
+def kind(name: str) -> str:
+    """Return what sort of file a name is: a part's folder, or the name itself."""
+    return name.rsplit("/", 1)[0] if "/part-" in name else name
+
+
+def new_id() -> str:
+    """Name an erase: the time (UTC) and something random."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(3)
+
+
+def check_finished(store: Store) -> None:
+    """Raise OutputError when an erase of this folder was interrupted."""
+    if store.exists(JOURNAL):
+        raise OutputError(
+            f"{store.uri}: erasing photos from this run was interrupted, so it is not complete.",
+            f"Finish it: fruitscale erase {store.uri}",
+        )
+
+
+def read_journal(store: Store) -> Journal | None:
+    """Return the journal of an erase that was interrupted, or None. Raises OutputError when it can't be read."""
+    try:
+        return Journal(**json.loads(store.read(JOURNAL)))
+    except MissingObjectError:
+        return None
+    except (ValueError, TypeError):
+        raise OutputError(f"{store.uri}/{JOURNAL} is damaged.", "Remove the run folder, and run again.") from None
+
+
+def read_receipts(store: Store) -> list[Receipt]:
+    """Return the receipts of a run, one for each erase that was finished. Raises OutputError when one can't be read."""
+    found = []
+    for name in sorted(store.names(f"{RECEIPTS}/")):
+        try:
+            told = json.loads(store.read(name))
+            found.append(Receipt(str(told["salt"]), frozenset(told["hashes"])))
+        except (ValueError, TypeError, KeyError):
+            raise OutputError(f"{store.uri}/{name} is damaged.", "It is needed to tell what was erased.") from None
+    return found
+
+
+def write_journal(store: Store, journal: Journal) -> None:
+    """Write the journal: before anything of the run changes."""
+    _write_json(store, JOURNAL, asdict(journal))
+
+
+def write_receipt(store: Store, journal: Journal, forgotten: PurgedVersions) -> None:
+    """Write what was done, when, and the salted hashes by which a photo can be shown to have been erased."""
+    receipt = {
+        "schema": 1,
+        "id": journal.id,
+        "time": journal.time,
+        "photos": len(journal.hashes),
+        "erased": journal.record["erased"],
+        "refit": journal.refit,
+        "files": journal.kinds,
+        "removed": journal.removed,
+        "versions": asdict(forgotten),
+        "hash": "HMAC-SHA256 of the path in the run, with the salt as key (hex), its first 128 bits",
+        "salt": journal.salt,
+        "hashes": journal.hashes,
+    }
+    _write_json(store, journal.receipt, receipt)
+
+
+def _write_json(store: Store, name: str, value: Mapping[str, Any]) -> None:
+    store.write(name, (json.dumps(value, indent=2) + "\n").encode())
+
+
+@dataclass(frozen=True)
+class PurgedVersions:
+    """How many old versions were removed, and of how many keys some could not be."""
+
+    removed: int = 0
+    remaining: int = 0

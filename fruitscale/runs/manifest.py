@@ -1,0 +1,200 @@
+"""The manifest: every photo of a run, sorted by path, in one Parquet file that tasks read a row range of."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from fruitscale.errors import InputError, OutputError
+from fruitscale.runs import arrow
+from fruitscale.runs.path_hash import PathHash
+from fruitscale.storage.listing import Photo
+from fruitscale.storage.parquet import decode
+from fruitscale.storage.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+T = TypeVar("T")
+
+ROW_GROUP = 16_384
+"""Rows a row group: what a worker reads at once, and keeps for its next tasks."""
+
+NAME = "manifest.parquet"
+PRIVATE = "_run/photos.parquet"
+"""Where the real paths are while a run with hashed ones lasts: the manifest with a column more."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The rows and what is counted of them; `sha256` covers path, label and size, `versions_sha256` the versions."""
+
+    table: pa.Table
+    images: int
+    bytes: int
+    labels: int
+    sha256: str
+    versions_sha256: str
+    private: pa.Table | None = None
+    """With hashed paths: the same rows with the real path and version, and the hash in a column `name`."""
+    path_key: str | None = None
+    """With hashed paths: the id of the hash's key."""
+
+    @property
+    def read_from(self) -> str:
+        """The file that tasks read their photos from."""
+        return NAME if self.private is None else PRIVATE
+
+
+def build(
+    photos: Iterable[Photo],
+    limit: int | None = None,
+    on_count: Callable[[int], None] = lambda n: None,
+    path_hash: PathHash | None = None,
+) -> Manifest:
+    """Sort photos by path, in bounded memory, and take the first `limit`. `on_count` is told how many were seen.
+
+    With `path_hash` the manifest has hashes in place of paths and versions, and is sorted by them.
+
+    Raises InputError when two photos have one path.
+    """
+    import pyarrow as pa
+
+    batches, seen, rest = [], 0, iter(photos)
+    while rows := list(itertools.islice(rest, 4 * ROW_GROUP)):
+        paths, labels, sizes, versions = list(zip(*rows, strict=True))[: len(schema())]
+        arrays = [
+            arrow.texts(paths),
+            arrow.texts(labels),
+            arrow.numbers(np.array(sizes, np.int64)),
+            arrow.texts(versions),
+        ]
+        batches.append(pa.record_batch(arrays, schema()))
+        seen += len(rows)
+        on_count(seen)
+    table = pa.Table.from_batches(batches, schema()).sort_by("path")
+    table = table if limit is None else table.slice(0, limit)
+    if path_hash is None:
+        return describe(table)
+    private = _hashed(table, path_hash)
+    columns = [private["name"], private["label"], private["size"], private["name_of_version"]]
+    public = describe(pa.Table.from_arrays(columns, schema=schema()))
+    return replace(public, private=private.drop_columns("name_of_version"), path_key=path_hash.key_id)
+
+
+def _hashed(table: pa.Table, path_hash: PathHash) -> pa.Table:
+    """Add the hashes of path and version, and sort by the first, so that the order tells nothing either."""
+    import pyarrow as pa
+
+    for column, source in (("name", "path"), ("name_of_version", "version")):
+        table = table.append_column(
+            pa.field(column, pa.string(), nullable=False),
+            arrow.texts([*map(path_hash, table[source].to_pylist())]),
+        )
+    return table.sort_by("name")
+
+
+def describe(table: pa.Table) -> Manifest:
+    """Count and hash the rows of a table that is sorted by path."""
+    import pyarrow.compute as pc
+
+    content, versions, before = hashlib.sha256(), hashlib.sha256(), None
+    for batch in table.to_batches(max_chunksize=ROW_GROUP):
+        for path, label, size, version in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            if path == before:
+                raise InputError(f"Two photos are named {path}.", "Rename one of them.")
+            before = path
+            content.update(f"{path}\0{'-' if label is None else '=' + label}\0{size}\n".encode())
+            versions.update(f"{version}\n".encode())
+    return Manifest(
+        table=table,
+        images=table.num_rows,
+        bytes=pc.sum(table["size"]).as_py() or 0,
+        labels=pc.count_distinct(table["label"], mode="only_valid").as_py(),
+        sha256=content.hexdigest(),
+        versions_sha256=versions.hexdigest(),
+    )
+
+
+def write(manifest: Manifest, store: Store) -> None:
+    """Write the manifest into a run folder; with hashed paths also what the tasks need, for as long as they do."""
+    store.write(NAME, _encoded(manifest.table))
+    if manifest.private is not None:
+        store.write(PRIVATE, _encoded(manifest.private))
+
+
+def _encoded(table: pa.Table) -> bytes:
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    pq.write_table(table, sink, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=["label"])
+    return sink.getvalue()
+
+
+def read(store: Store) -> pa.Table:
+    """Read a run folder's manifest whole. Raises OutputError when it is damaged."""
+    return _load(store, NAME, store.read(NAME), lambda file: file.read(use_threads=False))
+
+
+def read_rows(store: Store, name: str, start: int, stop: int, sha256: str) -> list[Photo]:
+    """Read the photos of a row range from a file; `sha256` is the manifest's: another run's is never taken for it."""
+    photos: list[Photo] = []
+    for group in range(start // ROW_GROUP, (stop - 1) // ROW_GROUP + 1):
+        first = group * ROW_GROUP
+        rows = _row_group(_ManifestKey(store, name, sha256), group)
+        photos += rows[max(start - first, 0) : stop - first]
+    return photos
+
+
+def schema() -> pa.Schema:
+    """Return the manifest's columns."""
+    import pyarrow as pa
+
+    text = pa.string()
+    fields = [("path", text, False), ("label", text, True), ("size", pa.int64(), False), ("version", text, False)]
+    return pa.schema([pa.field(name, kind, nullable=null) for name, kind, null in fields])
+
+
+class _ManifestKey:
+    """A run's manifest as a cache key: equal when it is the same one."""
+
+    def __init__(self, store: Store, name: str, sha256: str) -> None:
+        self.store, self.name, self.key = store, name, (store.uri, name, sha256)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ManifestKey) and other.key == self.key
+
+
+@lru_cache(maxsize=1)
+def _content(kept: _ManifestKey) -> bytes:
+    return kept.store.read(kept.name)
+
+
+@lru_cache(maxsize=2)
+def _row_group(kept: _ManifestKey, group: int) -> list[Photo]:
+    def take(file: pq.ParquetFile) -> list[Photo]:
+        columns = file.read_row_group(group, use_threads=False).to_pydict().values()
+        return [Photo(*row) for row in zip(*columns, strict=True)]
+
+    return _load(kept.store, kept.name, _content(kept), take)
+
+
+def _load(store: Store, name: str, content: bytes, take: Callable[[pq.ParquetFile], T]) -> T:
+    import pyarrow as pa
+
+    try:
+        return take(decode(content))
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise OutputError(f"{store.uri}/{name} is damaged: {reason}", "Run again with --overwrite.") from None

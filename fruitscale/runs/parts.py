@@ -1,0 +1,138 @@
+"""Parts: the Parquet files of a run, each with a checksum of its content in its footer.
+
+A part's bytes depend on its rows alone: nothing of the run, the time or the engine is in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fruitscale.errors import OutputError
+from fruitscale.runs import arrow
+from fruitscale.storage.parquet import decode
+from fruitscale.storage.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHECKSUM, REJECTS = b"fruitscale.sha256", b"fruitscale.rejects"
+
+
+class DamagedPartError(OutputError):
+    """A part's content is not what its checksum says, or it is no Parquet file."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of photos with a vector each: `values` is float32 (rows, width); `rejects` counts the shard's rejects."""
+
+    paths: list[str]
+    labels: list[str | None]
+    values: NDArray[np.float32]
+    rejects: int = 0
+
+
+class Reject(NamedTuple):
+    """A photo that could not be used, and why."""
+
+    path: str
+    label: str | None
+    reason: str
+    detail: str
+
+
+def name(folder: str, index: int) -> str:
+    """Name a part: `features/part-00042.parquet`."""
+    return f"{folder}/part-{index:05d}.parquet"
+
+
+def write_vectors(store: Store, part_name: str, column: str, part: Part) -> None:
+    """Write a part whose vectors are in `column`, as a fixed-size list of float32. Raises StorageError."""
+    metadata = {CHECKSUM: _checksum(part), REJECTS: str(part.rejects).encode()}
+    store.write(part_name, encode(as_table(part, column).replace_schema_metadata(metadata)))
+
+
+def as_table(part: Part, column: str) -> pa.Table:
+    """Return a part as `path, label` and its vectors in `column`, a fixed-size list of float32."""
+    import pyarrow as pa
+
+    vectors = arrow.vectors(part.values)
+    fields = [pa.field("path", pa.string(), nullable=False), ("label", pa.string())]
+    fields += [pa.field(column, vectors.type, nullable=False)]
+    assert len(part.paths) == len(part.labels) == len(vectors)
+    return pa.table([arrow.texts(part.paths), arrow.texts(part.labels), vectors], schema=pa.schema(fields))
+
+
+def read_vectors(store: Store, part_name: str, column: str) -> Part:
+    """Read a part and check it. Raises MissingObjectError, StorageError or DamagedPartError."""
+    import pyarrow as pa
+
+    content = store.read(part_name)
+    try:
+        table = decode(content).read(columns=["path", "label", column], use_threads=False)
+        values = arrow.rows(table[column])
+        metadata = table.schema.metadata or {}
+        part = Part(table["path"].to_pylist(), table["label"].to_pylist(), values, int(metadata.get(REJECTS, b"0")))
+        intact = metadata.get(CHECKSUM) == _checksum(part)
+    except (pa.ArrowException, KeyError, ValueError, TypeError, AttributeError, OSError):
+        intact = False
+    if not intact:
+        raise DamagedPartError(f"{store.uri}/{part_name} is damaged.", "Run the same command again: it is made anew.")
+    return part
+
+
+def write_rejects(store: Store, part_name: str, rejects: Sequence[Reject]) -> None:
+    """Write a table of rejects, also one with no row. Raises StorageError."""
+    import pyarrow as pa
+
+    columns = [[getattr(reject, field) for reject in rejects] for field in Reject._fields]
+    metadata = {CHECKSUM: _rejects_checksum(rejects)}
+    schema = pa.schema([(field, pa.string()) for field in Reject._fields], metadata)
+    store.write(part_name, encode(pa.table([arrow.texts(c) for c in columns], schema=schema)))
+
+
+def read_rejects(store: Store, part_name: str) -> list[Reject]:
+    """Read a table of rejects. Raises MissingObjectError, StorageError or DamagedPartError."""
+    import pyarrow as pa
+
+    content = store.read(part_name)
+    try:
+        table = decode(content).read(use_threads=False)
+        rejects = [Reject(*row) for row in zip(*(table[field].to_pylist() for field in Reject._fields), strict=True)]
+        intact = (table.schema.metadata or {}).get(CHECKSUM) == _rejects_checksum(rejects)
+    except (pa.ArrowException, KeyError, ValueError, TypeError, OSError):
+        intact = False
+    if not intact:
+        raise DamagedPartError(f"{store.uri}/{part_name} is damaged.", "Run again with --overwrite.")
+    return rejects
+
+
+def encode(table: pa.Table) -> bytes:
+    """Encode a table as Parquet, the same bytes for the same rows."""
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    pq.write_table(
+        table, sink, compression="zstd", compression_level=1, use_dictionary=["label"], write_statistics=["path"]
+    )
+    return sink.getvalue()
+
+
+def _rejects_checksum(rejects: Sequence[Reject]) -> bytes:
+    return hashlib.sha256(json.dumps(rejects).encode()).hexdigest().encode()
+
+
+def _checksum(part: Part) -> bytes:
+    digest = hashlib.sha256(f"{part.values.shape}{part.rejects}".encode())
+    for path, label in zip(part.paths, part.labels, strict=True):
+        digest.update(f"{path}\0{'-' if label is None else '=' + label}\n".encode())
+    digest.update(np.ascontiguousarray(part.values, dtype="<f4").data)
+    return digest.hexdigest().encode()

@@ -1,0 +1,74 @@
+"""The photos of a run, read again and made small: for what is shown or compared, never for features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fruitscale.config.schema import Images, Storage
+from fruitscale.errors import FruitscaleError
+from fruitscale.kernels import images
+from fruitscale.runs import manifest
+from fruitscale.runs.reader import CompleteRun, settled_storage
+from fruitscale.storage.listing import Photo
+from fruitscale.storage.read_ahead import ReadAhead
+from fruitscale.storage.store import Store, open_store
+
+READS = 8
+
+
+@dataclass(frozen=True)
+class PhotoPixels:
+    """Photos as uint8 RGB (n, size, size, 3), white where one can't be read; `missing` counts those."""
+
+    values: NDArray[np.uint8]
+    missing: int
+
+
+def why_unreadable(run: CompleteRun) -> str | None:
+    """Say why a run's photos can't be read again as they were listed; None where they can be tried."""
+    if run.plan.features.get("output.paths") == "hashed":
+        return "the run has hashes in place of paths"
+    return None
+
+
+def read_pixels(run: CompleteRun, paths: Sequence[str], size: int, storage: Storage | None = None) -> PhotoPixels:
+    """Read these photos of a run from its input and stretch them to squares.
+
+    A photo that is gone, that changed since, or that the store refuses is white, and counted. Raises ResidencyError when
+    the input's bucket is not where it should be.
+    """
+    source = open_store(run.record.input.uri, settled_storage(run.record.input.uri, storage))
+    values = np.full((len(paths), size, size, 3), 255, np.uint8)
+    decode = partial(_decode, source, _settings(run), size)
+    missing = 0
+    for row, (_, pixels) in enumerate(ReadAhead(decode, list(_photos(run, paths)), READS)):
+        if pixels is None:
+            missing += 1
+        else:
+            values[row] = pixels
+    return PhotoPixels(values, missing)
+
+
+def _photos(run: CompleteRun, paths: Sequence[str]) -> Iterator[Photo]:
+    columns = manifest.read(run.store).to_pydict()
+    photos = {row[0]: Photo(*row) for row in zip(*columns.values(), strict=True)}
+    return (photos[path] for path in paths)
+
+
+def _settings(run: CompleteRun) -> Images:
+    return Images.model_validate(run.plan.config.get("images", {}))
+
+
+def _decode(source: Store, settings: Images, size: int, photo: Photo) -> NDArray[np.uint8] | None:
+    try:
+        content = source.read(photo.path, photo.version)
+    except FruitscaleError:
+        return None
+    turn = settings.exif_orientation == "apply"
+    pixels = images.decode(content, size, max_pixels=settings.max_pixels, exif_orientation=turn)
+    return pixels if isinstance(pixels, np.ndarray) else None

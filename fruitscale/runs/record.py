@@ -1,0 +1,185 @@
+"""The run record: what `run.json` holds. Others script against these names: add to them, rename none."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Fingerprints(_Record):
+    """What a run's parts depend on: of the features, and of the features and the PCA."""
+
+    features: str
+    pca: str
+
+
+class EngineRecord(_Record):
+    """What ran; `cores` counts the tasks at once, over all workers; `machines` those that have workers."""
+
+    name: str
+    version: str
+    master: str | None
+    cores: int
+    workers: int
+    machines: int = 1
+    ui: str | None
+
+
+class InputRecord(_Record):
+    """What was read; `labels` counts the distinct labels; the hash covers path, label and size of each image."""
+
+    uri: str
+    images: int
+    bytes: int
+    labels: int
+    manifest_sha256: str
+
+
+class OutputRecord(_Record):
+    """Where the run folder is."""
+
+    uri: str
+
+
+class ModelRecord(_Record):
+    """The model; `sha256` is of the exported bytes that every worker had."""
+
+    architecture: str
+    weights: str
+    weights_sha256: str
+    sha256: str
+    pretrained: bool
+    runtime: str
+    precision: str
+    input_size: int
+    features: int
+
+
+class ImageCounts(_Record):
+    """How many images became features and how many were rejected; `featurized` includes `resumed`."""
+
+    featurized: int
+    rejected: int
+    resumed: int
+
+
+class AppliedPca(_Record):
+    """The earlier run whose components these are; `sha256` is that of its pca.npz."""
+
+    uri: str
+    id: str
+    sha256: str
+
+
+class PcaRecord(_Record):
+    """`requested` is the config's, `retained_variance` a fraction; of the fit, also where that was another run's."""
+
+    components: int
+    requested: int | float
+    retained_variance: float
+    standardize: bool
+    applied: AppliedPca | None = None
+
+
+class StageSeconds(_Record):
+    """Wall time of the driver; stages never overlap."""
+
+    start: float
+    list: float
+    export: float
+    featurize: float
+    fit: float
+    project: float
+    total: float
+
+
+class WorkerSeconds(_Record):
+    """Time in the tasks of stage 1, summed over them."""
+
+    load: float
+    read: float
+    decode: float
+    infer: float
+    write: float
+
+
+class RetryRecord(_Record):
+    """Requests and tasks that had to be made again."""
+
+    reads: int
+    writes: int
+    tasks: int
+
+
+class PeakRss(_Record):
+    """Peak resident memory (VmHWM), in MB of 10^6 bytes; `worker` is the largest."""
+
+    driver: float
+    worker: float
+
+
+class Cost(_Record):
+    """What the machines of a cluster cost, by the prices in its config; `amount` is null where those don't say."""
+
+    machine_hours: float
+    amount: float | None
+    currency: str
+
+
+class EnvironmentRecord(_Record):
+    """Where it ran; `packages` maps names to versions."""
+
+    python: str
+    platform: str
+    cpu: str
+    packages: dict[str, str]
+
+
+class ResidencyRecord(_Record):
+    """Where the store is, and how that is known."""
+
+    region: str | None
+    endpoint: str | None
+    place: str | None
+    rule: str
+
+
+class RunRecord(_Record):
+    """Everything that is known of a complete run."""
+
+    schema_: Literal[1] = 1
+    id: str
+    status: Literal["complete"] = "complete"
+    fruitscale: str
+    fingerprints: Fingerprints
+    engine: EngineRecord
+    input: InputRecord
+    output: OutputRecord
+    model: ModelRecord
+    images: ImageCounts
+    pca: PcaRecord
+    seconds: StageSeconds
+    worker_seconds: WorkerSeconds
+    images_per_second: float | None
+    images_per_second_per_core: float | None
+    model_loads: int
+    retries: RetryRecord
+    peak_rss_mb: PeakRss
+    cost: Cost | None
+    environment: EnvironmentRecord
+    residency: ResidencyRecord | None
+    erased: int = 0
+    """Photos that were erased since the run was made."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="allow", alias_generator=lambda name: name.rstrip("_"), populate_by_name=True
+    )
+
+    def to_json(self) -> str:
+        """Return the JSON text of run.json."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"

@@ -94,7 +94,7 @@ def make(config: Config, scratch: Path, tell: Callable[[str], None] = lambda _: 
     wheel = wheels.build_wheel()
     (scratch / wheels.wheel_name()).write_bytes(wheel)
     return {
-        MAIN: (HERE / MAIN).read_bytes(),
+        MAIN: (HERE / "machines" / MAIN).read_bytes(),
         BOOT: (HERE / BOOT).read_bytes(),
         REQUIREMENTS: _requirements(config, scratch, tell).encode(),
         wheels.wheel_name(): wheel,

@@ -1,4 +1,4 @@
-"""Old versions of objects, in a bucket that keeps them: what was erased is in them until they go too."""
+"""Purges old object versions in versioned buckets, which would still hold erased photos."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 MOST_KEYS = 1000
-"""What DeleteObjects takes at once."""
+"""The most keys per DeleteObjects request."""
 FOLDERS = (f"{FEATURES}/", f"{REDUCED}/", "pca/", "_run/")
 FILES = frozenset({RECORD, REPORT, REJECTS, manifest.NAME})
-"""With the folders, a run's files: another's file beside them is left alone."""
+"""With FOLDERS, all files of a run; other files beside them are left alone."""
 UNKNOWN = frozenset({"NotImplemented", "MethodNotAllowed", "NotSupported"})
 DENIED = frozenset({"AccessDenied", "AllAccessDisabled", "Forbidden", "403"})
 
@@ -32,10 +32,10 @@ class _ObjectVersion(NamedTuple):
 
 
 def purge(store: Store, touched: Collection[str], under: str = "") -> PurgedVersions:
-    """Remove the noncurrent versions and the delete markers of a run folder's files, also of runs that it held before.
+    """Purge noncurrent versions and delete markers of every run this folder has held.
 
-    `touched` are the names that were rewritten or removed: what may have old versions where they can't be listed.
-    Stores that keep no versions have nothing to remove. Raises StorageError when the store fails.
+    `touched` are the names rewritten or removed, counted as remaining if versions can't be listed. Does nothing for stores
+    without versions. Raises StorageError if the store fails.
     """
     if not isinstance(store, S3Store):
         return PurgedVersions()
@@ -49,11 +49,11 @@ def purge(store: Store, touched: Collection[str], under: str = "") -> PurgedVers
             return _unlisted(s3, store, touched, error)
         versions, markers = [v for v in old if not v.is_marker], [v for v in old if v.is_marker]
         kept = _delete(s3, store, versions)
-        # A marker hides what could not be removed: without it an old version would be current again
+        # Keep the marker of a version that could not be removed: without it that version would be current again
         kept |= _delete(s3, store, [marker for marker in markers if marker.key not in kept])
     except (BotoCoreError, ClientError) as error:
         raise StorageError(
-            f"The old versions in {store.uri} can't be removed: {error}", "Run the same command again: it goes on."
+            f"The old versions in {store.uri} can't be removed: {error}", "Run the same command again: it continues."
         ) from None
     return PurgedVersions(sum(version.key not in kept for version in old), len(kept))
 
@@ -74,7 +74,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _unlisted(s3: Any, store: S3Store, touched: Collection[str], error: ClientError) -> PurgedVersions:  # noqa: ANN401
-    """Tell what remains where versions can't be listed: nothing when there are none."""
+    """Return what remains if versions can't be listed: nothing if the bucket keeps none."""
     from botocore.exceptions import ClientError as Refused
 
     if _code(error) in UNKNOWN:
@@ -89,7 +89,7 @@ def _unlisted(s3: Any, store: S3Store, touched: Collection[str], error: ClientEr
 
 
 def _delete(s3: Any, store: S3Store, versions: list[_ObjectVersion]) -> set[str]:  # noqa: ANN401
-    """Delete versions; return the keys of which one could not be."""
+    """Delete versions; return the keys with a version that could not be deleted."""
     from botocore.exceptions import ClientError
 
     kept: set[str] = set()

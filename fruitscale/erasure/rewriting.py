@@ -1,7 +1,7 @@
-"""Erases photos from the tables of a run folder, under a journal: a kill at any moment leaves what can be finished.
+"""Erases photos from the tables of a run folder. A journal makes it resumable after a kill at any moment.
 
-The journal and the receipt have salted hashes of the photos' paths, and no name. The journal is there first and goes
-last; `run.json` goes before any table changes, and comes back after all have.
+The journal is written first and removed last; `run.json` is removed before any table changes and written after all have.
+Journal and receipt hold salted hashes of photo paths, and no paths.
 """
 
 from __future__ import annotations
@@ -46,31 +46,31 @@ if TYPE_CHECKING:
 
 
 def check_is_run(folder: RunFolder) -> None:
-    """Raise OutputError when there is no run in a folder: not even a lock is made there then."""
+    """Raise OutputError if the folder holds no run, before a lock is created in it."""
     if folder.read_plan() is None:
         raise OutputError(f"{folder.store.uri} has no run in it.", "Give the --output of a run.")
 
 
 def begin(
-    folder: RunFolder, asked: Selection, plan_after: Callable[[RunPlan, Manifest, int], RunPlan], *, refit: bool
+    folder: RunFolder, selection: Selection, plan_after: Callable[[RunPlan, Manifest, int], RunPlan], *, refit: bool
 ) -> Journal:
-    """Find what an erase has to do, and change nothing. `plan_after` makes the plan of what is left.
+    """Return the journal of an erasure, changing nothing. `plan_after` makes the plan of the remaining photos.
 
-    Raises OutputError when the run is not complete or is damaged, InputError or UsageError when nothing is chosen.
+    Raises OutputError if the run is incomplete or damaged, InputError or UsageError if nothing is selected.
     """
     record, plan = _complete(folder)
     before = int(record.get("erased", 0))
-    if asked.is_empty and not (refit and before):
-        raise UsageError("Nothing is chosen to be erased.", "Give --path, --label or --matching.")
+    if selection.is_empty and not (refit and before):
+        raise UsageError("No photos are selected.", "Give --path, --label or --matching.")
     table = manifest.read(folder.store)
-    gone = set(choose(table, resolve(asked, plan)))
-    if not gone and not asked.is_empty:
+    gone = set(choose(table, resolve(selection, plan)))
+    if not gone and not selection.is_empty:
         raise InputError("The run has no such photo, so nothing is erased.", "See its manifest.parquet.")
     left = table.filter([path not in gone for path in table["path"].to_pylist()])
     after, total = manifest.describe(left), before + len(gone)
-    config = without_names(plan.config, {*gone, *asked.paths} | _labels(table) - _labels(left), _labels(left))
+    config = without_names(plan.config, {*gone, *selection.paths} | _labels(table) - _labels(left), _labels(left))
     new = asdict(replace(plan_after(plan, after, total), config=config))
-    salt, files = secrets.token_hex(16), _look(folder.store, gone, refit=refit)
+    salt, files = secrets.token_hex(16), _count_rows(folder.store, gone, refit=refit)
     return Journal(
         id=new_id(),
         time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -84,17 +84,17 @@ def begin(
     )
 
 
-def resume(folder: RunFolder, journal: Journal, asked: Selection, *, refit: bool) -> Journal:
-    """Return the journal to finish, when it is of this selection, or none is given; a refit may be added to it.
+def resume(folder: RunFolder, journal: Journal, selection: Selection, *, refit: bool) -> Journal:
+    """Return the journal to finish, if it matches the selection or none is given; a refit may be added.
 
-    Raises OutputError when other photos are chosen, InputError for a path that nothing knows.
+    Raises OutputError if other photos are selected, InputError for an unknown path.
     """
-    selection = resolve(asked, RunPlan(**journal.plan))
-    if not selection.is_empty:
-        chosen = choose(manifest.read(folder.store), selection, journal.has)
+    resolved = resolve(selection, RunPlan(**journal.plan))
+    if not resolved.is_empty:
+        chosen = choose(manifest.read(folder.store), resolved, journal.has)
         if not all(map(journal.has, chosen)):
             raise OutputError(
-                f"{folder.store.uri}: erasing other photos was interrupted.",
+                f"{folder.store.uri}: the erasure of other photos was interrupted.",
                 f"Finish that first: fruitscale erase {folder.store.uri}",
             )
     if refit and not journal.refit:
@@ -104,22 +104,22 @@ def resume(folder: RunFolder, journal: Journal, asked: Selection, *, refit: bool
 
 
 def commit(folder: RunFolder, journal: Journal) -> None:
-    """Write the journal, then take back the promise that the run is complete."""
+    """Write the journal, then remove run.json."""
     write_journal(folder.store, journal)
     folder.uncommit()
-    sweep(folder.store, [""])  # a kill can have left a table that was half written
+    sweep(folder.store, [""])  # a killed process can leave a half-written table
 
 
 def rewrite(store: Store, journal: Journal, held_by: str) -> None:
-    """Take the rows out of every table; with a refit not out of the scores, which are made anew."""
+    """Remove the rows from every table. With a refit, scores are left: they are computed again."""
 
-    def take_out(name: str) -> None:
+    def remove_rows(name: str) -> None:
         lock.check_held(store, held_by)
         _rewrite_one(store, name, journal)
 
     places = [PART_REJECTS, FEATURES] if journal.refit else [PART_REJECTS, REDUCED, FEATURES]
     for place in [*places, REJECTS]:  # a shard's rejects before its features, whose footer counts them
-        for _ in each(store, take_out, [name for name in journal.files if kind(name) == place]):
+        for _ in each(store, remove_rows, [name for name in journal.files if kind(name) == place]):
             pass
     table = manifest.read(store)
     stays = [not journal.has(path) for path in table["path"].to_pylist()]
@@ -129,7 +129,7 @@ def rewrite(store: Store, journal: Journal, held_by: str) -> None:
 
 
 def finish(folder: RunFolder, journal: Journal, record: Mapping[str, Any], held_by: str) -> PurgedVersions:
-    """Write the plan and `run.json`, remove old versions, leave the receipt and take the journal away."""
+    """Write the plan and `run.json`, purge old versions, write the receipt and remove the journal."""
     store = folder.store
     lock.check_held(store, held_by)
     folder.write_plan(RunPlan(**journal.plan))
@@ -138,18 +138,18 @@ def finish(folder: RunFolder, journal: Journal, record: Mapping[str, Any], held_
     folder.write_record(RunRecord.model_validate(record))
     pca = [PCA_ARRAYS, PCA_RECORD] if journal.refit else []
     touched = {*journal.files, *journal.removed, *pca, PLAN, RECORD, manifest.NAME, JOURNAL}
-    forgotten = old_versions.purge(store, touched)
-    write_receipt(store, journal, forgotten)
+    purged = old_versions.purge(store, touched)
+    write_receipt(store, journal, purged)
     store.delete(JOURNAL)
     old_versions.purge(store, [JOURNAL], under=JOURNAL)
-    return forgotten
+    return purged
 
 
 def _complete(folder: RunFolder) -> tuple[dict[str, Any], RunPlan]:
     record, plan = folder.read_record(), folder.read_plan()
     if record is None or plan is None:
         raise OutputError(
-            f"{folder.store.uri} holds a run that is not complete, so nothing can be erased from it.",
+            f"{folder.store.uri} holds an incomplete run, so nothing can be erased from it.",
             "Finish the run first (the same command again resumes it), or remove the folder.",
         )
     return json.loads(record.to_json()), plan
@@ -163,8 +163,8 @@ def _tables(store: Store, place: str) -> list[str]:
     return sorted(name for name in store.names(f"{place}/") if name.endswith(".parquet"))
 
 
-def _look(store: Store, gone: set[str], *, refit: bool) -> dict[str, int]:
-    """Return the files that have rows of these photos, each with how many; every table is checked on the way."""
+def _count_rows(store: Store, gone: set[str], *, refit: bool) -> dict[str, int]:
+    """Return the files with rows of these photos and the number of rows in each. Checks every table on the way."""
     names = [name for place in (PART_REJECTS, REDUCED, FEATURES) for name in _tables(store, place)] + [REJECTS]
     counts = each(store, lambda name: sum(path in gone for path in _paths(store, name)), names)
     found = dict(zip(names, counts, strict=True))
@@ -187,11 +187,13 @@ def _paths(store: Store, name: str) -> list[str]:
             return [reject.path for reject in parts.read_rejects(store, name)]
         return parts.read_vectors(store, name, column).paths
     except DamagedPartError as error:
-        raise OutputError(error.message, "Mend it first: the command that made the run, again.") from None
+        raise OutputError(
+            error.message, "Run the command that made the run again first: it repairs the part."
+        ) from None
 
 
 def _rewrite_one(store: Store, name: str, journal: Journal) -> None:
-    """Take the rows out of one table; one that was rewritten before is left as it is."""
+    """Remove the rows from one table, unless that was done before."""
     column = COLUMNS.get(kind(name))
     if column is None:
         rejects = parts.read_rejects(store, name)

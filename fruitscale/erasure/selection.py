@@ -1,4 +1,4 @@
-"""Which photos of a run are meant: by exact paths, by their label, or by a glob."""
+"""Selects photos of a run by exact path, by label or by glob."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SHOWN = 3
-"""Examples named in a message."""
+"""Examples in a message."""
 REMOVED = "(erased)"
-"""What stands in the kept configuration for a glob that named an erased photo."""
+"""Replaces, in the stored configuration, a glob that named an erased photo."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Exact paths, one label, or a glob; one of them is given, or none."""
+    """Exact paths, one label or a glob: at most one of the three."""
 
     paths: tuple[str, ...] = ()
     label: str | None = None
@@ -33,24 +33,24 @@ class Selection:
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether nothing was asked for."""
+        """Return whether nothing is selected."""
         return not self.paths and self.label is None and self.matching is None
 
     @property
     def names(self) -> dict[str, str]:
-        """The paths as the tables have them, each with the one that was given."""
+        """Maps each path as written in the tables to the path as given."""
         return {self.hashed_with(path) if self.hashed_with else path: path for path in map(_as_listed, self.paths)}
 
 
 def resolve(selection: Selection, plan: RunPlan) -> Selection:
-    """Return the selection with what hashes its paths, where the run's are hashed. Raises UsageError."""
+    """Return the selection with the hash of its paths, if the run's paths are hashed. Raises UsageError."""
     if sum((bool(selection.paths), selection.label is not None, selection.matching is not None)) > 1:
-        raise UsageError("Photos are chosen by path, by label or by a glob, one at a time.", "Give one of them.")
+        raise UsageError("Select photos by path, by label or by glob, not by several of them.", "Give one of them.")
     if plan.config.get("output", {}).get("paths") != "hashed":
         return selection
     if selection.matching is not None:
         raise UsageError(
-            "This run has hashes in place of paths (output.paths: hashed), which no glob can match.",
+            "This run has hashes instead of paths (output.paths: hashed), which no glob can match.",
             "Give each --path as it is in the input, or a --label.",
         )
     if not selection.paths:
@@ -64,35 +64,35 @@ def resolve(selection: Selection, plan: RunPlan) -> Selection:
 
 
 def choose(table: pa.Table, selection: Selection, known: Callable[[str], bool] = lambda path: False) -> list[str]:
-    """Return the manifest's paths that are chosen. Raises InputError for one that is neither there nor `known`."""
+    """Return the selected paths of a manifest. Raises InputError for a path that is neither in it nor `known`."""
     paths: list[str] = table["path"].to_pylist()
     if selection.label is not None:
         labels = table["label"].to_pylist()
         return [path for path, label in zip(paths, labels, strict=True) if label == selection.label]
     if selection.matching is not None:
         return list(filter(_glob(selection.matching), paths))
-    there, names = set(paths), selection.names
-    missing = [given for name, given in names.items() if name not in there and not known(name)]
+    present, names = set(paths), selection.names
+    missing = [given for name, given in names.items() if name not in present and not known(name)]
     if missing:
         shown = ", ".join(missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
         raise InputError(
             f"The run has no photo {shown}.", "Paths are relative to the run's input, as in its manifest.parquet."
         )
-    return sorted(there & names.keys())
+    return sorted(present & names.keys())
 
 
 def without_names(config: Mapping[str, Any], gone: Iterable[str], left: Iterable[str]) -> dict[str, Any]:
-    """Return a kept configuration without the globs that name what goes; `gone` and `left` are paths and labels."""
+    """Return a stored configuration without globs that name erased photos; `gone` and `left` are paths and labels."""
     source = dict(config.get("input", {}))
     names = {text.casefold() for path in gone for text in (path, path.rsplit("/", 1)[-1])}
     names -= {text.casefold() for text in left}
     for key in ("include", "exclude"):
         globs = source.get(key, ())
-        source[key] = [REMOVED if _says_one_of(names, glob) else glob for glob in globs]
+        source[key] = [REMOVED if _names_one_of(names, glob) else glob for glob in globs]
     return {**config, "input": source}
 
 
-def _says_one_of(names: set[str], glob: str) -> bool:
+def _names_one_of(names: set[str], glob: str) -> bool:
     folded = glob.casefold()
     return glob != PHOTO_GLOB and (
         not names.isdisjoint(folded.split("/")) or any("." in n and n in folded for n in names)
@@ -103,11 +103,11 @@ def _glob(text: str) -> Callable[[str], bool]:
     try:
         return listing.name_filter((text,), ())
     except UsageError:
-        raise UsageError("The glob can't be used: it has too many braces.", "Give a shorter one.") from None
+        raise UsageError("The glob has too many braces.", "Give a shorter glob.") from None
 
 
 def _as_listed(path: str) -> str:
-    """Write a path that is not UTF-8 the way that the listing does."""
+    """Return a path that is not UTF-8 as the listing writes it."""
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -1,1 +1,1 @@
-"""Whether what PCA kept is enough, and whether new photos are still like those that were fitted."""
+"""Evaluates a PCA: whether its components are enough, and whether new photos still resemble the fitted ones."""

@@ -1,7 +1,7 @@
-"""How far new photos are from those that were fitted, so that someone knows when to fit again.
+"""Measures how far new photos are from the fitted ones, to show when a PCA should be refitted.
 
 The two measures are those of process monitoring with PCA (Jackson and Mudholkar, "Control procedures for residuals
-associated with principal component analysis", 1979): where the scores are, and what the components leave unexplained.
+associated with principal component analysis", 1979): the position of the scores, and the reconstruction error.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ Floats = NDArray[np.float64]
 Verdict: TypeAlias = Literal["small", "noticeable", "large"]
 PERCENTILE = 99
 ERRORS = (1.4, 2.4)
-"""From these on an error is noticeable, and large: about 2 and 6 times the variance that the components leave out."""
+"""An error from these values on is noticeable, or large: about 2 and 6 times the variance left out by the components."""
 SHIFTS = (0.5, 1.0)
-"""The same for a shift of all photos."""
+"""The same for the shift of all photos."""
 
 
 @dataclass(frozen=True)
 class LabelDrift:
-    """New photos beside the fitted ones of the same label; beside all, where the label is new (`fitted` is 0).
+    """New photos compared with the fitted ones of the same label, or with all if the label is new (`fitted` is 0).
 
-    `shift` is how far the mean scores are apart, in standard deviations of the fitted scores (the root mean square over
-    the components); `error` the median reconstruction error over that of the fitted photos: 1 is the same; `beyond` the
-    fraction of new photos whose reconstruction error is above that of 99 % of all fitted photos: 0.01 is the same.
+    `shift` is the distance of the mean scores in standard deviations of the fitted scores (root mean square over the
+    components); `error` the ratio of the median reconstruction errors (1: no drift); `beyond` the fraction of new photos
+    with a larger reconstruction error than 99 % of the fitted photos (0.01: no drift).
     """
 
     label: str | None
@@ -49,7 +49,7 @@ class LabelDrift:
 
 @dataclass(frozen=True)
 class Drift:
-    """How far the photos of the run `new` are from those of `run`: in all, and by label, the furthest first."""
+    """The drift of the run `new` from `run`: overall, and by label, largest first."""
 
     run: str
     new: str
@@ -59,30 +59,30 @@ class Drift:
 
 
 def drift(run: str, new: str, storage: Storage | None = None) -> Drift:
-    """Compare a run's photos with those that its components were fitted with.
+    """Compare a run's photos with those a PCA was fitted on.
 
-    `run` is the run that fitted, `new` any run with the same model. Raises ModelError when the models differ,
-    UsageError when `run` took its components from another.
+    `run` fitted the PCA; `new` is any run with the same model. Raises ModelError if the models differ, UsageError if `run`
+    took its components from another run.
     """
-    basis, later = open_fitted_pca(run, storage), open_complete(new, storage)
-    if basis.pca.applied is not None:
+    reference, later = open_fitted_pca(run, storage), open_complete(new, storage)
+    if reference.pca.applied is not None:
         raise UsageError(
-            f"The components of {run} were not fitted with its photos: they are those of {basis.pca.applied.uri}.",
-            f"Compare with that run: fruitscale drift {basis.pca.applied.uri} {new}",
+            f"The components of {run} were not fitted on its photos: they come from {reference.pca.applied.uri}.",
+            f"Compare with that run: fruitscale drift {reference.pca.applied.uri} {new}",
         )
-    check_same_model(basis.run, later)
-    before, now = _read(basis.run, basis.fitted), _read(later, basis.fitted)
+    check_same_model(reference.run, later)
+    before, now = _read(reference.run, reference.fitted), _read(later, reference.fitted)
     bound = float(np.percentile(before.all.errors, PERCENTILE))
-    overall = _distance(None, before.all, now.all, bound)
+    overall = _drift_of(None, before.all, now.all, bound)
     labels = [
-        _distance(label, before.labels.get(label), photos, bound, before.all) for label, photos in now.labels.items()
+        _drift_of(label, before.labels.get(label), photos, bound, before.all) for label, photos in now.labels.items()
     ]
-    labels.sort(key=lambda one: -one.error)
+    labels.sort(key=lambda label: -label.error)
     return Drift(run, new, verdict(overall), overall, tuple(labels))
 
 
 def verdict(overall: LabelDrift) -> Verdict:
-    """Call the drift of all photos by a word: the worse of what its error and its shift say."""
+    """Return the drift of all photos in one word: the worse of its error and its shift."""
     level = max(_level(overall.error, ERRORS), _level(overall.shift, SHIFTS))
     words: tuple[Verdict, ...] = ("small", "noticeable", "large")
     return words[level]
@@ -94,7 +94,7 @@ def _level(value: float, bounds: tuple[float, float]) -> int:
 
 @dataclass(frozen=True)
 class _ProjectedPhotos:
-    """Photos in the space of a PCA: scores in standard deviations (n, k), and reconstruction errors (n)."""
+    """Photos projected by a PCA: scores in standard deviations (n, k), and reconstruction errors (n,)."""
 
     scores: Floats
     errors: Floats
@@ -122,21 +122,21 @@ def _read(run: CompleteRun, fitted: Components) -> _FittedRun:
     )
 
 
-def _distance(
+def _drift_of(
     label: str | None,
     before: _ProjectedPhotos | None,
     now: _ProjectedPhotos,
     bound: float,
     every: _ProjectedPhotos | None = None,
 ) -> LabelDrift:
-    reference = before or every
-    assert reference is not None
-    apart = now.scores.mean(axis=0) - reference.scores.mean(axis=0)
+    baseline = before or every
+    assert baseline is not None
+    apart = now.scores.mean(axis=0) - baseline.scores.mean(axis=0)
     return LabelDrift(
         label=label,
         fitted=len(before.errors) if before is not None else 0,
         new=len(now.errors),
         shift=float(np.sqrt((apart**2).mean())),
-        error=float(np.median(now.errors) / max(np.median(reference.errors), np.finfo(float).tiny)),
+        error=float(np.median(now.errors) / max(np.median(baseline.errors), np.finfo(float).tiny)),
         beyond=float((now.errors > bound).mean()),
     )

@@ -1,6 +1,6 @@
-"""Is what PCA kept enough? Accuracy of k-nearest neighbours and silhouette, by the number of components.
+"""Evaluates how many components are enough: k-NN accuracy and silhouette by number of components.
 
-Nothing is trained: a test photo gets the label of most of its nearest training photos (scikit-learn's
+Nothing is trained: a test photo gets the majority label of its nearest training photos (scikit-learn's
 KNeighborsClassifier, Euclidean distance).
 """
 
@@ -24,15 +24,15 @@ from fruitscale.runs.reader import CompleteRun, open_complete
 NEIGHBOURS = 5
 MOST_TRAIN, MOST_TEST = 20_000, 5_000
 PIXELS = 32
-"""The side of the squares whose raw pixels are compared."""
+"""Side of the squares for the comparison of raw pixels."""
 POINT = 0.01
 GROWTH = 1.35
-"""From one number of components that is tried to the next."""
+"""Ratio of one number of components to the one before, at least."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """`accuracy` of the neighbours' labels, 0 to 1; `silhouette` of the test photos' labels, -1 to 1, where it has one."""
+    """k-NN `accuracy` (0 to 1), and `silhouette` of the test photos' labels (-1 to 1, None if undefined)."""
 
     accuracy: float
     silhouette: float | None
@@ -40,16 +40,17 @@ class Score:
 
 @dataclass(frozen=True)
 class ComponentScore(Score):
-    """The score with so many components."""
+    """The score with a number of components."""
 
     components: int
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a test run tells of a run; `enough` is the fewest components within one point of the full features.
+    """A run evaluated on a test run; `enough` is the fewest components within one point of the full features.
 
-    `chosen` is what the run kept, `width` its features; `pixels` is of the raw pixels, None where they can't be read.
+    `chosen` is the number of components of the run, `width` its number of features; `pixels` scores the raw pixels, None
+    if they can't be read.
     """
 
     run: str
@@ -68,43 +69,45 @@ class Evaluation:
     notes: tuple[str, ...]
 
     def at(self, components: int) -> ComponentScore | None:
-        """Return the score with so many components, where that number was tried."""
+        """Return the score for this number of components, or None if it was not computed."""
         return next((point for point in self.points if point.components == components), None)
 
 
 def evaluate(run: str, test_run: str, storage: Storage | None = None) -> Evaluation:
-    """Compare the labels of a test run's photos with those of their neighbours in a run.
+    """Compare the labels of a test run's photos with those of their nearest neighbours in a run.
 
-    Both are run folders with the same model; the components are those of `run`. At most 20,000 and 5,000 photos are
-    taken, evenly by label. Raises ModelError when the models differ, InputError when photos have no labels,
-    MissingExtraError without scikit-learn.
+    Both are run folders with the same model; the components are those of `run`. Samples at most 20,000 and 5,000 photos,
+    evenly by label. Raises ModelError if the models differ, InputError if photos have no labels, MissingExtraError
+    without scikit-learn.
     """
     if importlib.util.find_spec("sklearn") is None:
         raise MissingExtraError("scikit-learn", "report")
-    basis, tested = open_fitted_pca(run, storage), open_complete(test_run, storage)
-    check_same_model(basis.run, tested)
-    train, test = read_labelled(basis.run, MOST_TRAIN), read_labelled(tested, MOST_TEST)
-    full = _score(_scaled(train, basis), _scaled(test, basis), train, test)
-    points = _points(project(train.features, basis.fitted), project(test.features, basis.fitted), train, test, full)
-    pixels, why = _pixels(basis.run, tested, train, test, storage)
+    reference, tested = open_fitted_pca(run, storage), open_complete(test_run, storage)
+    check_same_model(reference.run, tested)
+    train, test = read_labelled(reference.run, MOST_TRAIN), read_labelled(tested, MOST_TEST)
+    full = _score(_scaled(train, reference), _scaled(test, reference), train, test)
+    points = _points(
+        project(train.features, reference.fitted), project(test.features, reference.fitted), train, test, full
+    )
+    pixels, problems = _pixels(reference.run, tested, train, test, storage)
     return Evaluation(
         run=run,
         test_run=test_run,
         train_images=len(train.paths),
         test_images=len(test.paths),
         labels=len(set(test.labels)),
-        weights=basis.run.record.model.weights,
+        weights=reference.run.record.model.weights,
         neighbours=min(NEIGHBOURS, len(train.paths)),
         width=train.features.shape[1],
-        chosen=basis.fitted.k,
+        chosen=reference.fitted.k,
         enough=_enough(points, full),
         points=points,
         full=full,
         pixels=pixels,
         notes=(
-            *overlaps(train, test, hashed=_is_hashed(basis.run) or _is_hashed(tested)),
+            *overlaps(train, test, hashed=_is_hashed(reference.run) or _is_hashed(tested)),
             *_samples(train, test),
-            *why,
+            *problems,
         ),
     )
 
@@ -112,7 +115,7 @@ def evaluate(run: str, test_run: str, storage: Storage | None = None) -> Evaluat
 def _points(
     train_scores: Floats, test_scores: Floats, train: LabelledFeatures, test: LabelledFeatures, full: Score
 ) -> tuple[ComponentScore, ...]:
-    """Score a growing number of components, and each number before the first that is within one point of `full`."""
+    """Score growing numbers of components, and each number just before the first within one point of `full`."""
 
     def scored(k: int) -> ComponentScore:
         score = _score(train_scores[:, :k], test_scores[:, :k], train, test)
@@ -127,7 +130,7 @@ def _points(
 
 
 def growing(most: int) -> list[int]:
-    """Return the numbers of components to try: 1, 2, 3 …, ever further apart, 10 and the last among them."""
+    """Return the numbers of components to try: 1, 2, 3 …, further and further apart, including 10 and `most`."""
     found, k = {most, *([10] if most >= 10 else [])}, 1.0
     while k < most:
         found.add(round(k))
@@ -148,9 +151,9 @@ def _score(train_values: Floats, test_values: Floats, train: LabelledFeatures, t
     return Score(accuracy, float(silhouette_score(test_values, test.labels)))
 
 
-def _scaled(photos: LabelledFeatures, basis: FittedPca) -> Floats:
-    """Return the full features as the fit saw them, so that only what PCA left out makes a difference."""
-    return ((photos.features - basis.fitted.mean) / basis.fitted.scale).astype(np.float32)
+def _scaled(photos: LabelledFeatures, reference: FittedPca) -> Floats:
+    """Return the features centred and scaled as in the fit, so that only the dropped components make a difference."""
+    return ((photos.features - reference.fitted.mean) / reference.fitted.scale).astype(np.float32)
 
 
 def _enough(points: tuple[ComponentScore, ...], full: Score) -> int | None:
@@ -161,24 +164,24 @@ def _enough(points: tuple[ComponentScore, ...], full: Score) -> int | None:
 def _pixels(
     run: CompleteRun, tested: CompleteRun, train: LabelledFeatures, test: LabelledFeatures, storage: Storage | None
 ) -> tuple[Score | None, list[str]]:
-    """Score the raw pixels; or say why there is no such score."""
+    """Score the raw pixels; return None and the reason if they can't be read."""
     values = []
     for of, photos in ((run, train), (tested, test)):
-        why = why_unreadable(of)
-        if why is None:
+        problem = why_unreadable(of)
+        if problem is None:
             try:
                 pixels = read_pixels(of, photos.paths, PIXELS, storage)
             except FruitscaleError as error:
-                why = error.message
+                problem = error.message
             else:
-                why = (
+                problem = (
                     f"{pixels.missing:,} of {len(photos.paths):,} photos can't be read again"
                     if pixels.missing
                     else None
                 )
                 values.append(pixels.values.reshape(len(photos.paths), -1).astype(np.float32))
-        if why is not None:
-            return None, [f"There is no line for raw pixels: {of.uri}: {why}."]
+        if problem is not None:
+            return None, [f"No score for raw pixels: {of.uri}: {problem}."]
     return _score(values[0], values[1], train, test), []
 
 
@@ -189,9 +192,9 @@ def _is_hashed(run: CompleteRun) -> bool:
 def _samples(train: LabelledFeatures, test: LabelledFeatures) -> Iterator[str]:
     for what, photos in (("training", train), ("test", test)):
         if len(photos.paths) < photos.of:
-            yield f"{len(photos.paths):,} of {photos.of:,} {what} photos were taken, evenly by label."
+            yield f"{len(photos.paths):,} of {photos.of:,} {what} photos were sampled, evenly by label."
     unknown = sorted(set(test.labels) - set(train.labels))
     if unknown:
         shown = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
         count = sum(label in unknown for label in test.labels)
-        yield f"{count:,} test photos have labels that the run doesn't have ({shown}): they count as wrong."
+        yield f"{count:,} test photos have labels that the run lacks ({shown}): they count as wrong."

@@ -1,4 +1,4 @@
-"""Whether photos that a model is tested with were, in truth, in the training set: what makes accuracies too good."""
+"""Finds test photos that are also in the training set, which makes accuracies too good."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import PurePosixPath
 from fruitscale.evaluation.vectors import LabelledFeatures
 
 FRAME = re.compile(r"(?P<axis>(?:r\d*_)?)\d+(?P<size>_\d+)\.jpe?g|(?P<original>r\d+_)\d+\.jpe?g", re.IGNORECASE)
-"""A frame of a fruit that turns before the camera, as Fruits-360 names them: 12_100.jpg, r_12_100.jpg, r0_12.jpg."""
+"""A frame of a fruit rotating before the camera, as Fruits-360 names them: 12_100.jpg, r_12_100.jpg, r0_12.jpg."""
 
 
 def overlaps(train: LabelledFeatures, test: LabelledFeatures, *, hashed: bool) -> Iterator[str]:
-    """Say in words what train and test have in common. `hashed`: paths tell nothing."""
+    """Yield, in words, what train and test have in common. `hashed`: paths are hashed, so frames can't be compared."""
     known = {row.tobytes() for row in train.features}
     same = sum(row.tobytes() in known for row in test.features)
     if same:
         yield (
             f"{same:,} of {len(test.paths):,} test photos are in the training run too, picture for picture: "
-            "that these are recognised tells nothing."
+            "recognising these proves nothing."
         )
     if hashed:
-        yield "The paths are hashed, so that it can't be told whether both have frames of the same fruit."
+        yield "The paths are hashed, so frames of the same fruit in both runs can't be detected."
         return
     series = {key for path, label in zip(train.paths, train.labels, strict=True) if (key := series_of(path, label))}
     shared = [path for path, label in zip(test.paths, test.labels, strict=True) if series_of(path, label) in series]

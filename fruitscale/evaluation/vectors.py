@@ -1,4 +1,4 @@
-"""The features of a run beside those of another: comparable, labelled, and not more than memory and time allow."""
+"""Reads a labelled sample of a run's features, and checks that two runs are comparable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class LabelledFeatures:
-    """Photos of a run: their paths, labels and features, float32 (n, F); `of` is how many the run has."""
+    """A sample of a run's photos: paths, labels and features, float32 (n, F); `of` is the number of photos in the run."""
 
     paths: list[str]
     labels: list[str]
@@ -28,16 +28,16 @@ class LabelledFeatures:
 
 
 def check_same_model(run: CompleteRun, other: CompleteRun) -> None:
-    """Raise ModelError when the features of two runs can't be compared."""
+    """Raise ModelError if the features of two runs can't be compared."""
     if differing := model_differences(run.plan, other.plan):
         raise ModelError(
             f"The features of {run.uri} and {other.uri} can't be compared: {differing}.",
-            "Make both with the same model: fruitscale apply takes it from the first.",
+            "Use the same model for both: fruitscale apply takes it from the first run.",
         )
 
 
 def read_labelled(run: CompleteRun, most: int) -> LabelledFeatures:
-    """Read a run's features, at most so many photos, evenly by label. Raises InputError when one has no label."""
+    """Read the features of at most `most` photos, evenly by label. Raises InputError if a photo has no label."""
     paths, labels, blocks = [], [], []
     for part in run.parts(FEATURES):
         paths += part.paths
@@ -45,17 +45,16 @@ def read_labelled(run: CompleteRun, most: int) -> LabelledFeatures:
         blocks.append(part.values)
     named = [label for label in labels if label is not None]
     if len(named) < len(labels) or not named:
-        raise InputError(f"{run.uri} has photos without a label.", "Run with one folder a label (input.label: parent).")
+        raise InputError(
+            f"{run.uri} has photos without a label.", "Run with one folder per label (input.label: parent)."
+        )
     chosen = evenly(named, most)
     features = np.concatenate(blocks)[chosen]
     return LabelledFeatures([paths[i] for i in chosen], [named[i] for i in chosen], features, len(paths))
 
 
 def evenly(labels: Sequence[str], most: int) -> list[int]:
-    """Return the rows to take, in order: all where there are no more than `most`, else as many of each label as can be.
-
-    Of a label they are spread over its rows.
-    """
+    """Return the rows to sample, in order: at most `most`, equally many per label, spread over the label's rows."""
     if len(labels) <= most:
         return list(range(len(labels)))
     rows: dict[str, list[int]] = defaultdict(list)
@@ -67,7 +66,7 @@ def evenly(labels: Sequence[str], most: int) -> list[int]:
 
 
 def _quota(counts: Sequence[int], most: int) -> int:
-    """Return the largest number a label, at least one, with which no more than `most` are taken in all."""
+    """Return the largest per-label quota (at least 1) whose total stays within `most`."""
     quota = 1
     while sum(min(count, quota + 1) for count in counts) <= most:
         quota += 1

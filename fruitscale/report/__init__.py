@@ -1,1 +1,1 @@
-"""Pages that people look at: one HTML file each, which needs no network."""
+"""HTML pages of runs: self-contained files that need no network."""

@@ -1,7 +1,7 @@
-"""The figures of a run's page.
+"""The Bokeh figures of a run's page.
 
-Their colours are given by the page, which knows whether it is light or dark: a renderer's name, and the tag of anything
-else, is that of a colour in style.css.
+The page sets their colours, light or dark: a renderer's name, or the tag of any other element, is the name of a colour in
+style.css.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ MARKS = (0.8, 0.9, 0.95, 0.99)
 FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
-def scatter(findings: RunFacts) -> Plot:
-    """Draw the points in two components; the page moves them to others, and hides labels, by the filter `shown`."""
+def scatter(facts: RunFacts) -> Plot:
+    """Return the scatter of two components. The page switches components, and hides labels with the filter `shown`."""
     from bokeh.models import BooleanFilter, CDSView, ColumnDataSource, LinearColorMapper
     from bokeh.transform import transform
 
-    points = findings.leading[findings.sample]
-    looks = [style_of(number) for number in findings.looks.tolist()]
+    points = facts.leading[facts.sample]
+    styles = [style_of(number) for number in facts.style_numbers.tolist()]
     columns: dict[str, Any] = {f"c{number}": points[:, number] for number in range(points.shape[1])}
     columns |= {
         "x": points[:, 0],
         "y": points[:, min(1, points.shape[1] - 1)],
-        "tone": np.array([look.tone for look in looks], np.int8),
-        "shape": [look.shape for look in looks],
-        "fill": np.array([0.05 if look.hollow else 0.7 for look in looks], np.float32),
+        "tone": np.array([style.tone for style in styles], np.int8),
+        "shape": [style.shape for style in styles],
+        "fill": np.array([0.05 if style.hollow else 0.7 for style in styles], np.float32),
     }
     plot = plot_of("Component 1", "Component 2", height=560)
     tones = LinearColorMapper(palette=list(LIGHT), low=-0.5, high=len(LIGHT) - 0.5, tags=["tones"])
     colour = transform("tone", tones)
     source = ColumnDataSource(columns, name="points")
     plot.scatter(
-        "x", "y", source=source, view=CDSView(filter=BooleanFilter([True] * len(looks), name="shown")), marker="shape",
-        size=_size_of(len(looks)), fill_color=colour, line_color=colour, fill_alpha="fill", line_alpha=0.9,
+        "x", "y", source=source, view=CDSView(filter=BooleanFilter([True] * len(styles), name="shown")), marker="shape",
+        size=_size_of(len(styles)), fill_color=colour, line_color=colour, fill_alpha="fill", line_alpha=0.9,
         nonselection_fill_alpha=0.03, nonselection_line_alpha=0.08,
     )  # fmt: skip
     return plot
 
 
-def variance(findings: RunFacts) -> Plot:
-    """Draw the variance that the first components keep together, with the number chosen and the usual marks."""
+def variance(facts: RunFacts) -> Plot:
+    """Return the cumulative variance by number of components, with the chosen number and the usual marks."""
     from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter, Range1d, Span
 
-    ratio, k = findings.fitted.ratio, findings.fitted.k
+    ratio, k = facts.fitted.ratio, facts.fitted.k
     kept = np.cumsum(ratio)
     last = min(max(int(np.searchsorted(kept, 0.995)) + 1, k + k // 10 + 1), len(kept))
     numbers = np.arange(1, last + 1)
@@ -74,12 +74,12 @@ def variance(findings: RunFacts) -> Plot:
 
 
 def _size_of(n_points: int) -> int:
-    """Return the size of points in pixels: smaller where there are more of them."""
+    """Return the size of points in pixels: the more points, the smaller."""
     return 9 if n_points < 1000 else 8 if n_points < 3000 else 6
 
 
 def _label_marks(plot: Any, kept: NDArray[np.float64], last: int) -> None:  # noqa: ANN401  Bokeh has no types
-    """Name each mark where the curve crosses it."""
+    """Label each mark where the curve crosses it."""
     from bokeh.models import Label
 
     for mark in MARKS:
@@ -92,12 +92,12 @@ def _label_marks(plot: Any, kept: NDArray[np.float64], last: int) -> None:  # no
 
 
 def components_for(kept: NDArray[np.float64], mark: float) -> int:
-    """Return how many components keep so much; `kept` is what the first 1, 2, … keep together."""
+    """Return how many components reach `mark`; `kept` is the cumulative variance of the first components (F,)."""
     return min(int(np.searchsorted(kept, mark - 1e-12)) + 1, len(kept))
 
 
 def plot_of(x_label: str, y_label: str, height: int, **options: Any) -> Any:  # noqa: ANN401  Bokeh has no types
-    """Make an empty plot: as wide as its place, without a toolbar; the page has buttons of its own."""
+    """Return an empty plot as wide as its container, without a toolbar: the page has its own buttons."""
     from bokeh.models import PanTool, WheelZoomTool
     from bokeh.plotting import figure
 

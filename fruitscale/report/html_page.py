@@ -1,4 +1,4 @@
-"""One HTML page that needs nothing else: template, style, script and figures in one file, whose policy allows no more."""
+"""Renders a self-contained HTML page: template, style, script and figures in one file."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
-"""What would end a script element, or a line of one, inside JSON's strings."""
+"""Characters that would end a script element, or a line of one, inside a JSON string."""
 
 
 def check_installed() -> None:
-    """Raise MissingExtraError unless there is what makes pages."""
+    """Raise MissingExtraError unless Bokeh and Jinja are installed."""
     try:
         import bokeh  # noqa: F401
         import jinja2  # noqa: F401
@@ -33,10 +33,10 @@ def check_installed() -> None:
 
 
 def render(template: str, facts: Mapping[str, Any], data: Mapping[str, Any], plots: Mapping[str, Plot]) -> bytes:
-    """Return the page: a template filled with facts, which are escaped; `data` and the plots are for its script.
+    """Return the page: a template filled with (escaped) facts; its script gets `data` and the plots.
 
-    A plot goes into the element whose id is its name. The page's Content-Security-Policy allows its own two scripts by
-    their hashes, pictures that are in it, and no connection anywhere.
+    A plot goes into the element whose id is the plot's name. The Content-Security-Policy allows only the page's own
+    scripts (by hash) and embedded images, and no connections.
     """
     from bokeh.embed import json_item
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -61,7 +61,7 @@ def render(template: str, facts: Mapping[str, Any], data: Mapping[str, Any], plo
 
 
 def policy(scripts: list[str]) -> str:
-    """Return the Content-Security-Policy of a page with these scripts."""
+    """Return the Content-Security-Policy for a page with these scripts."""
     hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     return (
@@ -71,19 +71,19 @@ def policy(scripts: list[str]) -> str:
 
 
 def to_json(value: object) -> str:
-    """Return JSON that can stand in a script element."""
+    """Return JSON that is safe inside a script element."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).translate(ESCAPES)
 
 
 @cache
 def script(name: str) -> str:
-    """Return a file of the page."""
+    """Return the text of a template file."""
     return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 @cache
 def bokeh_script() -> str:
-    """Return BokehJS, its core only. Raises AssertionError if it could not stand in a page."""
+    """Return the core of BokehJS. Raises AssertionError if it can't be embedded."""
     from bokeh.resources import Resources
 
     text: str = Resources(mode="inline", components=["bokeh"], minified=True).js_raw[0]

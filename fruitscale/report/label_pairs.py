@@ -1,4 +1,4 @@
-"""Which labels are close to each other, from the scores of some photos of each. Arrays in, pairs out."""
+"""Finds labels that are close to each other, from the scores of a sample of photos. Arrays in, pairs out."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 NEIGHBOURS = 5
 BLOCK = 512
-"""Photos that are compared with all others at once."""
+"""Photos compared with all others at a time."""
 Floats = NDArray[np.float32]
 Codes = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
 class LabelPair:
-    """Two labels by their numbers. `value` is a share of neighbours, or a distance."""
+    """Two label numbers; `value` is a share of neighbours, or a distance."""
 
     label: int
     other: int
@@ -28,9 +28,9 @@ class LabelPair:
 class Closeness:
     """Which labels are close.
 
-    `own` is the share of nearest neighbours that have the photo's own label; `confused` the largest shares that another
-    label has, `others` the same of each photo's nearest one of another label; `nearest` the smallest distances of
-    centroids, in units of the spread of the two labels. `medoids` are the rows nearest to the centroids, by label.
+    `own` is the share of nearest neighbours with the photo's own label; `confused` the largest shares of another label;
+    `others` the same, counting only each photo's nearest photo of another label; `nearest` the smallest distances between
+    centroids, in units of the labels' spread. `medoids` maps a label to the row nearest to its centroid.
     """
 
     own: float
@@ -41,9 +41,9 @@ class Closeness:
 
 
 def closeness(scores: Floats, codes: Codes, most: int) -> Closeness | None:
-    """Return which labels are close, up to `most` pairs of each kind; None with fewer than two labels.
+    """Return the closest labels, up to `most` pairs of each kind; None with fewer than two labels.
 
-    `scores` (n, k) are of photos, `codes` (n,) their labels' numbers.
+    `scores` is (n, k), one row per photo; `codes` (n,) are label numbers.
     """
     labels = np.unique(codes)
     if len(labels) < 2:
@@ -59,16 +59,18 @@ def closeness(scores: Floats, codes: Codes, most: int) -> Closeness | None:
 
 
 def nearest(scores: Floats, codes: Codes, count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return for each row (n, k) its `count` nearest others, in no order (n, count), and its nearest of another label (n,).
+    """Return each row's `count` nearest rows, unordered (n, count), and its nearest row of another label (n,).
 
-    There are two labels at least.
+    Needs at least two labels.
     """
     count = min(count, len(scores) - 1)
     squares = np.einsum("ij,ij->i", scores, scores)
     found, others = [], []
     for start in range(0, len(scores), BLOCK):
         block = slice(start, start + BLOCK)
-        distances = squares - 2 * (scores[block] @ scores.T)  # and the block's own squares, the same for a whole row
+        distances = squares - 2 * (
+            scores[block] @ scores.T
+        )  # the block's own squares are constant per row, so they are left out
         rows = np.arange(len(distances))
         distances[rows, start + rows] = np.inf
         found.append(np.argpartition(distances, count - 1, axis=1)[:, :count])
@@ -78,7 +80,7 @@ def nearest(scores: Floats, codes: Codes, count: int) -> tuple[NDArray[np.intp],
 
 
 def _pairs(codes: Codes, neighbours: NDArray[np.intp]) -> list[LabelPair]:
-    """Return each two labels with the share of the first one's neighbours (n, count) that are of the second."""
+    """Return pairs of labels: the share of the first label's neighbours (n, count) that have the second label."""
     theirs = codes[neighbours]
     totals = Counter(codes.tolist())
     met = Counter(zip(np.repeat(codes, theirs.shape[1]).tolist(), theirs.ravel().tolist(), strict=True))
@@ -96,7 +98,7 @@ def _near(labels: Codes, codes: Codes, centroids: NDArray[np.float64], away: Flo
         relative = np.divide(distances, spread, out=np.full_like(distances, np.inf), where=spread > 0)
         for b in np.argpartition(relative, min(most, len(relative)) - 1)[:most]:
             pairs.append(LabelPair(int(labels[a]), int(labels[a + 1 + b]), float(relative[b])))
-    apart = [pair for pair in pairs if np.isfinite(pair.value)]  # two labels of one photo each have no spread
+    apart = [pair for pair in pairs if np.isfinite(pair.value)]  # labels with a single photo have no spread
     return sorted(apart, key=lambda p: (p.value, p.label, p.other))[:most]
 
 

@@ -1,7 +1,7 @@
-"""What tells labels apart: a colour, a shape, and filled or hollow; 140 looks before one comes again.
+"""Styles of labels: colour, shape, filled or hollow; 140 combinations before one repeats.
 
-The seven colours are told apart by colour-blind readers too, and each has a contrast of 3 to 1 with its page, which is
-what WCAG 2.2 asks of graphics (1.4.11).
+Colour-blind readers can distinguish the seven colours, and each has the contrast of 3:1 that WCAG 2.2 requires of
+graphics (1.4.11).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SHAPES = (
 
 @dataclass(frozen=True)
 class LabelStyle:
-    """How a label is drawn; `tone` is the number of its colour in LIGHT and DARK."""
+    """How a label is drawn; `tone` indexes LIGHT and DARK."""
 
     tone: int
     shape: str
@@ -25,7 +25,7 @@ class LabelStyle:
 
 
 def style_of(label: int) -> LabelStyle:
-    """Return the look of a label by its number: neighbours in the alphabet differ in colour."""
+    """Return the style of a label number. Labels next to each other in the alphabet differ in colour."""
     rest, tone = divmod(label, len(LIGHT))
     rest, shape = divmod(rest, len(SHAPES))
     return LabelStyle(tone, SHAPES[shape], hollow=bool(rest % 2))

@@ -1,4 +1,4 @@
-"""Puts the page of a run into its folder, where it is the run's own file: under the lock, and only while it is true."""
+"""Writes report.html into a run folder, under the run's lock."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from fruitscale.storage import lock
 
 
 def publish(folder: RunFolder, storage: Storage) -> None:
-    """Make `report.html` of a complete run. `storage` says how to reach the photos, whose thumbnails it has.
+    """Write `report.html` of a complete run. `storage` is for reading the photos shown as thumbnails.
 
-    Raises MissingExtraError without Bokeh, OutputError when the run is not complete, damaged or being written; nothing
-    is changed then.
+    Raises MissingExtraError without Bokeh, and OutputError if the run is incomplete, damaged or being written; nothing
+    is changed in that case.
     """
     html_page.check_installed()
-    found = run_facts.read_run_facts(folder)
-    content = make_run_page(found, storage)
+    facts = run_facts.read_run_facts(folder)
+    content = make_run_page(facts, storage)
     with lock.locked(folder.store, f"report-{new_id()}"):
-        if folder.read_record() != found.record:
+        if folder.read_record() != facts.record:
             raise OutputError(
-                f"{folder.store.uri} changed while its page was made.", "Make it again: fruitscale report"
+                f"{folder.store.uri} changed while the page was being made.", "Run again: fruitscale report"
             )
         folder.store.write(REPORT, content)

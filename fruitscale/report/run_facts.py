@@ -1,4 +1,4 @@
-"""What a run's page tells, read from its folder in one pass over the scores."""
+"""Reads everything that a run's page shows, in one pass over the scores."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 5000
 LEADING = 8
-"""Components that can be looked at."""
+"""Components that the page can plot."""
 MOST_PAIRS = 8
 ENDS, AT_AN_END = 6, 5
-"""Components whose ends are shown, and photos at each."""
+"""Components whose extremes are shown, and photos at each extreme."""
 
 
 @dataclass(frozen=True)
 class ComponentEnd:
-    """The rows at the two ends of a component, outermost first."""
+    """The rows with the lowest and highest scores in a component, outermost first."""
 
     component: int
     low: Rows
@@ -48,10 +48,10 @@ class ComponentEnd:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """A complete run, read. Rows number the usable photos, in the order of the manifest.
+    """A complete run. Rows number the usable photos, in manifest order.
 
-    `labels` are the names by number (None: no label), `codes` the label's number of each row, `leading` the first
-    scores of each row (n, up to 8), `sample` the rows that are points of the scatter, `sampled` all of their scores.
+    `labels` are names by label number (None: no label), `codes` each row's label number (n,), `leading` the first scores
+    of each row (n, up to 8), `sample` the rows plotted as points, `sampled` all scores of those rows.
     """
 
     record: RunRecord
@@ -67,27 +67,27 @@ class RunFacts:
 
     @property
     def is_named(self) -> bool:
-        """Tell whether photos may be named and shown."""
+        """Return whether photos may be named and shown."""
         return self.config.output.paths == "plain"
 
     @cached_property
-    def seen(self) -> NDArray[np.int64]:
+    def plotted_labels(self) -> NDArray[np.int64]:
         """The numbers of the labels that have a point, in order."""
         return np.unique(self.codes[self.sample])
 
     @cached_property
-    def looks(self) -> NDArray[np.intp]:
-        """Each point's label by its number among those that are seen: what says how it is drawn."""
-        return np.searchsorted(self.seen, self.codes[self.sample])
+    def style_numbers(self) -> NDArray[np.intp]:
+        """Each point's label, numbered among the plotted labels: selects its style."""
+        return np.searchsorted(self.plotted_labels, self.codes[self.sample])
 
     @cached_property
     def closeness(self) -> Closeness | None:
-        """Which labels are close; the medoids are numbers of points."""
+        """The closest labels; medoids are indices of points."""
         return closeness(self.sampled, self.codes[self.sample], MOST_PAIRS)
 
     @cached_property
     def ends(self) -> list[ComponentEnd]:
-        """The photos at both ends of the first components."""
+        """The photos at both extremes of the first components."""
         shown = range(min(ENDS, self.leading.shape[1]))
         return [ComponentEnd(c, *ends(self.leading[:, c], self.codes, AT_AN_END)) for c in shown]
 
@@ -102,17 +102,17 @@ class RunFacts:
         return Photo(*(self.photos[name][row].as_py() for name in self.photos.column_names))
 
     def label(self, row: int) -> str:
-        """Return the name of a row's label, as people read it."""
+        """Return the label of a row, for display."""
         return shown(self.labels[self.codes[row]])
 
 
 def shown(label: str | None) -> str:
-    """Return a label as people read it."""
+    """Return a label for display."""
     return "(no label)" if label is None else label or "(empty)"
 
 
 def read_run_facts(folder: RunFolder) -> RunFacts:
-    """Read a complete run: its tables, and every part of its scores once. Raises OutputError."""
+    """Read a complete run: its tables, and each part of its scores once. Raises OutputError."""
     check_finished(folder.store)
     record, plan = folder.read_record(), folder.read_plan()
     if record is None or plan is None:
@@ -145,7 +145,7 @@ def _usable(table: pa.Table, rejects: list[Reject]) -> pa.Table:
 
 
 def _labels(photos: pa.Table) -> tuple[list[str | None], NDArray[np.int64]]:
-    """Return the labels in order of their names, and each row's number; photos without a label come last."""
+    """Return the labels in alphabetical order (no label last), and each row's label number."""
     counted: Counter[str | None] = Counter(photos["label"].to_pylist())
     labels = sorted(counted, key=lambda label: (label is None, label))
     numbers = {label: number for number, label in enumerate(labels)}
@@ -153,7 +153,7 @@ def _labels(photos: pa.Table) -> tuple[list[str | None], NDArray[np.int64]]:
 
 
 def _scores(store: Store, photos: pa.Table, sample: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the first scores of every row, and all scores of the sample; one part is in memory at a time."""
+    """Return the first scores of every row, and all scores of the sample. One part is in memory at a time."""
     leading, sampled, start = [], [], 0
     for part in _parts(store):
         stop = start + len(part.paths)
@@ -177,4 +177,6 @@ def _check(store: Store, part: Part, photos: pa.Table, start: int) -> None:
 
 
 def _disagree(store: Store) -> OutputError:
-    return OutputError(f"{store.uri} is damaged: its tables don't agree.", "Mend it: the run's command again.")
+    return OutputError(
+        f"{store.uri} is damaged: its tables don't agree.", "Run the run's command again: it repairs the tables."
+    )

@@ -1,4 +1,4 @@
-"""The page of a run: what its findings say, in words, tables and figures."""
+"""Builds the page of a run from its facts: words, tables and figures."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 MOST_THUMBNAILS = 1000
 MOST_BYTES = 3_000_000
-"""Of thumbnails, in all."""
+"""Of all thumbnails together."""
 MOST_WITH_NAMES = 4_000_000
-"""Bytes of thumbnails and of the names of photos and labels together; with Bokeh and the points a page is below 6 MB."""
+"""Bytes of thumbnails, paths and labels together; with BokehJS and the points, a page stays below 6 MB."""
 LONGEST_NAME = 200
-"""Bytes of a path or label that are shown."""
+"""Longest path or label shown, in bytes."""
 EXAMPLES = 5
 STAGES = {
     "list": "List the photos",
@@ -45,7 +45,7 @@ SECRET = ("secret", "password", "token", "key")
 
 @dataclass(frozen=True)
 class ThumbnailSheet:
-    """Thumbnails in base64, the number of each by its row, and why there are none."""
+    """Thumbnails in base64, the index of each by row, and why some are missing."""
 
     images: list[str]
     number: Mapping[int, int]
@@ -54,7 +54,7 @@ class ThumbnailSheet:
 
 @dataclass(frozen=True)
 class StageBar:
-    """A stage of the run: when it began and how long it took, in seconds and in percent of the whole."""
+    """A stage's duration in seconds, with its begin and width in percent of the whole run."""
 
     name: str
     seconds: float
@@ -62,102 +62,102 @@ class StageBar:
     width: float
 
 
-def make_run_page(findings: RunFacts, storage: Storage) -> bytes:
-    """Return the page of a run. `storage` says how to reach the photos, whose thumbnails it shows."""
+def make_run_page(facts: RunFacts, storage: Storage) -> bytes:
+    """Return the page of a run. `storage` is for reading the photos shown as thumbnails."""
     html_page.check_installed()
-    pictures = _pictures(findings, storage)
-    facts = _facts(findings, pictures)
-    plots: dict[str, Plot] = {"scatter": charts.scatter(findings), "variance": charts.variance(findings)}
-    return html_page.render("run.html", facts, _data(findings, pictures), plots)
+    pictures = _pictures(facts, storage)
+    context = _template_context(facts, pictures)
+    plots: dict[str, Plot] = {"scatter": charts.scatter(facts), "variance": charts.variance(facts)}
+    return html_page.render("run.html", context, _data(facts, pictures), plots)
 
 
-def _facts(findings: RunFacts, pictures: ThumbnailSheet) -> dict[str, Any]:
-    record = findings.record
+def _template_context(facts: RunFacts, pictures: ThumbnailSheet) -> dict[str, Any]:
+    record = facts.record
     return {
         "title": f"{record.images.featurized:,} photos, {record.pca.components} components",
         "run": record,
-        "findings": findings,
+        "facts": facts,
         "pictures": pictures,
         "stages": stages(record),
-        "marks": _marks(findings),
-        "rejects": rejects(findings),
-        "reproduce": reproduce(findings),
-        "label": lambda code: shown(findings.labels[code]),
-        "label_of": findings.label,
-        "medoid": lambda code: int(findings.sample[findings.closeness.medoids[code]]) if findings.closeness else None,
+        "marks": _marks(facts),
+        "rejects": rejects(facts),
+        "reproduce": reproduce(facts),
+        "label": lambda code: shown(facts.labels[code]),
+        "label_of": facts.label,
+        "medoid": lambda code: int(facts.sample[facts.closeness.medoids[code]]) if facts.closeness else None,
         "neighbours": NEIGHBOURS,
-        "share_of": lambda component: float(findings.fitted.ratio[component]),
+        "share_of": lambda component: float(facts.fitted.ratio[component]),
     }
 
 
-def _data(findings: RunFacts, pictures: ThumbnailSheet) -> dict[str, Any]:
-    looks = [style_of(number) for number in range(len(findings.seen))]
+def _data(facts: RunFacts, pictures: ThumbnailSheet) -> dict[str, Any]:
+    styles = [style_of(number) for number in range(len(facts.plotted_labels))]
     return {
-        "labels": _labels(findings),
-        "counts": np.bincount(findings.codes, minlength=len(findings.labels))[findings.seen].tolist(),
-        "looks": [[look.tone, look.shape, look.hollow] for look in looks],
+        "labels": _labels(facts),
+        "counts": np.bincount(facts.codes, minlength=len(facts.labels))[facts.plotted_labels].tolist(),
+        "looks": [[style.tone, style.shape, style.hollow] for style in styles],
         "points": {
-            "label": findings.looks.tolist(),
-            "path": _paths(findings),
-            "thumb": [pictures.number.get(row, -1) for row in findings.sample.tolist()],
+            "label": facts.style_numbers.tolist(),
+            "path": _paths(facts),
+            "thumb": [pictures.number.get(row, -1) for row in facts.sample.tolist()],
         },
         "thumbs": pictures.images,
-        "shares": findings.fitted.ratio[: findings.leading.shape[1]].tolist(),
+        "shares": facts.fitted.ratio[: facts.leading.shape[1]].tolist(),
     }
 
 
-def _labels(findings: RunFacts) -> list[str]:
-    return [shortened(shown(findings.labels[code])) for code in findings.seen.tolist()]
+def _labels(facts: RunFacts) -> list[str]:
+    return [shortened(shown(facts.labels[code])) for code in facts.plotted_labels.tolist()]
 
 
-def _paths(findings: RunFacts) -> list[str] | None:
-    """Return the path of each point; None where photos are not named."""
-    return [shortened(path) for path in findings.sampled_paths] if findings.is_named else None
+def _paths(facts: RunFacts) -> list[str] | None:
+    """Return the path of each point, or None if photos may not be named."""
+    return [shortened(path) for path in facts.sampled_paths] if facts.is_named else None
 
 
 def shortened(name: str) -> str:
-    """Return a name without its middle where it is very long."""
+    """Return a name, without its middle if it is very long."""
     content, half = name.encode(), LONGEST_NAME // 2
     if len(content) <= LONGEST_NAME:
         return name
     return f"{content[:half].decode(errors='ignore')}…{content[-half:].decode(errors='ignore')}"
 
 
-def _pictures(findings: RunFacts, storage: Storage) -> ThumbnailSheet:
-    """Choose the photos that are shown, and make their thumbnails: what the tables show first, then points by label."""
-    if not findings.is_named:
+def _pictures(facts: RunFacts, storage: Storage) -> ThumbnailSheet:
+    """Choose the photos to show and make their thumbnails: first those in tables, then points evenly by label."""
+    if not facts.is_named:
         return ThumbnailSheet([], {})
-    first = {int(row) for end in findings.ends for row in (*end.low, *end.high)}
-    if findings.closeness:
-        close = findings.closeness
+    first = {int(row) for end in facts.ends for row in (*end.low, *end.high)}
+    if facts.closeness:
+        close = facts.closeness
         pairs = (*(close.confused or close.others), *close.nearest)
-        medoids = {findings.closeness.medoids[code] for pair in pairs for code in (pair.label, pair.other)}
-        first |= {int(findings.sample[number]) for number in medoids}
-    rest = findings.sample[evenly(findings.codes[findings.sample], MOST_THUMBNAILS - len(first))]
+        medoids = {facts.closeness.medoids[code] for pair in pairs for code in (pair.label, pair.other)}
+        first |= {int(facts.sample[number]) for number in medoids}
+    rest = facts.sample[evenly(facts.codes[facts.sample], MOST_THUMBNAILS - len(first))]
     rows = sorted(first | set(rest.tolist()))[:MOST_THUMBNAILS]
-    photos = [findings.photo(row) for row in rows]
+    photos = [facts.photo(row) for row in rows]
     try:
-        made = thumbnails(findings.record.input.uri, photos, findings.config.images, storage, budget(findings))
+        made = thumbnails(facts.record.input.uri, photos, facts.config.images, storage, budget(facts))
     except FruitscaleError as error:
         return ThumbnailSheet([], {}, error.message)
-    return _numbered(rows, made, findings.record.input.uri)
+    return _numbered(rows, made, facts.record.input.uri)
 
 
-def budget(findings: RunFacts) -> int:
-    """Return how many bytes the thumbnails may have: less where names are long."""
-    names = sum(len(name.encode()) for name in (*_labels(findings), *(_paths(findings) or ())))
+def budget(facts: RunFacts) -> int:
+    """Return the byte budget of the thumbnails: the longer the names, the smaller."""
+    names = sum(len(name.encode()) for name in (*_labels(facts), *(_paths(facts) or ())))
     return min(MOST_BYTES, MOST_WITH_NAMES - names)
 
 
 def _numbered(rows: list[int], made: list[str], uri: str) -> ThumbnailSheet:
-    there = [(row, image) for row, image in zip(rows, made, strict=True) if image]
-    missing = len(rows) - len(there)
-    problem = f"{missing} of {len(rows)} photos are not in {uri} any more, or have changed." if missing else ""
-    return ThumbnailSheet([image for _, image in there], {row: i for i, (row, _) in enumerate(there)}, problem)
+    read = [(row, image) for row, image in zip(rows, made, strict=True) if image]
+    missing = len(rows) - len(read)
+    problem = f"{missing} of {len(rows)} photos are no longer in {uri}, or have changed." if missing else ""
+    return ThumbnailSheet([image for _, image in read], {row: i for i, (row, _) in enumerate(read)}, problem)
 
 
 def stages(record: RunRecord) -> list[StageBar]:
-    """Return the stages in their order; what is in none is the last."""
+    """Return the stages in order, and last the time outside all stages."""
     total, begin, found = record.seconds.total or 1.0, 0.0, []
     for key, name in STAGES.items():
         seconds = float(getattr(record.seconds, key))
@@ -167,24 +167,24 @@ def stages(record: RunRecord) -> list[StageBar]:
     return [*found, StageBar("Everything else", other, 100 * begin / total, 100 * other / total)]
 
 
-def _marks(findings: RunFacts) -> list[tuple[float, int]]:
-    kept = np.cumsum(findings.fitted.ratio)
+def _marks(facts: RunFacts) -> list[tuple[float, int]]:
+    kept = np.cumsum(facts.fitted.ratio)
     return [(mark, charts.components_for(kept, mark)) for mark in charts.MARKS]
 
 
-def rejects(findings: RunFacts) -> list[tuple[str, int, list[tuple[str, str]]]]:
-    """Return each reason with how many there are and a few examples: path and detail; none where photos are not named."""
-    counted = Counter(reject.reason for reject in findings.rejects)
+def rejects(facts: RunFacts) -> list[tuple[str, int, list[tuple[str, str]]]]:
+    """Return each reason, its count, and a few examples (path, detail) if photos may be named."""
+    counted = Counter(reject.reason for reject in facts.rejects)
     found = []
     for reason, count in counted.most_common():
-        some = [(r.path, r.detail) for r in findings.rejects if r.reason == reason][:EXAMPLES]
-        found.append((reason, count, some if findings.is_named else []))
+        some = [(r.path, r.detail) for r in facts.rejects if r.reason == reason][:EXAMPLES]
+        found.append((reason, count, some if facts.is_named else []))
     return found
 
 
-def reproduce(findings: RunFacts) -> dict[str, str]:
-    """Return the command and the configuration that make this run again; values that may be secret are left out."""
-    config = findings.config.model_dump(mode="json")
+def reproduce(facts: RunFacts) -> dict[str, str]:
+    """Return the command and the configuration that repeat this run; values that may be secret are left out."""
+    config = facts.config.model_dump(mode="json")
     config["spark"]["conf"] = {k: "(left out)" if _is_secret(k) else v for k, v in config["spark"]["conf"].items()}
     whole = loading.to_yaml(config)
     return {

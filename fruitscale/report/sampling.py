@@ -1,4 +1,4 @@
-"""Which photos a page shows: some of each label, and those at the ends of a component. Arrays in, row numbers out."""
+"""Samples the photos that a page shows: evenly by label, or at the extremes of a component. Arrays in, rows out."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ Rows = NDArray[np.intp]
 
 
 def evenly(codes: NDArray[np.integer], most: int) -> Rows:
-    """Return up to `most` rows in order: as many of each label as of the others, spread over all of the label's rows.
+    """Return up to `most` rows in order, equally many per label, spread over the label's rows.
 
-    `codes` has the number of each row's label. A label with fewer rows than its share leaves the rest to the others.
+    `codes` are the rows' label numbers (n,). What a small label does not use goes to the others.
     """
     counts = np.bincount(codes)
     by_label = np.argsort(codes, kind="stable")
@@ -25,7 +25,7 @@ def evenly(codes: NDArray[np.integer], most: int) -> Rows:
 
 
 def shares(counts: NDArray[np.integer], most: int) -> NDArray[np.int64]:
-    """Return how many of each label to take, `most` in all: equal parts, and no more than there are."""
+    """Return the number of rows per label, `most` in all: equal shares, limited by the label's count."""
     given, left = np.zeros(len(counts), np.int64), most
     for done, label in enumerate(np.argsort(counts, kind="stable")):
         given[label] = min(int(counts[label]), left // (len(counts) - done))
@@ -34,9 +34,9 @@ def shares(counts: NDArray[np.integer], most: int) -> NDArray[np.int64]:
 
 
 def ends(scores: NDArray[np.floating], codes: NDArray[np.integer], each: int) -> tuple[Rows, Rows]:
-    """Return the rows with the lowest and the highest scores (n,), outermost first, one of a label at each end.
+    """Return the rows with the lowest and the highest scores (n,), outermost first, one per label at each end.
 
-    With fewer labels than `each`, labels don't matter.
+    With fewer labels than `each`, labels are ignored.
     """
     order = np.argsort(scores, kind="stable")
     return _first_of_labels(order, codes, each), _first_of_labels(order[::-1], codes, each)

@@ -1,4 +1,4 @@
-"""Small pictures of photos, within a budget of bytes."""
+"""Makes JPEG thumbnails of photos, within a byte budget."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SIDE, LEAST_SIDE = 96, 24
 QUALITIES = (82, 70, 55, 40)
 THREADS = 4
 PATIENCE = 10.0
-"""Seconds for which a request to S3 is tried again: a page is worth less waiting than a run."""
+"""Seconds to retry a request to S3: less than in a run, since a page can do without a thumbnail."""
 
 
 def thumbnails(uri: str, photos: Sequence[Photo], options: Images, storage: Storage, most_bytes: int) -> list[str]:
-    """Return a JPEG of each photo in base64, `most_bytes` in all; empty for a photo that is gone, or changed.
+    """Return a JPEG per photo in base64, `most_bytes` in all; empty for a photo that is gone or changed.
 
-    A thumbnail is the whole photo stretched to a square, as the network sees it. Photos on S3 are read only where the
-    buckets may be. Raises ResidencyError or StorageError when the place of the photos can't be used at all.
+    A thumbnail is the whole photo stretched to a square, as the network sees it. Raises ResidencyError if the bucket is
+    outside the allowed regions, StorageError if the store fails.
     """
     if not photos:
         return []
@@ -58,7 +58,7 @@ def _thumbnail(source: Store, photo: Photo, options: Images, most: int) -> str:
 
 
 def _encode(pixels: Pixels, most: int) -> str:
-    """Return a JPEG in base64 that is small enough: of less quality, then of fewer pixels; empty when none is."""
+    """Return a JPEG in base64 that fits, lowering quality first and size next; empty if none fits."""
     import simplejpeg
 
     side = SIDE

@@ -1,7 +1,6 @@
-"""Arrow arrays from Python and NumPy, and back, without pandas.
+"""Converts between Arrow arrays and Python or NumPy values, without importing pandas.
 
-`pyarrow.array` and `Array.to_numpy` import pandas wherever it is installed: 0.4 s and 40 MB in every process, for
-nothing that is needed here.
+`pyarrow.array` and `Array.to_numpy` import pandas if it is installed, which costs every process 0.4 s and 40 MB.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def texts(values: Sequence[str | None]) -> pa.StringArray:
-    """Return strings, of which some may be missing. Raises ValueError for more than 2 GiB, or what is not Unicode."""
+    """Return an array of strings, None where missing. Raises ValueError for more than 2 GiB or invalid Unicode."""
     import pyarrow as pa
 
     encoded = [b"" if value is None else value.encode() for value in values]
@@ -31,7 +30,7 @@ def texts(values: Sequence[str | None]) -> pa.StringArray:
 
 
 def numbers(values: NDArray[Any]) -> pa.Array:
-    """Return an array of one dimension (n), none missing, of the same type; its memory is not copied."""
+    """Return a 1-D array (n,) as Arrow, of the same type and without nulls; memory is shared, not copied."""
     import pyarrow as pa
 
     buffers = [None, pa.py_buffer(np.ascontiguousarray(values))]
@@ -39,14 +38,14 @@ def numbers(values: NDArray[Any]) -> pa.Array:
 
 
 def vectors(values: NDArray[Any]) -> pa.FixedSizeListArray:
-    """Return rows (n, width) as lists of one length."""
+    """Return rows (n, width) as fixed-size lists."""
     import pyarrow as pa
 
     return pa.FixedSizeListArray.from_arrays(numbers(values.reshape(-1)), values.shape[1])
 
 
 def rows(column: pa.ChunkedArray) -> NDArray[np.float32]:
-    """Return a column of lists of one length as an array (n, width), read-only. Raises pyarrow's own errors."""
+    """Return a column of fixed-size lists as a read-only array (n, width). Raises pyarrow's errors."""
     lists = column.combine_chunks()
     width = lists.type.list_size
     flat = lists.values.slice(lists.offset * width, len(lists) * width)  # `flatten` would import pyarrow.compute

@@ -1,4 +1,4 @@
-"""Writes what a run made in other programs' formats: CSV, NumPy's npz, one Parquet file, TensorBoard's projector."""
+"""Exports a run for other programs: CSV, NumPy npz, one Parquet file, or TensorBoard's projector."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 Format: TypeAlias = Literal["csv", "npz", "parquet", "tensorboard"]
 SPRITE_PIXELS = 8192
-"""The side of TensorBoard's largest sprite image."""
+"""Largest side of TensorBoard's sprite image, in pixels."""
 THUMBNAIL_PIXELS = 64
-"""The side of its thumbnails, at most."""
+"""Largest side of a thumbnail in it."""
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written: a file, or TensorBoard's folder; `notes` tell in words what is not in it."""
+    """The file or folder that was written; `notes` list in words what was left out."""
 
     path: str
     rows: int
@@ -52,11 +52,10 @@ def write(
     storage: Storage | None = None,
     overwrite: bool = False,
 ) -> ExportResult:
-    """Write a complete run's components or features to a file on this machine; for tensorboard to a folder.
+    """Write a complete run's components or features to a local file (tensorboard: a folder).
 
-    csv has a column for each number, npz the arrays `path`, `label` (empty where there is none) and the column's,
-    parquet the table of `read`. Raises InputError or OutputError when there is no complete run, or something is there
-    already.
+    csv has one column per number; npz the arrays `path`, `label` (empty if none) and the vectors; parquet the table
+    that `read` returns. Raises InputError or OutputError if there is no complete run, or `output` exists.
     """
     if to not in WRITERS:
         raise UsageError(f"There is no format {to}.", f"Choose one of {', '.join(WRITERS)}.")
@@ -81,11 +80,11 @@ def _target(output: str | Path, *, overwrite: bool) -> Path:
         raise UsageError(f"{output}: exports are written to this machine's disk.", "Copy them from there.")
     target = local_path(str(output))
     if target.exists() and not overwrite:
-        raise OutputError(f"{target} is there already.", "Choose another --output, or replace it with --overwrite.")
+        raise OutputError(f"{target} exists already.", "Choose another --output, or replace it with --overwrite.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"{target.parent} can't be made: {error.strerror}.", "Choose another --output.") from None
+        raise StorageError(f"{target.parent} can't be created: {error.strerror}.", "Choose another --output.") from None
     return target
 
 
@@ -123,7 +122,7 @@ def _write_parquet(made: Path, table: pa.Table, run: CompleteRun, storage: Stora
 
 
 def _write_tensorboard(made: Path, table: pa.Table, run: CompleteRun, storage: Storage | None) -> tuple[str, ...]:
-    """Write what the embedding projector reads: `tensorboard --logdir FOLDER`, or its page's Load button.
+    """Write the files of the embedding projector: `tensorboard --logdir FOLDER`, or its page's Load button.
 
     The format: https://github.com/tensorflow/tensorboard/blob/master/docs/tensorboard_projector_plugin.ipynb
     """
@@ -151,13 +150,13 @@ def _write_tensorboard(made: Path, table: pa.Table, run: CompleteRun, storage: S
 def _write_sprite(
     made: Path, paths: list[str], run: CompleteRun, storage: Storage | None
 ) -> tuple[int, tuple[str, ...]]:
-    """Write the thumbnails in one square image; return their side in pixels, 0 where there are none."""
-    if why := why_unreadable(run):
-        return 0, (f"without thumbnails: {why}",)
+    """Write the thumbnails as one square image; return the side of each in pixels (0: none) and notes."""
+    if reason := why_unreadable(run):
+        return 0, (f"without thumbnails: {reason}",)
     across = math.ceil(math.sqrt(len(paths)))
     side = min(THUMBNAIL_PIXELS, SPRITE_PIXELS // across)
     if side < 1:
-        return 0, (f"without thumbnails: {len(paths):,} photos are too many for one image",)
+        return 0, (f"without thumbnails: {len(paths):,} photos do not fit into one image",)
     pixels = read_pixels(run, paths, side, storage)
     if pixels.missing == len(paths):
         return 0, (f"without thumbnails: none of the photos can be read in {run.record.input.uri}",)
@@ -168,7 +167,7 @@ def _write_sprite(
 
 
 def mosaic(pixels: NDArray[np.uint8], across: int) -> NDArray[np.uint8]:
-    """Lay squares (n, side, side, 3) out in rows of `across`, on a white square."""
+    """Return squares (n, side, side, 3) laid out in rows of `across` on a white square."""
     side = pixels.shape[1]
     page = np.full((across * across, side, side, 3), 255, np.uint8)
     page[: len(pixels)] = pixels
@@ -176,7 +175,7 @@ def mosaic(pixels: NDArray[np.uint8], across: int) -> NDArray[np.uint8]:
 
 
 def values_of(table: pa.Table) -> NDArray[np.float32]:
-    """Return the vectors of a table, its last column: float32 (rows, width)."""
+    """Return the vectors in a table's last column: float32 (rows, width)."""
     return arrow.rows(table[table.column_names[-1]])
 
 

@@ -1,4 +1,4 @@
-"""What a run's parts depend on, and what differs between two runs."""
+"""Fingerprints: what a run's parts depend on, and how two runs differ."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from fruitscale.runs.run_folder import RunFolder, RunPlan
 
 LEAST_IMAGES, MOST_IMAGES, SHARDS = 64, 4096, 1000
 SHOWN = 3
-"""Examples named in a message."""
+"""Examples in a message."""
 APPLIED = "pca.run"
-"""A plan's word for an earlier run's components: the sha256 of its pca.npz."""
+"""The plan's key for applied components: the sha256 of the earlier run's pca.npz."""
 COMPARABLE = (
     "model.architecture", "model.weights", "model.input_size", "model.runtime", "model.precision", "images.exif_orientation",
 )  # fmt: skip
-"""What two runs must have in common for their features to be in one space."""
+"""Settings that must be equal for the features of two runs to be comparable."""
 
 
 def shard_images(config: Config, n_images: int) -> int:
-    """Return how many images a shard has: never a thing of the machine, so that parts don't depend on it."""
+    """Return the number of images per shard. It never depends on the machine, so parts don't either."""
     if config.shards.images != "auto":
         return config.shards.images
     return min(max(-(-n_images // SHARDS), LEAST_IMAGES), MOST_IMAGES)
@@ -39,9 +39,9 @@ def shard_images(config: Config, n_images: int) -> int:
 def make_plan(
     config: Config, photos: Manifest, exported: ExportedModel, applied: Mapping[str, Any] | None = None
 ) -> RunPlan:
-    """Return the plan of a run: what its features and its PCA are made of, hashed.
+    """Return the plan of a run: everything its features and its PCA depend on, hashed.
 
-    `applied` tells of components that an earlier run fitted, where none are fitted.
+    `applied` replaces the PCA settings if the components come from an earlier run.
     """
     features: dict[str, Any] = {
         "photos": photos.sha256,
@@ -67,7 +67,7 @@ def make_plan(
 
 
 def plan_after_erasing(plan: RunPlan, photos: Manifest, n_erased: int) -> RunPlan:
-    """Return the plan of a run of which `photos` are left: no run that is made has its fingerprints."""
+    """Return the plan of a run reduced to `photos`. No new run has the same fingerprints."""
     facts = {"photos": photos.sha256, "versions": photos.versions_sha256, "erased": n_erased}
     features = {**plan.features, **facts}
     prints = {"features": _digest(features), "pca": _digest(features | dict(plan.pca))}
@@ -75,16 +75,16 @@ def plan_after_erasing(plan: RunPlan, photos: Manifest, n_erased: int) -> RunPla
 
 
 def model_differences(old: RunPlan, new: RunPlan) -> str:
-    """Say in words what puts the features of two runs in different spaces; nothing where it is one."""
+    """Return in words why the features of two runs are not comparable; empty if they are."""
     changed = [key for key in COMPARABLE if old.features.get(key) != new.features.get(key)]
-    told = [
+    reasons = [
         f"{key} was {old.features.get(key)!r}, is {new.features.get(key)!r}"
         for key in changed
         if key != "model.weights"
     ]
     if "model.weights" in changed:
-        told.append("the weights are others (sha256 {:.12} was {:.12})".format(*_weights(new), *_weights(old)))
-    return "; ".join(told)
+        reasons.append("the weights differ (sha256 {:.12}, was {:.12})".format(*_weights(new), *_weights(old)))
+    return "; ".join(reasons)
 
 
 def _weights(plan: RunPlan) -> tuple[str]:
@@ -92,39 +92,39 @@ def _weights(plan: RunPlan) -> tuple[str]:
 
 
 def differences(folder: RunFolder, old: RunPlan, new: RunPlan, photos: Manifest) -> str:
-    """Say in words what makes the features of two runs differ."""
+    """Return in words why the features of two runs differ."""
     changed = [key for key in new.features if old.features.get(key) != new.features[key]]
-    told = [
+    reasons = [
         f"{key} was {old.features.get(key)!r}, is {new.features[key]!r}"
         for key in changed
         if key not in ("photos", "versions", "model.sha256", "model.weights")
     ]
     if {"photos", "versions"} & set(changed):
-        told.insert(0, _photo_differences(folder, photos))
-    if not told and {"model.sha256", "model.weights"} & set(changed):
-        told.append("the model's weights")
+        reasons.insert(0, _photo_differences(folder, photos))
+    if not reasons and {"model.sha256", "model.weights"} & set(changed):
+        reasons.append("the model's weights")
     erased = old.features.get("erased")
     if erased:
-        told.insert(0, f"{erased} photo{'s were' if erased != 1 else ' was'} erased from it")
-    return "; ".join(told)
+        reasons.insert(0, f"{erased} photo{'s were' if erased != 1 else ' was'} erased from it")
+    return "; ".join(reasons)
 
 
 def _photo_differences(folder: RunFolder, photos: Manifest) -> str:
     try:
         before, now = (_rows(table) for table in (manifest.read(folder.store), photos.table))
-    except MissingObjectError:  # it was stopped between its plan and its manifest
+    except MissingObjectError:  # the run stopped between its plan and its manifest
         return "the photos"
     counts = {
         "new": now.keys() - before.keys(),
         "gone": before.keys() - now.keys(),
         "changed": {path for path in now.keys() & before.keys() if now[path] != before[path]},
     }
-    told = []
+    changes = []
     for word, paths in counts.items():
         if paths:
             names = ", ".join(sorted(paths)[:SHOWN]) + (", …" if len(paths) > SHOWN else "")
-            told.append(f"{len(paths)} photo{'s' * (len(paths) != 1)} {word} since ({names})")
-    return "; ".join(told) or "the photos"
+            changes.append(f"{len(paths)} photo{'s' * (len(paths) != 1)} {word} since ({names})")
+    return "; ".join(changes) or "the photos"
 
 
 def _rows(table: Any) -> dict[str, tuple[Any, ...]]:  # noqa: ANN401  pyarrow has no types

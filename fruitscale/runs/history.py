@@ -1,4 +1,4 @@
-"""Photos that earlier runs have, so that a nightly job takes the new ones only."""
+"""Photos of earlier runs, so that a nightly job processes only new ones (input.new_since)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from fruitscale.uris import is_s3
 
 @dataclass(frozen=True)
 class RunPhotos:
-    """What one run has: its photos by the name that its tables have, and receipts of those erased from it.
+    """One run's photos, by their name in its tables, and the receipts of photos erased from it.
 
-    A version is the ETag on S3, and time and size on a disk: where one run read a disk and the other S3, sizes are what
-    is left to compare.
+    A version is the ETag on S3, and modification time and size on disk. Between disk and S3 only sizes are compared.
     """
 
     versions: dict[str, tuple[int, str]]
@@ -29,17 +28,17 @@ class RunPhotos:
     hashed_with: PathHash | None
 
     def has(self, photo: Photo, *, on_s3: bool) -> bool:
-        """Tell whether the run has this photo, as it is now; `on_s3` tells where it is now."""
+        """Return whether the run has this version of the photo; `on_s3` is whether the photo is on S3 now."""
         hashed = self.hashed_with or str
         name = hashed(photo.path)
         if (known := self.versions.get(name)) is None:
-            return any(receipt.has(name) for receipt in self.receipts)  # who was erased is not to come back as new
+            return any(receipt.has(name) for receipt in self.receipts)  # an erased photo must not come back as new
         size, version = known
         return size == photo.size and (on_s3 != self.on_s3 or version == hashed(photo.version))
 
 
 class RunHistory:
-    """Tells the photos that some runs have, by path and version, and counts them as they are left out."""
+    """The photos of several runs, by path and version. Counts the photos it leaves out."""
 
     def __init__(self, runs: Sequence[RunPhotos], *, on_s3: bool) -> None:
         self.left_out = 0
@@ -48,15 +47,15 @@ class RunHistory:
 
     @classmethod
     def by(cls, uris: Iterable[str], storage: Storage, on_s3: bool) -> RunHistory:
-        """Read the manifests of complete runs; `on_s3` tells whether the new photos are there.
+        """Read the manifests of complete runs; `on_s3` is whether the new photos are on S3.
 
-        Raises InputError or OutputError when one is no complete run, UsageError when its paths are hashed and the
-        environment hasn't the key.
+        Raises InputError or OutputError if a run is not complete, UsageError if its paths are hashed and the key is not
+        in the environment.
         """
         return cls([_read(open_complete(uri, storage)) for uri in uris], on_s3=on_s3)
 
     def leave_out(self, photos: Iterable[Photo]) -> Iterator[Photo]:
-        """Yield the photos that none of the runs has."""
+        """Yield the photos that are in none of the runs."""
         for photo in photos:
             if any(run.has(photo, on_s3=self._on_s3) for run in self._runs):
                 self.left_out += 1
@@ -72,7 +71,7 @@ def _read(run: CompleteRun) -> RunPhotos:
 
 
 def _key(run: CompleteRun) -> PathHash | None:
-    """Return what hashed the run's paths; None where they are plain."""
+    """Return the hash of the run's paths, or None if they are plain."""
     if run.plan.features.get("output.paths") != "hashed":
         return None
     hashed_with = path_hash.from_environment()

@@ -1,4 +1,4 @@
-"""The journal of an erase, and the receipt that it leaves: salted hashes of the photos' paths, and no name."""
+"""The journal of an erasure and the receipt it leaves. Both hold salted hashes of photo paths, and no paths."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ JOURNAL, RECEIPTS = "_run/erase.json", "_run/erasures"
 
 @dataclass(frozen=True)
 class Journal:
-    """What an erase does, and all that is needed to finish it; `files` are those rewritten, with the rows that go.
+    """An erasure, with all that is needed to finish it. `files` maps each file to rewrite to the number of rows it loses.
 
-    `plan` and `record` are the new ones, the record but for the PCA of a refit; `removed` are files that go whole.
+    `plan` and `record` are the new ones (the record still without a refitted PCA); `removed` lists files to delete.
     """
 
     id: str
@@ -41,12 +41,12 @@ class Journal:
         return frozenset(self.hashes)
 
     def has(self, path: str) -> bool:
-        """Tell whether this path, as the tables have it, is one that goes."""
+        """Return whether this path, as written in the tables, is erased."""
         return salted(self.salt, path) in self._hashes
 
     @property
     def kinds(self) -> dict[str, dict[str, int]]:
-        """The files that are rewritten and the rows that go, by kind of file."""
+        """The number of files rewritten and of rows removed, by kind of file."""
         files = Counter(map(kind, self.files))
         rows = {of: sum(n for name, n in self.files.items() if kind(name) == of) for of in files}
         return {of: {"files": files[of], "rows": rows[of]} for of in sorted(files)}
@@ -59,13 +59,13 @@ class Journal:
 
 @dataclass(frozen=True)
 class Receipt:
-    """By what an erased photo can be told: the salted hashes of the paths."""
+    """The salted hashes of erased paths, by which an erased photo is recognised."""
 
     salt: str
     hashes: frozenset[str]
 
     def has(self, path: str) -> bool:
-        """Tell whether this path, as the tables had it, was erased."""
+        """Return whether this path, as written in the tables, was erased."""
         return salted(self.salt, path) in self.hashes
 
 
@@ -75,7 +75,7 @@ def salted(salt: str, path: str) -> str:
 
 
 def kind(name: str) -> str:
-    """Return what sort of file a name is: a part's folder, or the name itself."""
+    """Return the kind of a file: the folder of a part, or else the name itself."""
     return name.rsplit("/", 1)[0] if "/part-" in name else name
 
 
@@ -85,7 +85,7 @@ def new_id() -> str:
 
 
 def check_finished(store: Store) -> None:
-    """Raise OutputError when an erase of this folder was interrupted."""
+    """Raise OutputError if an erasure in this folder was interrupted."""
     if store.exists(JOURNAL):
         raise OutputError(
             f"{store.uri}: erasing photos from this run was interrupted, so it is not complete.",
@@ -94,7 +94,7 @@ def check_finished(store: Store) -> None:
 
 
 def read_journal(store: Store) -> Journal | None:
-    """Return the journal of an erase that was interrupted, or None. Raises OutputError when it can't be read."""
+    """Return the journal of an interrupted erasure, or None. Raises OutputError if it is damaged."""
     try:
         return Journal(**json.loads(store.read(JOURNAL)))
     except MissingObjectError:
@@ -104,24 +104,26 @@ def read_journal(store: Store) -> Journal | None:
 
 
 def read_receipts(store: Store) -> list[Receipt]:
-    """Return the receipts of a run, one for each erase that was finished. Raises OutputError when one can't be read."""
+    """Return the receipts of a run, one per finished erasure. Raises OutputError if one is damaged."""
     found = []
     for name in sorted(store.names(f"{RECEIPTS}/")):
         try:
-            told = json.loads(store.read(name))
-            found.append(Receipt(str(told["salt"]), frozenset(told["hashes"])))
+            content = json.loads(store.read(name))
+            found.append(Receipt(str(content["salt"]), frozenset(content["hashes"])))
         except (ValueError, TypeError, KeyError):
-            raise OutputError(f"{store.uri}/{name} is damaged.", "It is needed to tell what was erased.") from None
+            raise OutputError(
+                f"{store.uri}/{name} is damaged.", "It is needed to know which photos were erased."
+            ) from None
     return found
 
 
 def write_journal(store: Store, journal: Journal) -> None:
-    """Write the journal: before anything of the run changes."""
+    """Write the journal, before any file of the run changes."""
     _write_json(store, JOURNAL, asdict(journal))
 
 
-def write_receipt(store: Store, journal: Journal, forgotten: PurgedVersions) -> None:
-    """Write what was done, when, and the salted hashes by which a photo can be shown to have been erased."""
+def write_receipt(store: Store, journal: Journal, purged: PurgedVersions) -> None:
+    """Write what was erased and when, with the salted hashes that prove it for a given path."""
     receipt = {
         "schema": 1,
         "id": journal.id,
@@ -131,7 +133,7 @@ def write_receipt(store: Store, journal: Journal, forgotten: PurgedVersions) -> 
         "refit": journal.refit,
         "files": journal.kinds,
         "removed": journal.removed,
-        "versions": asdict(forgotten),
+        "versions": asdict(purged),
         "hash": "HMAC-SHA256 of the path in the run, with the salt as key (hex), its first 128 bits",
         "salt": journal.salt,
         "hashes": journal.hashes,
@@ -145,7 +147,7 @@ def _write_json(store: Store, name: str, value: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class PurgedVersions:
-    """How many old versions were removed, and of how many keys some could not be."""
+    """The number of old versions removed, and of keys with versions that could not be."""
 
     removed: int = 0
     remaining: int = 0

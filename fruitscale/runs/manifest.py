@@ -1,4 +1,4 @@
-"""The manifest: every photo of a run, sorted by path, in one Parquet file that tasks read a row range of."""
+"""The manifest: every photo of a run, sorted by path, in one Parquet file. Each task reads its own row range."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ROW_GROUP = 16_384
-"""Rows a row group: what a worker reads at once, and keeps for its next tasks."""
+"""Rows per row group: a worker reads one at a time and keeps it for its next tasks."""
 
 NAME = "manifest.parquet"
 PRIVATE = "_run/photos.parquet"
-"""Where the real paths are while a run with hashed ones lasts: the manifest with a column more."""
+"""The manifest with the real paths in one more column; it exists only while a run with hashed paths lasts."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The rows and what is counted of them; `sha256` covers path, label and size, `versions_sha256` the versions."""
+    """The rows and their totals; `sha256` covers path, label and size, `versions_sha256` the versions."""
 
     table: pa.Table
     images: int
@@ -44,13 +44,13 @@ class Manifest:
     sha256: str
     versions_sha256: str
     private: pa.Table | None = None
-    """With hashed paths: the same rows with the real path and version, and the hash in a column `name`."""
+    """With hashed paths: the same rows with the real path and version, and the hash in the column `name`."""
     path_key: str | None = None
-    """With hashed paths: the id of the hash's key."""
+    """With hashed paths: the id of the hash key."""
 
     @property
     def read_from(self) -> str:
-        """The file that tasks read their photos from."""
+        """The file from which tasks read their photos."""
         return NAME if self.private is None else PRIVATE
 
 
@@ -60,15 +60,14 @@ def build(
     on_count: Callable[[int], None] = lambda n: None,
     path_hash: PathHash | None = None,
 ) -> Manifest:
-    """Sort photos by path, in bounded memory, and take the first `limit`. `on_count` is told how many were seen.
+    """Sort photos by path, in bounded memory, and keep the first `limit`. `on_count` receives the number listed so far.
 
-    With `path_hash` the manifest has hashes in place of paths and versions, and is sorted by them.
-
-    Raises InputError when two photos have one path.
+    With `path_hash`, hashes replace paths and versions, and rows are sorted by them.
+    Raises InputError if two photos have the same path.
     """
     import pyarrow as pa
 
-    batches, seen, rest = [], 0, iter(photos)
+    batches, n_listed, rest = [], 0, iter(photos)
     while rows := list(itertools.islice(rest, 4 * ROW_GROUP)):
         paths, labels, sizes, versions = list(zip(*rows, strict=True))[: len(schema())]
         arrays = [
@@ -78,8 +77,8 @@ def build(
             arrow.texts(versions),
         ]
         batches.append(pa.record_batch(arrays, schema()))
-        seen += len(rows)
-        on_count(seen)
+        n_listed += len(rows)
+        on_count(n_listed)
     table = pa.Table.from_batches(batches, schema()).sort_by("path")
     table = table if limit is None else table.slice(0, limit)
     if path_hash is None:
@@ -91,7 +90,7 @@ def build(
 
 
 def _hashed(table: pa.Table, path_hash: PathHash) -> pa.Table:
-    """Add the hashes of path and version, and sort by the first, so that the order tells nothing either."""
+    """Replace paths and versions by keyed hashes; sort by hash so that row order leaks nothing."""
     import pyarrow as pa
 
     for column, source in (("name", "path"), ("name_of_version", "version")):
@@ -103,7 +102,7 @@ def _hashed(table: pa.Table, path_hash: PathHash) -> pa.Table:
 
 
 def describe(table: pa.Table) -> Manifest:
-    """Count and hash the rows of a table that is sorted by path."""
+    """Return the totals and hashes of a table sorted by path."""
     import pyarrow.compute as pc
 
     content, versions, before = hashlib.sha256(), hashlib.sha256(), None
@@ -125,7 +124,7 @@ def describe(table: pa.Table) -> Manifest:
 
 
 def write(manifest: Manifest, store: Store) -> None:
-    """Write the manifest into a run folder; with hashed paths also what the tasks need, for as long as they do."""
+    """Write the manifest into a run folder; with hashed paths, also the private table that tasks need."""
     store.write(NAME, _encoded(manifest.table))
     if manifest.private is not None:
         store.write(PRIVATE, _encoded(manifest.private))
@@ -140,12 +139,12 @@ def _encoded(table: pa.Table) -> bytes:
 
 
 def read(store: Store) -> pa.Table:
-    """Read a run folder's manifest whole. Raises OutputError when it is damaged."""
+    """Read the whole manifest of a run folder. Raises OutputError if it is damaged."""
     return _load(store, NAME, store.read(NAME), lambda file: file.read(use_threads=False))
 
 
 def read_rows(store: Store, name: str, start: int, stop: int, sha256: str) -> list[Photo]:
-    """Read the photos of a row range from a file; `sha256` is the manifest's: another run's is never taken for it."""
+    """Read the photos in a range of rows. `sha256` identifies the manifest, so another run's is never used."""
     photos: list[Photo] = []
     for group in range(start // ROW_GROUP, (stop - 1) // ROW_GROUP + 1):
         first = group * ROW_GROUP
@@ -164,7 +163,7 @@ def schema() -> pa.Schema:
 
 
 class _ManifestKey:
-    """A run's manifest as a cache key: equal when it is the same one."""
+    """A manifest as a cache key: two keys are equal if store, name and sha256 are."""
 
     def __init__(self, store: Store, name: str, sha256: str) -> None:
         self.store, self.name, self.key = store, name, (store.uri, name, sha256)
@@ -177,17 +176,17 @@ class _ManifestKey:
 
 
 @lru_cache(maxsize=1)
-def _content(kept: _ManifestKey) -> bytes:
-    return kept.store.read(kept.name)
+def _content(key: _ManifestKey) -> bytes:
+    return key.store.read(key.name)
 
 
 @lru_cache(maxsize=2)
-def _row_group(kept: _ManifestKey, group: int) -> list[Photo]:
+def _row_group(key: _ManifestKey, group: int) -> list[Photo]:
     def take(file: pq.ParquetFile) -> list[Photo]:
         columns = file.read_row_group(group, use_threads=False).to_pydict().values()
         return [Photo(*row) for row in zip(*columns, strict=True)]
 
-    return _load(kept.store, kept.name, _content(kept), take)
+    return _load(key.store, key.name, _content(key), take)
 
 
 def _load(store: Store, name: str, content: bytes, take: Callable[[pq.ParquetFile], T]) -> T:

@@ -1,6 +1,6 @@
 """Parts: the Parquet files of a run, each with a checksum of its content in its footer.
 
-A part's bytes depend on its rows alone: nothing of the run, the time or the engine is in it.
+A part's bytes depend on its rows alone, never on the run, the time or the engine.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ CHECKSUM, REJECTS = b"fruitscale.sha256", b"fruitscale.rejects"
 
 
 class DamagedPartError(OutputError):
-    """A part's content is not what its checksum says, or it is no Parquet file."""
+    """A part does not match its checksum, or is not a Parquet file."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of photos with a vector each: `values` is float32 (rows, width); `rejects` counts the shard's rejects."""
+    """One vector per photo: `values` is float32 (rows, width); `rejects` counts the shard's rejects."""
 
     paths: list[str]
     labels: list[str | None]
@@ -41,7 +41,7 @@ class Part:
 
 
 class Reject(NamedTuple):
-    """A photo that could not be used, and why."""
+    """A photo that could not be used, with the reason."""
 
     path: str
     label: str | None
@@ -50,18 +50,18 @@ class Reject(NamedTuple):
 
 
 def name(folder: str, index: int) -> str:
-    """Name a part: `features/part-00042.parquet`."""
+    """Return the name of a part: `features/part-00042.parquet`."""
     return f"{folder}/part-{index:05d}.parquet"
 
 
 def write_vectors(store: Store, part_name: str, column: str, part: Part) -> None:
-    """Write a part whose vectors are in `column`, as a fixed-size list of float32. Raises StorageError."""
+    """Write a part with its vectors in `column`, a fixed-size list of float32. Raises StorageError."""
     metadata = {CHECKSUM: _checksum(part), REJECTS: str(part.rejects).encode()}
     store.write(part_name, encode(as_table(part, column).replace_schema_metadata(metadata)))
 
 
 def as_table(part: Part, column: str) -> pa.Table:
-    """Return a part as `path, label` and its vectors in `column`, a fixed-size list of float32."""
+    """Return a part as a table: `path`, `label`, and the vectors in `column` (fixed-size list of float32)."""
     import pyarrow as pa
 
     vectors = arrow.vectors(part.values)
@@ -72,7 +72,7 @@ def as_table(part: Part, column: str) -> pa.Table:
 
 
 def read_vectors(store: Store, part_name: str, column: str) -> Part:
-    """Read a part and check it. Raises MissingObjectError, StorageError or DamagedPartError."""
+    """Read a part and check its checksum. Raises MissingObjectError, StorageError or DamagedPartError."""
     import pyarrow as pa
 
     content = store.read(part_name)
@@ -85,12 +85,14 @@ def read_vectors(store: Store, part_name: str, column: str) -> Part:
     except (pa.ArrowException, KeyError, ValueError, TypeError, AttributeError, OSError):
         intact = False
     if not intact:
-        raise DamagedPartError(f"{store.uri}/{part_name} is damaged.", "Run the same command again: it is made anew.")
+        raise DamagedPartError(
+            f"{store.uri}/{part_name} is damaged.", "Run the same command again: it rewrites the part."
+        )
     return part
 
 
 def write_rejects(store: Store, part_name: str, rejects: Sequence[Reject]) -> None:
-    """Write a table of rejects, also one with no row. Raises StorageError."""
+    """Write a table of rejects, which may be empty. Raises StorageError."""
     import pyarrow as pa
 
     columns = [[getattr(reject, field) for reject in rejects] for field in Reject._fields]
@@ -116,7 +118,7 @@ def read_rejects(store: Store, part_name: str) -> list[Reject]:
 
 
 def encode(table: pa.Table) -> bytes:
-    """Encode a table as Parquet, the same bytes for the same rows."""
+    """Encode a table as Parquet; the same rows give the same bytes."""
     import pyarrow.parquet as pq
 
     sink = io.BytesIO()

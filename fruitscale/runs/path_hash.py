@@ -1,4 +1,4 @@
-"""Names for photos that tell nothing: a keyed hash, whose key is in the environment only."""
+"""Replaces photo paths by keyed hashes (output.paths: hashed). The key is in the environment only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PathHash:
 
     @property
     def key_id(self) -> str:
-        """What tells keys apart, and tells nothing of the key."""
+        """An id that distinguishes keys without revealing them."""
         return hmac.digest(self.key, b"fruitscale path key", hashlib.sha256).hex()[:16]
 
     def __call__(self, text: str) -> str:
@@ -30,7 +30,7 @@ class PathHash:
 
 
 def from_environment() -> PathHash:
-    """Return the hash whose key the environment has. Raises UsageError when there is none, or it is too short."""
+    """Return the hash with the key in FRUITSCALE_PATH_KEY. Raises UsageError if it is missing or too short."""
     key = os.environ.get(VARIABLE, "").encode()
     if len(key) < LEAST_CHARACTERS:
         problem = "is not set" if not key else f"has fewer than {LEAST_CHARACTERS} characters"

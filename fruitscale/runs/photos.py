@@ -1,4 +1,4 @@
-"""The photos of a run, read again and made small: for what is shown or compared, never for features."""
+"""Reads a run's photos again as small squares, to show or compare them; never for features."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ READS = 8
 
 @dataclass(frozen=True)
 class PhotoPixels:
-    """Photos as uint8 RGB (n, size, size, 3), white where one can't be read; `missing` counts those."""
+    """Photos as uint8 RGB (n, size, size, 3); `missing` counts those that can't be read, which are white."""
 
     values: NDArray[np.uint8]
     missing: int
 
 
 def why_unreadable(run: CompleteRun) -> str | None:
-    """Say why a run's photos can't be read again as they were listed; None where they can be tried."""
+    """Return why a run's photos can't be read again, or None if they may be."""
     if run.plan.features.get("output.paths") == "hashed":
-        return "the run has hashes in place of paths"
+        return "the run has hashes instead of paths"
     return None
 
 
 def read_pixels(run: CompleteRun, paths: Sequence[str], size: int, storage: Storage | None = None) -> PhotoPixels:
     """Read these photos of a run from its input and stretch them to squares.
 
-    A photo that is gone, that changed since, or that the store refuses is white, and counted. Raises ResidencyError when
-    the input's bucket is not where it should be.
+    A photo that is gone, has changed or can't be read is white, and counted. Raises ResidencyError if the input's bucket
+    is outside the allowed regions.
     """
     source = open_store(run.record.input.uri, settled_storage(run.record.input.uri, storage))
     values = np.full((len(paths), size, size, 3), 255, np.uint8)

@@ -1,4 +1,4 @@
-"""The run record: what `run.json` holds. Others script against these names: add to them, rename none."""
+"""The run record: the contents of `run.json`. Its names are public: add, never rename."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class _Record(BaseModel):
 
 
 class Fingerprints(_Record):
-    """What a run's parts depend on: of the features, and of the features and the PCA."""
+    """Hashes of everything that the features, and the features and the PCA, depend on."""
 
     features: str
     pca: str
 
 
 class EngineRecord(_Record):
-    """What ran; `cores` counts the tasks at once, over all workers; `machines` those that have workers."""
+    """The engine; `cores` counts concurrent tasks over all workers, `machines` those with workers."""
 
     name: str
     version: str
@@ -31,7 +31,7 @@ class EngineRecord(_Record):
 
 
 class InputRecord(_Record):
-    """What was read; `labels` counts the distinct labels; the hash covers path, label and size of each image."""
+    """The input; `labels` counts distinct labels; the hash covers path, label and size of each image."""
 
     uri: str
     images: int
@@ -41,13 +41,13 @@ class InputRecord(_Record):
 
 
 class OutputRecord(_Record):
-    """Where the run folder is."""
+    """The run folder."""
 
     uri: str
 
 
 class ModelRecord(_Record):
-    """The model; `sha256` is of the exported bytes that every worker had."""
+    """The model; `sha256` is that of the exported bytes that every worker loads."""
 
     architecture: str
     weights: str
@@ -61,7 +61,7 @@ class ModelRecord(_Record):
 
 
 class ImageCounts(_Record):
-    """How many images became features and how many were rejected; `featurized` includes `resumed`."""
+    """Numbers of images featurized and rejected; `featurized` includes `resumed`."""
 
     featurized: int
     rejected: int
@@ -69,7 +69,7 @@ class ImageCounts(_Record):
 
 
 class AppliedPca(_Record):
-    """The earlier run whose components these are; `sha256` is that of its pca.npz."""
+    """The earlier run that fitted the components; `sha256` is that of its pca.npz."""
 
     uri: str
     id: str
@@ -77,7 +77,7 @@ class AppliedPca(_Record):
 
 
 class PcaRecord(_Record):
-    """`requested` is the config's, `retained_variance` a fraction; of the fit, also where that was another run's."""
+    """The fit, this run's or an earlier one's; `requested` is the config's value, `retained_variance` a fraction."""
 
     components: int
     requested: int | float
@@ -87,7 +87,7 @@ class PcaRecord(_Record):
 
 
 class StageSeconds(_Record):
-    """Wall time of the driver; stages never overlap."""
+    """Wall-clock seconds of each stage on the driver; stages never overlap."""
 
     start: float
     list: float
@@ -99,7 +99,7 @@ class StageSeconds(_Record):
 
 
 class WorkerSeconds(_Record):
-    """Time in the tasks of stage 1, summed over them."""
+    """Seconds in the tasks of stage 1, summed over all tasks."""
 
     load: float
     read: float
@@ -109,7 +109,7 @@ class WorkerSeconds(_Record):
 
 
 class RetryRecord(_Record):
-    """Requests and tasks that had to be made again."""
+    """Numbers of requests and tasks that were retried."""
 
     reads: int
     writes: int
@@ -124,7 +124,7 @@ class PeakRss(_Record):
 
 
 class Cost(_Record):
-    """What the machines of a cluster cost, by the prices in its config; `amount` is null where those don't say."""
+    """The cost of a cluster's machines at the prices in the config; `amount` is null without prices."""
 
     machine_hours: float
     amount: float | None
@@ -132,7 +132,7 @@ class Cost(_Record):
 
 
 class EnvironmentRecord(_Record):
-    """Where it ran; `packages` maps names to versions."""
+    """Where the run ran; `packages` maps names to versions."""
 
     python: str
     platform: str
@@ -141,7 +141,7 @@ class EnvironmentRecord(_Record):
 
 
 class ResidencyRecord(_Record):
-    """Where the store is, and how that is known."""
+    """Where the store is, and whether that was checked or declared."""
 
     region: str | None
     endpoint: str | None
@@ -150,7 +150,7 @@ class ResidencyRecord(_Record):
 
 
 class RunRecord(_Record):
-    """Everything that is known of a complete run."""
+    """Everything known about a complete run."""
 
     schema_: Literal[1] = 1
     id: str
@@ -174,7 +174,7 @@ class RunRecord(_Record):
     environment: EnvironmentRecord
     residency: ResidencyRecord | None
     erased: int = 0
-    """Photos that were erased since the run was made."""
+    """Photos erased since the run was made."""
 
     model_config = ConfigDict(
         frozen=True, extra="allow", alias_generator=lambda name: name.rstrip("_"), populate_by_name=True

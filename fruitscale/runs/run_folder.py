@@ -1,4 +1,4 @@
-"""The run folder: its files by name, and the plan that says what an unfinished run is."""
+"""The run folder: the names of its files, and how each is read and written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FEATURES, REDUCED, PART_REJECTS = "features", "reduced", "_run/rejects"
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run is: its fingerprints, what they were made of, and the whole configuration."""
+    """What a run computes: its fingerprints, the facts they hash, and the whole configuration."""
 
     fingerprints: Mapping[str, str]
     features: Mapping[str, Any]
@@ -37,7 +37,7 @@ class RunFolder:
         self.store = store
 
     def read_plan(self) -> RunPlan | None:
-        """Return the plan of the run that is there, or None. Raises OutputError when it can't be read."""
+        """Return the plan of the folder's run, or None. Raises OutputError if it is damaged."""
         content = self._read(PLAN)
         if content is None:
             return None
@@ -47,11 +47,11 @@ class RunFolder:
             raise OutputError(f"{self.store.uri}/{PLAN} is damaged.", "Run again with --overwrite.") from None
 
     def write_plan(self, plan: RunPlan) -> None:
-        """Write the plan: before anything else of a run."""
+        """Write the plan, before any other file of the run."""
         self._write_json(PLAN, asdict(plan))
 
     def read_record(self) -> RunRecord | None:
-        """Return the record of the complete run that is there, or None. Raises OutputError when it can't be read."""
+        """Return the record of the folder's complete run, or None. Raises OutputError if it is damaged."""
         content = self._read(RECORD)
         if content is None:
             return None
@@ -61,33 +61,33 @@ class RunFolder:
             raise OutputError(f"{self.store.uri}/{RECORD} is damaged.", "Run again with --overwrite.") from None
 
     def write_record(self, record: RunRecord) -> None:
-        """Write run.json: after everything else of a run."""
+        """Write run.json, after every other file of the run."""
         self.store.write(RECORD, record.to_json().encode())
 
     def write_progress(self, progress: Mapping[str, Any]) -> None:
-        """Tell those who watch the folder where the run is."""
+        """Write the run's progress, for whoever watches the folder."""
         self._write_json(PROGRESS, progress)
 
     def write_components(self, arrays: bytes, summary: Mapping[str, Any]) -> None:
-        """Write the fitted PCA: its arrays (npz), and what a person wants to know of it."""
+        """Write the fitted PCA: its arrays (npz), and a readable summary (JSON)."""
         self.store.write(PCA_ARRAYS, arrays)
         self._write_json(PCA_RECORD, summary)
 
     def has_parts(self) -> bool:
-        """Tell whether there are parts, whosever they are."""
+        """Return whether the folder has parts, of this run or another."""
         return any(True for folder in (FEATURES, REDUCED) for _ in self.store.names(f"{folder}/"))
 
     def has_tables(self) -> bool:
-        """Tell whether all is there that a complete run has beside its parts."""
+        """Return whether the folder has every file of a complete run other than its parts."""
         return all(self.store.exists(name) for name in (manifest.NAME, REJECTS, PCA_ARRAYS, PCA_RECORD))
 
     def uncommit(self) -> None:
-        """Take back the promise that the run is complete, before anything of it changes."""
+        """Remove run.json and the page: the run no longer counts as complete. Called before anything else changes."""
         for name in (RECORD, REPORT):
             self.store.delete(name)
 
     def clear(self) -> None:
-        """Remove every file of a run, and nothing else. The lock stays: it is ours."""
+        """Remove every file of a run and nothing else. The lock stays, since this process holds it."""
         self.uncommit()
         named = [REJECTS, manifest.NAME, manifest.PRIVATE, PCA_ARRAYS, PCA_RECORD, PROGRESS]
         found = [name for folder in (FEATURES, REDUCED, PART_REJECTS) for name in self.store.names(f"{folder}/")]
@@ -95,16 +95,16 @@ class RunFolder:
             self.store.delete(name)
 
     def clear_reduced(self) -> None:
-        """Remove what another PCA made."""
+        """Remove the components and scores of an earlier PCA."""
         for name in [*self.store.names(f"{REDUCED}/"), PCA_ARRAYS, PCA_RECORD]:
             self.store.delete(name)
 
     def sweep(self) -> int:
-        """Remove what a kill left of unfinished writes."""
+        """Remove unfinished writes that a killed process left behind."""
         return sweep(self.store, [f"{folder}/" for folder in (FEATURES, REDUCED, "pca", "_run")])
 
     def write_rejects(self, indexes: list[int]) -> int:
-        """Gather the rejects of the shards that have some; return how many there are."""
+        """Merge the rejects of the shards that have any into one table; return their number."""
         rows = [r for i in indexes for r in parts.read_rejects(self.store, parts.name(PART_REJECTS, i))]
         parts.write_rejects(self.store, REJECTS, rows)
         return len(rows)

@@ -1,4 +1,4 @@
-"""What runs made, as one table."""
+"""Reads runs into one Arrow table."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def read(*runs: str, column: Column = ..., pandas: Literal[True], storage: Stora
 def read(
     *runs: str, column: Column = "components", pandas: bool = False, storage: Storage | None = None
 ) -> pa.Table | pd.DataFrame:
-    """Read complete runs into one Arrow table, in the order of their photos; every part is checked.
+    """Read complete runs into one Arrow table, in manifest order, checking every part.
 
     Columns: `path`, `label`, and `components` or `features`, a fixed-size list of float32; with several runs, `run`
-    comes first: the folder as it was given. With `pandas` it is a DataFrame, a NumPy array in each row.
-    Raises InputError or OutputError where there is no complete run, UsageError when the runs are in different spaces.
+    comes first: the folder as given. With `pandas`, return a DataFrame with one NumPy array per row.
+    Raises InputError or OutputError if a run is not complete, UsageError if the runs are not comparable.
     """
     import pyarrow as pa
 
     if not runs:
-        raise UsageError("No run is named.", "Give the folder of one: fruitscale.read('runs/first')")
+        raise UsageError("No run was given.", "Give the folder of one: fruitscale.read('runs/first')")
     if column not in PLACES:
         raise UsageError(f"A run has no column {column!r}.", "Read components or features.")
     opened = [open_complete(uri, storage) for uri in runs]
@@ -51,27 +51,27 @@ def read(
 
 
 def read_table(run: CompleteRun, column: Column) -> pa.Table:
-    """Return what one run made: `path`, `label`, and the column. Raises OutputError when a part is damaged."""
+    """Return one run's `path`, `label` and column. Raises OutputError if a part is damaged."""
     import pyarrow as pa
 
     found = [as_table(part, column) for part in run.parts(PLACES[column])]
     if not found:
-        raise OutputError(f"{run.uri} has no {PLACES[column]}.", "Run the same command again: they are made anew.")
+        raise OutputError(f"{run.uri} has no {PLACES[column]}.", "Run the same command again: it writes them.")
     return pa.concat_tables(found)
 
 
 def check_comparable(runs: list[CompleteRun], column: Column) -> None:
-    """Raise UsageError unless the runs' columns are in one space: one model, and for components one PCA."""
-    first, prints = runs[0], [hashlib.sha256(run.read_components()).digest() for run in runs]
-    for run, mark in zip(runs, prints, strict=True):
+    """Raise UsageError unless the runs are comparable: the same model and, for components, the same PCA."""
+    first, digests = runs[0], [hashlib.sha256(run.read_components()).digest() for run in runs]
+    for run, digest in zip(runs, digests, strict=True):
         if differing := model_differences(first.plan, run.plan):
             raise UsageError(
                 f"The features of {first.uri} and {run.uri} are not comparable: {differing}.", "Read them one by one."
             )
-        if column == "components" and mark != prints[0]:
+        if column == "components" and digest != digests[0]:
             raise UsageError(
                 f"{first.uri} and {run.uri} have components of different fits, which are not comparable.",
-                f"Bring the photos of one into the space of the other: fruitscale apply --pca {first.uri}; or read features.",
+                f"Apply the PCA of one to the photos of the other (fruitscale apply --pca {first.uri}), or read features.",
             )
 
 

@@ -50,7 +50,7 @@ def compare(name, model):
     features = architectures.NETWORKS[model.architecture].features
     answers[name] = {"shape": oracle.shape[1] == features, "spread": float(np.ptp(oracle, 0).max())}
     for runtime, content in files.items():
-        header = backbone.Header(model.architecture, "random", "", False, runtime, size, features)
+        header = backbone.PayloadHeader(model.architecture, "random", "", False, runtime, size, features)
         got = backbone.load(backbone.pack(header, content), "f32").infer(pixels)
         answers[name][runtime] = distance(got, oracle)
 def compare_random(*names):

@@ -160,7 +160,7 @@ if os.geteuid() == 0:
     os.setgroups([]), os.setegid(65534), os.seteuid(65534)
 job = stages.Job("r", source, out, Storage(), Images(), "manifest.parquet", "x", "y", "f32", 64, 8, 64)
 try:
-    stages.featurize_shards(stages.Batch(job, (stages.Shard(0, 0, 20),)), None)
+    stages.featurize_shards(stages.ShardBatch(job, (stages.Shard(0, 0, 20),)), None)
 except InputError as error:
     print(error)
 """

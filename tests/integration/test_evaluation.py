@@ -173,6 +173,6 @@ def test_drift_is_told_by_the_command(folder: Path) -> None:
 
 def test_drift_is_from_the_photos_that_were_fitted(folder: Path, tmp_path: Path) -> None:
     fruitscale.apply(str(folder / "train"), settings(folder / "photos-test", tmp_path / "applied"))
-    with pytest.raises(UsageError, match="not fitted with its photos"):
+    with pytest.raises(UsageError, match="not fitted on its photos"):
         fruitscale.drift(str(tmp_path / "applied"), str(folder / "test"))
     assert fruitscale.drift(str(folder / "train"), str(tmp_path / "applied")).overall.new == 60

@@ -127,7 +127,7 @@ def test_tensorboard_says_what_is_missing(run: Path, tmp_path: Path) -> None:
 def test_an_export_replaces_nothing_unasked(cli: Cli, run: Path, tmp_path: Path) -> None:
     target = tmp_path / "there.csv"
     target.write_text("mine")
-    with pytest.raises(OutputError, match="there already"):
+    with pytest.raises(OutputError, match="exists already"):
         fruitscale.export(str(run), "csv", target)
     assert target.read_text() == "mine"
     assert cli("export", run, "--to", "csv", "-o", target, "--overwrite").out.startswith(f"{target}: 36 photos")

@@ -178,7 +178,7 @@ def test_without_its_photos_a_run_has_a_page_that_says_so(made: Path, tmp_path: 
     api.report(str(run))
     assert data_of(run)["thumbs"] == []
     assert (
-        f"{LABELS * EACH} of {LABELS * EACH} photos are not in {nowhere} any more" in (run / "report.html").read_text()
+        f"{LABELS * EACH} of {LABELS * EACH} photos are no longer in {nowhere}" in (run / "report.html").read_text()
     )
 
 

@@ -107,7 +107,7 @@ def test_what_of_the_model_counts(field: str, value: Any, expected: set[str]) ->
         pytest.param(
             (), {"architecture": "resnet50"}, "model.architecture was 'mobilenet_v2', is 'resnet50'", id="network"
         ),
-        pytest.param((), {"weights_sha256": "9" * 64}, "the weights are others (sha256 999999999999", id="weights"),
+        pytest.param((), {"weights_sha256": "9" * 64}, "the weights differ (sha256 999999999999", id="weights"),
         pytest.param((), {"input_size": 96}, "model.input_size was 224, is 96", id="input-size"),
         pytest.param((), {"runtime": "tensorflow"}, "model.runtime was 'openvino', is 'tensorflow'", id="runtime"),
         pytest.param(("model.precision=bf16",), {}, "model.precision was 'f32', is 'bf16'", id="precision"),

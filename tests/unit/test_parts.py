@@ -165,7 +165,7 @@ def test_a_truncated_part_is_caught(tmp_path: Path, share: float) -> None:
     with pytest.raises(DamagedPartError, match=rf"{re.escape(NAME)} is damaged\.") as caught:
         parts.read_vectors(store, NAME, "features")
     assert isinstance(caught.value, OutputError)
-    assert caught.value.hint == "Run the same command again: it is made anew."
+    assert caught.value.hint == "Run the same command again: it rewrites the part."
 
 
 def test_another_column_is_caught(tmp_path: Path) -> None:

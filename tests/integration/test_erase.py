@@ -167,7 +167,9 @@ def test_a_dry_run_changes_nothing(cli: Cli, run: Path) -> None:
     ("choose", "error", "said"),
     [
         pytest.param({}, UsageError, "No photos are selected", id="nothing"),
-        pytest.param({"refit": True}, UsageError, "No photos are selected", id="a refit of a run that is as it was made"),
+        pytest.param(
+            {"refit": True}, UsageError, "No photos are selected", id="a refit of a run that is as it was made"
+        ),
         pytest.param({"paths": ["no/such.jpg"]}, InputError, "no/such.jpg", id="a path that is not there"),
         pytest.param({"label": "no such label"}, InputError, "nothing is erased", id="a label that is not there"),
         pytest.param({"matching": "*.nothing"}, InputError, "nothing is erased", id="a glob that matches nothing"),

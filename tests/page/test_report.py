@@ -177,9 +177,7 @@ def test_without_its_photos_a_run_has_a_page_that_says_so(made: Path, tmp_path: 
     (run / "run.json").write_text(json.dumps(record))
     api.report(str(run))
     assert data_of(run)["thumbs"] == []
-    assert (
-        f"{LABELS * EACH} of {LABELS * EACH} photos are no longer in {nowhere}" in (run / "report.html").read_text()
-    )
+    assert f"{LABELS * EACH} of {LABELS * EACH} photos are no longer in {nowhere}" in (run / "report.html").read_text()
 
 
 def test_a_damaged_or_unfinished_run_has_no_page(made: Path, tmp_path: Path) -> None:

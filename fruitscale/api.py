@@ -1,4 +1,4 @@
-"""What Python users and the CLI call."""
+"""The public functions: what Python users and the CLI call."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from fruitscale.errors import FruitscaleError, UsageError
 from fruitscale.evaluation.drift import Drift, drift
 from fruitscale.evaluation.nearest_neighbours import Evaluation, evaluate
 from fruitscale.pipeline.run import run as run_pipeline
-from fruitscale.pipeline.run import settle_residency
 from fruitscale.report import publication
 from fruitscale.runs.export import ExportResult
 from fruitscale.runs.export import write as export
-from fruitscale.runs.fitted_pca import inherited_settings
+from fruitscale.runs.fitted_pca import applied_config
 from fruitscale.runs.reader import open_complete, open_run
 from fruitscale.runs.record import RunRecord
 from fruitscale.runs.run_folder import REPORT, RunFolder
 from fruitscale.runs.tables import read
-from fruitscale.storage.store import open_store
+from fruitscale.storage.residency import StorageAccess
 
 __all__ = [
     "Drift", "EraseResult", "Evaluation", "ExportResult", "apply", "drift", "erase", "evaluate", "export", "read", "record",
@@ -32,74 +31,77 @@ __all__ = [
 
 
 def run(config: Given, observer: Observer | None = None) -> RunRecord:
-    """Make, resume or verify the run that a config describes, and return its record; then make its page.
+    """Run, resume or verify what a config describes, write the page, and return the run's record.
 
-    `config` is the path of a YAML file, a mapping, or a Config; `observer` is told where the run is; without one, a
-    notebook shows it. Raises a FruitscaleError whatever goes wrong; what was finished by then is kept, and the same call
-    resumes.
+    `config` is the path of a YAML file, a mapping, or a Config. `observer` is called with each progress Event; without
+    one, a notebook shows the progress. Raises a FruitscaleError whatever goes wrong; finished parts are kept, and the
+    same call resumes.
     """
     config = as_config(config)
+    return run_config(config, StorageAccess(config.storage), observer)
+
+
+def run_config(config: Config, access: StorageAccess, observer: Observer | None = None) -> RunRecord:
+    """Do what `run` does, with stores that were opened before: `access` remembers which buckets it has checked."""
     if config.cluster is not None:
         raise UsageError(
-            "This config runs on a cluster (cluster: is set), which fruitscale.run doesn't start.",
+            "This config has a cluster section, and fruitscale.run starts no clusters.",
             "Set cluster: null to run here.",
         )
-    with notebook_observer(observer) as told:
-        made = run_pipeline(config, told)
+    with notebook_observer(observer) as watching:
+        made = run_pipeline(config, watching, access)
         if config.report:
-            _make_page(config, told, made.seconds.model_dump(exclude={"total"}))
+            _make_page(config, access, watching, made.seconds.model_dump(exclude={"total"}))
     return made
 
 
 def apply(pca: str, config: Given, new_since: Sequence[str] = (), observer: Observer | None = None) -> RunRecord:
-    """Bring new photos into the space of an earlier run: its model and its components, nothing fitted.
+    """Apply the model and the PCA of an earlier run to new photos; nothing is fitted.
 
-    `pca` is that run's folder; `config` says where the new photos are and where they go, as for `run`; a model that it
-    doesn't say is that run's (a Config says everything). With `new_since` only photos are taken that none of those runs has.
-    Raises ModelError when the model is another, NothingNewError when no photo is new, and what `run` raises.
+    `pca` is that run's folder; `config` is as for `run`. Model settings that it leaves out are taken from that run (a Config
+    leaves nothing out). With `new_since`, only photos that none of those runs has are processed. Raises ModelError if the
+    model differs, UsageError if `config` sets another pca.components, NothingNewError if no photo is new, and what `run`
+    raises.
     """
-    if not isinstance(config, Config):
-        storage = as_config(config).storage
-        config = as_config(config, inherited_settings(pca, storage))
-    since = {"input": config.input.model_copy(update={"new_since": tuple(new_since)})} if new_since else {}
-    applied = config.model_copy(update={"pca": config.pca.model_copy(update={"run": pca}), **since})
-    return run(applied, observer)
+    access = StorageAccess(as_config(config).storage)
+    flags = {"input.new_since": list(new_since) or None}
+    return run_config(applied_config(pca, config, access, flags=flags).config, access, observer)
 
 
 def record(uri: str, storage: Storage | None = None) -> RunRecord:
-    """Return the record of a complete run; `storage` says how to reach one on S3.
+    """Return the record of a complete run; `storage` has the settings for S3.
 
-    Raises InputError or OutputError when there is none, ResidencyError when its bucket is not where it should be.
+    Raises InputError or OutputError if there is none, ResidencyError if its bucket is outside the allowed regions.
     """
-    return open_complete(uri, storage).record
+    return open_complete(uri, StorageAccess(storage)).record
 
 
 def report(uri: str, storage: Storage | None = None) -> str:
-    """Make `report.html` of a complete run, and return where it is; `storage` says how to reach run and photos on S3.
+    """Write `report.html` of a complete run and return its URI; `storage` has the settings for S3.
 
-    Raises InputError or OutputError when there is no complete run, MissingExtraError without Bokeh.
+    Raises InputError or OutputError if there is no complete run, MissingExtraError without Bokeh.
     """
-    folder = open_run(uri, storage)
-    publication.publish(folder, storage or Storage())
+    access = StorageAccess(storage)
+    folder = open_run(uri, access)
+    publication.publish(folder, access)
     return f"{folder.store.uri.rstrip('/')}/{REPORT}"
 
 
-def _make_page(config: Config, observer: Observer, seconds: dict[str, float]) -> None:
-    """Make the page of a run that has none. A run that is complete doesn't fail for it: the observer is warned."""
+def _make_page(config: Config, access: StorageAccess, observer: Observer, seconds: dict[str, float]) -> None:
+    """Write the page of a run that has none. A complete run does not fail if that fails: the observer gets a warning."""
     try:
-        config, _ = settle_residency(config)
-        folder = RunFolder(open_store(config.output.uri, config.storage))
+        folder = RunFolder(access.open(config.output.uri))
         if folder.store.exists(REPORT):
             return
         began = time.perf_counter()
         observer(Event("report", seconds=seconds))
-        publication.publish(folder, config.storage)
+        publication.publish(folder, access)
         observer(Event("report", 1, 1, seconds={**seconds, "report": time.perf_counter() - began}))
-    except Exception as error:  # noqa: BLE001  whatever it is, the run is there
-        observer(Event("report", seconds=seconds, warning=f"{REPORT} was not made: {_why(error)}"))
+    except Exception as error:  # noqa: BLE001  whatever it is, the run is complete
+        observer(Event("report", seconds=seconds, warning=f"{REPORT} was not made: {_reason(error)}"))
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, FruitscaleError):
         return " ".join(filter(None, [error.message, error.hint]))
     return f"{type(error).__name__}: {error}"

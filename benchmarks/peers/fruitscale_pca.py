@@ -15,8 +15,9 @@ from fruitscale.config.loading import load
 from fruitscale.config.schema import Config
 from fruitscale.engines import registry
 from fruitscale.engines.base import Engine
-from fruitscale.pipeline import run
+from fruitscale.pipeline.engine_start import WARM
 from fruitscale.pipeline.progress import RunProgress
+from fruitscale.pipeline.run import fit_parts
 from fruitscale.stages import Job
 
 
@@ -27,10 +28,10 @@ def main() -> None:
     parts = matrix.parts(task.input)
     job = _job(config, str(task.input.parent), parts)
     watch = RunProgress("pca", lambda event: None)
-    engine = registry.open_engine(config, task.slots, (run.WARM,))
+    engine = registry.open_engine(config, task.slots, (WARM,))
     try:
         _wait_for_workers(engine, task.slots)
-        fitted = run._fit(engine, job, config, len(parts), matrix.rows(parts), watch)
+        fitted = fit_parts(engine, job, config, len(parts), matrix.rows(parts), watch)
     finally:
         engine.close()
     tell_ratios(task, watch.seconds["fit"], fitted.n, fitted.ratio[: fitted.k].tolist())

@@ -16,14 +16,14 @@ from fruitscale.bench import process_tree
 from fruitscale.bench.bench_plan import Variant
 from fruitscale.bench.process_tree import ProcessResult
 from fruitscale.config.schema import Config
-from fruitscale.runs.record import RunRecord
+from fruitscale.runs.record import RunRecord, StageSeconds
 
 Kind: TypeAlias = Literal["reference", "cold", "warm-up", "timed", "twin"]
 Outcome: TypeAlias = Literal["ok", "failed", "timeout", "out of memory", "wrong answer"]
 
 VARIANCE_TOLERANCE = 1e-9
 OUT_OF_MEMORY = ("memoryerror", "outofmemory", "out of memory", "memory runs out", "cannot allocate memory")
-STAGES = ("start", "list", "export", "featurize", "fit", "project", "total")
+STAGES = tuple(StageSeconds.model_fields)
 LONGEST_MESSAGE = 300
 
 

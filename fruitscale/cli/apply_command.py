@@ -1,4 +1,4 @@
-"""fruitscale apply: new photos into the space of an earlier run."""
+"""fruitscale apply: the PCA of an earlier run, applied to new photos."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ from fruitscale.cli.run_command import carry_out
 
 
 def apply(
-    pca: Annotated[
-        str, typer.Option("--pca", "-p", metavar="RUN", help="The run whose model and components are taken.")
-    ],
+    pca: Annotated[str, typer.Option("--pca", "-p", metavar="RUN", help="The run whose model and PCA are applied.")],
     engine: Engine = None,
     config: ConfigFile = None,
     input_uri: InputUri = None,
     output_uri: OutputUri = None,
     new_since: Annotated[
         Optional[list[str]],  # noqa: UP045  Typer reads it
-        typer.Option("--new-since", metavar="RUN", help="Take only the photos that this run has not. Repeat."),
+        typer.Option(
+            "--new-since",
+            metavar="RUN",
+            help="Only process photos this run does not have. Repeatable.",
+        ),
     ] = None,
     sets: Sets = None,
     overwrite: Overwrite = False,
@@ -41,26 +43,20 @@ def apply(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Turn new photos into features and the components of an earlier run: nothing is fitted.
+    """Apply the model and the PCA of an earlier run to new photos; nothing is fitted.
 
-    The model is that run's where no setting says otherwise, and another is refused. Run again, it resumes.
+    Model settings you leave out are taken from that run; another model is refused. Run again to resume.
     """
-    from fruitscale.errors import UsageError
-    from fruitscale.runs.fitted_pca import inherited_settings
+    from fruitscale.runs.fitted_pca import applied_config
+    from fruitscale.storage.residency import StorageAccess
 
-    first = loaded(config, sets).config.storage
-    given = loaded(
-        config,
-        sets,
-        inherited_settings(pca, first),
-        engine=engine,
-        input__uri=input_uri,
-        input__new_since=new_since,
-        output__uri=output_uri,
-        output__overwrite=overwrite or None,
-        pca__run=pca,
-    )
-    for key, source in given.sources.items():
-        if key.startswith("pca.") and source.startswith("--set"):
-            raise UsageError(f"{key} can't be set: the components are those of {pca}.", "Fit others: fruitscale run")
-    carry_out(given, dry_run=dry_run, json=json, verbose=verbose, quiet=quiet)
+    access = StorageAccess(loaded(config, sets).config.storage)
+    flags = {
+        "engine": engine,
+        "input.uri": input_uri,
+        "input.new_since": new_since,
+        "output.uri": output_uri,
+        "output.overwrite": overwrite or None,
+    }
+    given = applied_config(pca, config, access, sets or (), flags)
+    carry_out(given, access, dry_run=dry_run, json=json, verbose=verbose, quiet=quiet)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fruitscale.config.schema import Config
     from fruitscale.display.events import Event
     from fruitscale.runs.record import RunRecord
+    from fruitscale.storage.residency import StorageAccess
 
 
 def run(
@@ -46,6 +47,8 @@ def run(
 
     Run again, it resumes what was interrupted, and makes anew only what changed.
     """
+    from fruitscale.storage.residency import StorageAccess
+
     given = loaded(
         config,
         sets,
@@ -54,11 +57,19 @@ def run(
         output__uri=output_uri,
         output__overwrite=overwrite or None,
     )
-    carry_out(given, dry_run=dry_run, json=json, verbose=verbose, quiet=quiet, detach=detach)
+    access = StorageAccess(given.config.storage)
+    carry_out(given, access, dry_run=dry_run, json=json, verbose=verbose, quiet=quiet, detach=detach)
 
 
 def carry_out(
-    given: LoadedConfig, *, dry_run: bool, json: bool, verbose: bool, quiet: bool, detach: bool = False
+    given: LoadedConfig,
+    access: StorageAccess,
+    *,
+    dry_run: bool,
+    json: bool,
+    verbose: bool,
+    quiet: bool,
+    detach: bool = False,
 ) -> None:
     """Make the run of a configuration, and show its record."""
     if verbose:
@@ -67,16 +78,16 @@ def carry_out(
 
     try:
         if dry_run:
-            _preview(given, as_json=json)
+            _preview(given, access, as_json=json)
         elif given.config.cluster is not None:
             _launch(given.config, detach=detach, quiet=quiet, as_json=json)
         else:
-            _run_here(given.config, detach=detach, quiet=quiet, as_json=json)
+            _run_here(given.config, access, detach=detach, quiet=quiet, as_json=json)
     except NothingNewError as nothing:  # what a nightly job finds on most nights
         typer.echo("null" if json else nothing.message)
 
 
-def _run_here(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> None:
+def _run_here(config: Config, access: StorageAccess, *, detach: bool, quiet: bool, as_json: bool) -> None:
     from fruitscale import api
     from fruitscale.display.terminal import display
     from fruitscale.errors import UsageError
@@ -90,7 +101,7 @@ def _run_here(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> No
         warnings.extend([event] if event.warning else [])
 
     with display(quiet=quiet) as observer:
-        record = api.run(config, watch)
+        record = api.run_config(config, access, watch)
     _print(record, as_json=as_json, page=config.report and not warnings)
 
 
@@ -131,14 +142,14 @@ def _show(record: RunRecord, *, page: bool) -> None:
     out().print(summary(record, page=page))
 
 
-def _preview(given: LoadedConfig, *, as_json: bool) -> None:
+def _preview(given: LoadedConfig, access: StorageAccess, *, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
     from fruitscale.cli.screen import number, out, pairs, size
     from fruitscale.pipeline.preview import preview
 
-    seen = preview(given.config)
+    seen = preview(given.config, access)
     if as_json:
         typer.echo(json.dumps(asdict(seen), indent=2))
         return

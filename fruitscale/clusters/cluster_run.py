@@ -18,7 +18,7 @@ from fruitscale.display.events import Event, Observer
 from fruitscale.errors import ClusterError, FruitscaleError, InterruptedRunError, UsageError
 from fruitscale.gdpr.audit import audit
 from fruitscale.gdpr.findings import AuditVerdict
-from fruitscale.pipeline.run import check_uris
+from fruitscale.pipeline.input_listing import check_uris
 from fruitscale.runs.record import RunRecord
 from fruitscale.runs.run_folder import RunFolder
 from fruitscale.storage import residency

@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 import time
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,6 +14,7 @@ from fruitscale.config.cluster_section import Ec2Dask, Emr, EmrServerless
 from fruitscale.config.loading import from_mapping
 from fruitscale.config.schema import Config
 from fruitscale.errors import ClusterError, MissingObjectError
+from fruitscale.runs.run_id import new_id
 from fruitscale.storage.s3 import S3Store
 
 TAG = "fruitscale:"
@@ -99,8 +99,7 @@ class Launch:
 def new(config: Config) -> Launch:
     """Begin a launch of a settled config."""
     assert config.cluster is not None
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    return Launch(f"{stamp}-{uuid.uuid4().hex[:6]}", config, time.time(), config.cluster.owner or getpass.getuser())
+    return Launch(new_id(), config, time.time(), config.cluster.owner or getpass.getuser())
 
 
 def find(config: Config, launch_id: str | None = None) -> Launch:

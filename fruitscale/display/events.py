@@ -1,13 +1,24 @@
-"""What a run tells those who watch it."""
+"""Progress events of a run, and the list of its stages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 Stage: TypeAlias = Literal["list", "export", "start", "featurize", "fit", "project", "finish", "report"]
-STAGES: tuple[Stage, ...] = ("list", "export", "start", "featurize", "fit", "project", "finish", "report")
+STAGES: tuple[Stage, ...] = get_args(Stage)
+"""Every stage, in the order of a run."""
+TITLES: dict[Stage, str] = {
+    "list": "List the photos",
+    "export": "Export the model",
+    "start": "Start the engine",
+    "featurize": "Featurize",
+    "fit": "Fit the PCA",
+    "project": "Project",
+    "finish": "Finish",
+    "report": "Make the page",
+}
 UNITS: dict[Stage, str] = {
     "list": "images",
     "export": "models",
@@ -22,7 +33,7 @@ UNITS: dict[Stage, str] = {
 
 @dataclass(frozen=True)
 class Event:
-    """Where a run is: `done` of `total` (None: not known) in the stage's unit; counts of images so far."""
+    """A run's progress: `done` of `total` (None if unknown) in the stage's unit, and counts of images so far."""
 
     stage: Stage
     done: int = 0
@@ -30,15 +41,15 @@ class Event:
     rejected: int = 0
     resumed: int = 0
     message: str | None = None
-    """Something to tell in words: that it waits, that a service was slow."""
+    """A message, such as that the run waits for a service."""
     warning: str | None = None
-    """Something that went wrong, and is no reason for the run to fail."""
+    """A problem that does not fail the run."""
     engine: str | None = None
-    """Name, version and master of what runs the tasks, once it is there."""
+    """Name, version and master of the engine, once it has started."""
     ui: str | None = None
-    """The address of the engine's own page."""
+    """The address of the engine's dashboard."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Of the stages that are done."""
+    """Wall-clock seconds of the stages done so far."""
 
 
 Observer: TypeAlias = Callable[[Event], None]

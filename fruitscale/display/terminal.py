@@ -22,18 +22,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from fruitscale.display.events import UNITS, Event, Observer, Stage
+from fruitscale.display.events import TITLES, UNITS, Event, Observer, Stage
 
-LABELS: dict[Stage, str] = {
-    "list": "List the photos",
-    "export": "Export the model",
-    "start": "Start the engine",
-    "featurize": "Featurize",
-    "fit": "Fit the PCA",
-    "project": "Project",
-    "finish": "Finish",
-    "report": "Make the page",
-}
 LINE_SECONDS = 10.0
 
 
@@ -92,7 +82,7 @@ class _LiveDisplay:
         if event.stage not in self._tasks:
             self._end_others()
             self._tasks[event.stage] = self._progress.add_task(
-                LABELS[event.stage], total=event.total, note="", rated=event.stage == "featurize"
+                TITLES[event.stage], total=event.total, note="", rated=event.stage == "featurize"
             )
         self._progress.update(self._tasks[event.stage], completed=event.done, total=event.total, note=_note(event))
 
@@ -120,12 +110,12 @@ class _LineDisplay:
         if event.stage != self._stage:
             self._stage = event.stage
             total = f": {event.total:,} {UNITS[event.stage]}" if event.total else ""
-            self._print(f"{LABELS[event.stage]}{total}")
+            self._print(f"{TITLES[event.stage]}{total}")
         if event.message and event.message != self._message:  # that it waits, say: then no other event comes
-            self._print(f"{LABELS[event.stage]}: {event.message}")
+            self._print(f"{TITLES[event.stage]}: {event.message}")
         elif time.monotonic() - self._last > LINE_SECONDS:
             of = f" of {event.total:,}" if event.total else ""
-            self._print(f"{LABELS[event.stage]}: {event.done:,}{of} {UNITS[event.stage]} {_note(event)}".rstrip())
+            self._print(f"{TITLES[event.stage]}: {event.done:,}{of} {UNITS[event.stage]} {_note(event)}".rstrip())
         self._message = event.message
 
     def _print(self, line: str) -> None:

@@ -1,4 +1,4 @@
-"""Erasing photos from a run, from the choice to the receipt: tables, the PCA where that is asked for, and the page."""
+"""Erases photos from a run, from selection to receipt: tables, optionally the PCA, and the page."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from fruitscale.kernels.moments import Components, fit, group_edges, merge, mome
 from fruitscale.report import publication
 from fruitscale.runs import parts
 from fruitscale.runs.fingerprints import APPLIED, plan_after_erasing
-from fruitscale.runs.journal import Journal, PurgedVersions, new_id, read_journal
+from fruitscale.runs.journal import Journal, PurgedVersions, read_journal
 from fruitscale.runs.manifest import PRIVATE
 from fruitscale.runs.parts import Part
 from fruitscale.runs.reader import each, open_run, part_names
 from fruitscale.runs.run_folder import FEATURES, REDUCED, REJECTS, REPORT, RunFolder
+from fruitscale.runs.run_id import new_id
 from fruitscale.storage import lock
+from fruitscale.storage.residency import StorageAccess
 from fruitscale.storage.s3 import WAITING
 
 if TYPE_CHECKING:
@@ -34,12 +36,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EraseResult:
-    """What an erase did, or (`dry_run`) would do.
+    """What an erasure did, or with `dry_run` would do.
 
-    `photos` went now, `rejects` of them had no features; `total` went since the run was made, `remaining` are left.
-    `files` are those rewritten, by kind; `removed` went whole. `versions_remaining` counts the objects in a versioned
-    bucket whose old versions could not be removed. `resumed`: it finished one that had been interrupted. `page`:
-    `report.html` was made anew; `page_problem`: why it could not be.
+    `photos` were erased now, `rejects` of them without features; `total` since the run was made; `remaining` are left.
+    `files` counts rewritten files by kind; `removed` names deleted ones. `versions_remaining` counts objects in a versioned
+    bucket with old versions that could not be removed. `resumed`: this finished an interrupted erasure. `page`:
+    `report.html` was rewritten; `page_problem`: why it could not be.
     """
 
     uri: str
@@ -69,25 +71,26 @@ def erase(
     storage: Storage | None = None,
     dry_run: bool = False,
 ) -> EraseResult:
-    """Erase photos from every table of a complete run: by exact paths, by their label, or by a glob.
+    """Erase photos from every table of a complete run, selected by exact paths, by label or by glob.
 
-    With `refit` the PCA is fitted again on what is left. An erase that was interrupted is finished by the same call, or
-    by one that chooses nothing. Raises InputError or UsageError when nothing is chosen, OutputError when the run is not
-    complete or is being written; nothing was changed then.
+    With `refit`, the PCA is fitted again on the remaining photos. The same call, or one that selects nothing, finishes an
+    interrupted erasure. Raises InputError or UsageError if nothing is selected, OutputError if the run is incomplete or
+    being written; nothing was changed in these cases.
     """
-    folder, held_by = open_run(uri, storage), new_id()
+    access, held_by = StorageAccess(storage), new_id()
+    folder = open_run(uri, access)
     erasing.check_is_run(folder)
-    asked = Selection((paths,) if isinstance(paths, str) else tuple(paths), label, matching)
+    selection = Selection((paths,) if isinstance(paths, str) else tuple(paths), label, matching)
     with nullcontext() if dry_run else lock.locked(folder.store, held_by, WAITING.warning):
         begun = read_journal(folder.store)
         if begun is None:
-            journal = erasing.begin(folder, asked, plan_after_erasing, refit=refit)
+            journal = erasing.begin(folder, selection, plan_after_erasing, refit=refit)
         else:
-            journal = erasing.resume(folder, begun, asked, refit=refit)
-        fitted = _fit_again(folder, journal) if journal.refit else None  # raises while nothing has changed yet
-        done = PurgedVersions() if dry_run else _carry_out(folder, journal, fitted, held_by)
+            journal = erasing.resume(folder, begun, selection, refit=refit)
+        fitted = _fit_again(folder, journal) if journal.refit else None  # may raise, before anything has changed
+        done = PurgedVersions() if dry_run else _commit(folder, journal, fitted, held_by)
     had_page = REPORT in journal.removed and journal.plan["config"].get("report", True) and not dry_run
-    page_problem = _remake_page(folder, storage) if had_page else None
+    page_problem = _remake_page(folder, access) if had_page else None
     return EraseResult(
         uri=uri,
         photos=len(journal.hashes),
@@ -108,10 +111,10 @@ def erase(
     )
 
 
-def _remake_page(folder: RunFolder, storage: Storage | None) -> str | None:
-    """Make the page of what is left; return why it can't be. Nothing is erased any less for it."""
+def _remake_page(folder: RunFolder, access: StorageAccess) -> str | None:
+    """Rewrite the page; return why that failed, or None. The erasure stands either way."""
     try:
-        publication.publish(folder, storage or Storage())
+        publication.publish(folder, access)
     except FruitscaleError as error:
         return error.message
     except Exception as error:  # noqa: BLE001
@@ -119,7 +122,7 @@ def _remake_page(folder: RunFolder, storage: Storage | None) -> str | None:
     return None
 
 
-def _carry_out(folder: RunFolder, journal: Journal, fitted: Components | None, held_by: str) -> PurgedVersions:
+def _commit(folder: RunFolder, journal: Journal, fitted: Components | None, held_by: str) -> PurgedVersions:
     try:
         erasing.commit(folder, journal)
         erasing.rewrite(folder.store, journal, held_by)
@@ -131,17 +134,17 @@ def _carry_out(folder: RunFolder, journal: Journal, fitted: Components | None, h
         return erasing.finish(folder, journal, record, held_by)
     except KeyboardInterrupt:
         raise InterruptedRunError(
-            f"Stopped while photos were erased from {folder.store.uri}.",
+            f"Stopped while erasing photos from {folder.store.uri}.",
             f"Finish it: fruitscale erase {folder.store.uri}",
         ) from None
 
 
 def _fit_again(folder: RunFolder, journal: Journal) -> Components:
-    """Fit the PCA on the rows that stay, as the pipeline would on these parts. Raises InputError: too few are left."""
+    """Fit the PCA on the remaining rows, as the pipeline would. Raises InputError if too few are left."""
     if APPLIED in journal.plan["pca"]:
         raise UsageError(
-            "This run has the components of an earlier one, which were not fitted with its photos.",
-            "Leave --refit out here. To fit without them where they were fitted, erase them there, with --refit.",
+            "This run applied the components of an earlier run, which were not fitted on its photos.",
+            "Leave out --refit. To refit, erase the photos from the run that fitted the components.",
         )
     names, width, pca = part_names(folder.store, FEATURES), journal.record["model"]["features"], journal.plan["pca"]
 

@@ -19,7 +19,7 @@ from fruitscale.erasure import old_versions
 from fruitscale.erasure.selection import Selection, choose, resolve, without_names
 from fruitscale.errors import InputError, OutputError, UsageError
 from fruitscale.runs import manifest, parts
-from fruitscale.runs.journal import JOURNAL, Journal, PurgedVersions, kind, new_id, salted, write_journal, write_receipt
+from fruitscale.runs.journal import JOURNAL, Journal, PurgedVersions, kind, salted, write_journal, write_receipt
 from fruitscale.runs.manifest import Manifest
 from fruitscale.runs.parts import DamagedPartError, Part
 from fruitscale.runs.reader import COLUMNS, each
@@ -38,6 +38,7 @@ from fruitscale.runs.run_folder import (
     RunFolder,
     RunPlan,
 )
+from fruitscale.runs.run_id import new_id
 from fruitscale.storage import lock
 from fruitscale.storage.store import Store, sweep
 

@@ -20,6 +20,7 @@ from fruitscale.kernels.moments import Components, project
 from fruitscale.runs.fitted_pca import open_fitted_pca
 from fruitscale.runs.reader import CompleteRun, open_complete
 from fruitscale.runs.run_folder import FEATURES
+from fruitscale.storage.residency import StorageAccess
 
 Floats = NDArray[np.float64]
 Verdict: TypeAlias = Literal["small", "noticeable", "large"]
@@ -64,7 +65,8 @@ def drift(run: str, new: str, storage: Storage | None = None) -> Drift:
     `run` fitted the PCA; `new` is any run with the same model. Raises ModelError if the models differ, UsageError if `run`
     took its components from another run.
     """
-    reference, later = open_fitted_pca(run, storage), open_complete(new, storage)
+    access = StorageAccess(storage)
+    reference, later = open_fitted_pca(run, access), open_complete(new, access)
     if reference.pca.applied is not None:
         raise UsageError(
             f"The components of {run} were not fitted on its photos: they come from {reference.pca.applied.uri}.",

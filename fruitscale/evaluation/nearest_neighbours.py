@@ -20,6 +20,7 @@ from fruitscale.kernels.moments import project
 from fruitscale.runs.fitted_pca import FittedPca, open_fitted_pca
 from fruitscale.runs.photos import read_pixels, why_unreadable
 from fruitscale.runs.reader import CompleteRun, open_complete
+from fruitscale.storage.residency import StorageAccess
 
 NEIGHBOURS = 5
 MOST_TRAIN, MOST_TEST = 20_000, 5_000
@@ -82,14 +83,15 @@ def evaluate(run: str, test_run: str, storage: Storage | None = None) -> Evaluat
     """
     if importlib.util.find_spec("sklearn") is None:
         raise MissingExtraError("scikit-learn", "report")
-    reference, tested = open_fitted_pca(run, storage), open_complete(test_run, storage)
+    access = StorageAccess(storage)
+    reference, tested = open_fitted_pca(run, access), open_complete(test_run, access)
     check_same_model(reference.run, tested)
     train, test = read_labelled(reference.run, MOST_TRAIN), read_labelled(tested, MOST_TEST)
     full = _score(_scaled(train, reference), _scaled(test, reference), train, test)
     points = _points(
         project(train.features, reference.fitted), project(test.features, reference.fitted), train, test, full
     )
-    pixels, problems = _pixels(reference.run, tested, train, test, storage)
+    pixels, problems = _pixels(reference.run, tested, train, test, access)
     return Evaluation(
         run=run,
         test_run=test_run,
@@ -162,7 +164,7 @@ def _enough(points: tuple[ComponentScore, ...], full: Score) -> int | None:
 
 
 def _pixels(
-    run: CompleteRun, tested: CompleteRun, train: LabelledFeatures, test: LabelledFeatures, storage: Storage | None
+    run: CompleteRun, tested: CompleteRun, train: LabelledFeatures, test: LabelledFeatures, access: StorageAccess
 ) -> tuple[Score | None, list[str]]:
     """Score the raw pixels; return None and the reason if they can't be read."""
     values = []
@@ -170,7 +172,7 @@ def _pixels(
         problem = why_unreadable(of)
         if problem is None:
             try:
-                pixels = read_pixels(of, photos.paths, PIXELS, storage)
+                pixels = read_pixels(of, photos.paths, PIXELS, access)
             except FruitscaleError as error:
                 problem = error.message
             else:

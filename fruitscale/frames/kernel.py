@@ -25,9 +25,10 @@ from fruitscale.kernels.images import Rejection
 from fruitscale.kernels.moments import Components, project
 from fruitscale.model.exported_model import export
 from fruitscale.runs.fitted_pca import inherited_settings, open_fitted_pca
-from fruitscale.runs.reader import open_complete, settled_storage
+from fruitscale.runs.reader import open_complete
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.read_ahead import ReadAhead
+from fruitscale.storage.residency import StorageAccess
 from fruitscale.storage.store import Store, open_store
 from fruitscale.uris import is_s3
 
@@ -147,9 +148,9 @@ def featurizer(config: Given | None = None, run: str | None = None) -> Featurize
     `input.uri` is what paths are relative to; without it the run's input is. Raises ModelError, UsageError.
     """
     given: Given = {} if config is None else config
-    storage = as_config(given).storage
-    settings = as_config(given, None if run is None else inherited_settings(run, storage))
-    root = settings.input.uri or ("" if run is None else open_complete(run, storage).record.input.uri) or "/"
+    access = StorageAccess(as_config(given).storage)
+    settings = as_config(given, None if run is None else inherited_settings(run, access))
+    root = settings.input.uri or ("" if run is None else open_complete(run, access).record.input.uri) or "/"
     exported = export(settings.model)
     if len(exported.payload) > MOST_BYTES:
         raise UsageError(
@@ -164,13 +165,13 @@ def featurizer(config: Given | None = None, run: str | None = None) -> Featurize
         width=exported.features,
         images=settings.images,
         root_uri=root,
-        storage=settled_storage(root, settings.storage),
+        storage=access.storage_for(root),
     )
 
 
 def projector(run: str, storage: Storage | None = None) -> Projector:
     """Return the kernel of a complete run's components. Raises InputError or OutputError when there is none."""
-    basis = open_fitted_pca(run, storage)
+    basis = open_fitted_pca(run, StorageAccess(storage))
     return Projector(basis.fitted.to_bytes(), run)
 
 

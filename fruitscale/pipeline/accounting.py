@@ -1,4 +1,4 @@
-"""Adds up what the tasks report, and makes the run record of it."""
+"""Adds up the reports of tasks, and makes the run record."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ from fruitscale.stages import ShardReport, peak_rss_mb
 from fruitscale.storage.residency import Residency
 
 MACHINES = "FRUITSCALE_MACHINES"
-"""The variable in which a cluster's driver is told since when its machines are there, and what they cost an hour."""
+"""Environment variable of a cluster's driver (JSON): when its machines started, and their prices per hour."""
 STEPS = ("load", "read", "decode", "infer", "write")
-STAGES = ("start", "list", "export", "featurize", "fit", "project")
 
 
 @dataclass
@@ -43,7 +42,7 @@ class Tally:
     writes_retried: int = 0
 
     def add(self, report: ShardReport) -> None:
-        """Count one shard."""
+        """Add the report of one shard."""
         self.shards += 1
         self.featurized += report.featurized
         self.rejected += report.rejected
@@ -58,7 +57,7 @@ class Tally:
             self.with_rejects.append(report.index)
 
     def check(self, images: int) -> None:
-        """Raise OutputError unless every image of the manifest is accounted for, once."""
+        """Raise OutputError unless every image of the manifest is accounted for exactly once."""
         if self.featurized + self.rejected != images:
             raise OutputError(
                 f"{self.featurized} images featurized and {self.rejected} rejected are not the {images} listed.",
@@ -68,18 +67,18 @@ class Tally:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """Everything that the record is made of."""
+    """Everything that goes into the record."""
 
     run_id: str
     config: Config
-    place: Residency | None
+    residency: Residency | None
     plan: RunPlan
     photos: Manifest
     exported: ExportedModel
     engine: EngineInfo
     tally: Tally
     fitted: Components
-    basis: FittedPca | None
+    applied: FittedPca | None
     seconds: dict[str, float]
 
 
@@ -88,7 +87,7 @@ def make_record(outcome: RunOutcome) -> record.RunRecord:
     config, photos, tally = outcome.config, outcome.photos, outcome.tally
     made = tally.featurized - tally.resumed
     per_second = made / outcome.seconds["featurize"] if made else None
-    seconds = {stage: round(outcome.seconds.get(stage, 0.0), 3) for stage in (*STAGES, "total")}
+    seconds = {stage: round(outcome.seconds.get(stage, 0.0), 3) for stage in record.StageSeconds.model_fields}
     engine = {k: v for k, v in asdict(outcome.engine).items() if k != "retries"}
     exported = {k: getattr(outcome.exported, k) for k in record.ModelRecord.model_fields if k != "precision"}
     return record.RunRecord(
@@ -118,14 +117,14 @@ def make_record(outcome: RunOutcome) -> record.RunRecord:
         peak_rss_mb=record.PeakRss(driver=round(peak_rss_mb(), 1), worker=round(tally.worker_rss_mb, 1)),
         cost=_cost(outcome.engine.machines),
         environment=environment(),
-        residency=outcome.place and record.ResidencyRecord(**asdict(outcome.place)),
+        residency=outcome.residency and record.ResidencyRecord(**asdict(outcome.residency)),
     )
 
 
 def _pca(outcome: RunOutcome) -> record.PcaRecord:
-    fitted, pca, basis = outcome.fitted, outcome.config.pca, outcome.basis
-    if basis is not None:
-        return basis.pca.model_copy(update={"applied": basis.applied})
+    fitted, pca, applied = outcome.fitted, outcome.config.pca, outcome.applied
+    if applied is not None:
+        return applied.pca.model_copy(update={"applied": applied.applied})
     return record.PcaRecord(
         components=fitted.k,
         requested=pca.components,
@@ -135,11 +134,11 @@ def _pca(outcome: RunOutcome) -> record.PcaRecord:
 
 
 def _cost(workers: int) -> record.Cost | None:
-    """Return what the machines have cost so far, where a cluster's driver is told what they cost an hour."""
-    told = json.loads(os.environ.get(MACHINES, "null"))
-    if told is None:
+    """Return the cost of the machines so far; None outside a cluster."""
+    prices = json.loads(os.environ.get(MACHINES, "null"))
+    if prices is None:
         return None
-    hours = (time.time() - told["began"]) / 3600
-    leader, worker = told["leader_hour"], told["worker_hour"]
+    hours = (time.time() - prices["began"]) / 3600
+    leader, worker = prices["leader_hour"], prices["worker_hour"]
     amount = None if leader is None or worker is None else round(hours * (leader + workers * worker), 4)
-    return record.Cost(machine_hours=round(hours * (1 + workers), 4), amount=amount, currency=told["currency"])
+    return record.Cost(machine_hours=round(hours * (1 + workers), 4), amount=amount, currency=prices["currency"])

@@ -1,4 +1,4 @@
-"""What a run would do, found without doing it."""
+"""Previews a run (--dry-run): lists the photos and inspects the output, and changes nothing."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 from fruitscale.config.schema import Config
 from fruitscale.engines import registry
+from fruitscale.pipeline.input_listing import check_uris, list_input
 from fruitscale.pipeline.progress import RunProgress
-from fruitscale.pipeline.run import check_uris, list_input, settle_residency
+from fruitscale.pipeline.run import settle_storage
 from fruitscale.runs.fingerprints import shard_images
 from fruitscale.runs.run_folder import FEATURES, RunFolder
-from fruitscale.storage.store import open_store
+from fruitscale.storage.residency import StorageAccess
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What a run would do; `components` says in words where they come from, `state` what is in the output now."""
+    """What a run would do; `components` describes their source, `state` the current output, in words."""
 
     images: int
     bytes: int
@@ -33,13 +34,13 @@ class Preview:
     state: str
 
 
-def preview(config: Config) -> Preview:
-    """List the photos and look at the output. Raises what a run would raise for them."""
+def preview(config: Config, access: StorageAccess) -> Preview:
+    """List the photos and inspect the output. Raises what a run would raise."""
     check_uris(config)
-    config, _ = settle_residency(config)
-    photos = list_input(config, RunProgress("preview", lambda event: None))
+    config, _ = settle_storage(config, access)
+    photos = list_input(config, access, RunProgress("preview", lambda event: None))
     step = shard_images(config, photos.images)
-    folder = RunFolder(open_store(config.output.uri, config.storage))
+    folder = RunFolder(access.open(config.output.uri))
     return Preview(
         images=photos.images,
         bytes=photos.bytes,

@@ -1,4 +1,4 @@
-"""Where a run is, told to whoever watches: an observer, and `_run/progress.json`. Times the stages as it goes."""
+"""Reports a run's progress to an observer and to `_run/progress.json`, and times its stages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WRITE_SECONDS = 3.0
 
 
 class _Handler(logging.Handler):
-    """Hands what is logged to a function."""
+    """Passes log messages to a function."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
@@ -29,11 +29,11 @@ class _Handler(logging.Handler):
 
 
 class RunProgress:
-    """The state of one run as an Event that changes; the clock of its stages."""
+    """The current Event of one run, and the clock of its stages."""
 
     def __init__(self, run_id: str, observer: Observer) -> None:
         self.run_id = run_id
-        self.folder: RunFolder | None = None  # once it is ours to write
+        self.folder: RunFolder | None = None  # set once the run may write to it
         self.seconds: dict[str, float] = {}
         self._observer = observer
         self._event = Event("list")
@@ -42,42 +42,42 @@ class RunProgress:
 
     @property
     def total_seconds(self) -> float:
-        """The wall time since the run began."""
+        """Wall-clock seconds since the run began."""
         return time.perf_counter() - self._began
 
     @property
     def so_far(self) -> str:
-        """How far the stage is, to be said after a verb."""
+        """How far the stage got, as a phrase to follow a verb."""
         event = self._event
         return f" after {event.done} of {event.total} {UNITS[event.stage]}" if event.total else ""
 
     @contextmanager
     def stage(self, stage: Stage, total: int | None = None) -> Iterator[None]:
-        """Time a stage and tell that it began."""
+        """Report that a stage began, and time it."""
         start = time.perf_counter()
         self._event = replace(self._event, stage=stage, done=0, total=total, message=None)
-        self._tell()
+        self._publish()
         try:
             yield
         finally:
             self.seconds[stage] = time.perf_counter() - start
 
     def advance(self, done: int, rejected: int | None = None, resumed: int | None = None) -> None:
-        """Tell how far the stage is."""
+        """Report how far the stage is."""
         event = self._event
         rejected = event.rejected if rejected is None else rejected
         resumed = event.resumed if resumed is None else resumed
         self._event = replace(event, done=done, rejected=rejected, resumed=resumed)
-        self._tell()
+        self._publish()
 
-    def tell(self, message: str) -> None:
-        """Tell something in words."""
+    def report(self, message: str) -> None:
+        """Report a message."""
         self._event = replace(self._event, message=message)
-        self._tell()
+        self._publish()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Tell when a store is waited for. Only the observer: the progress file may be in that very store."""
+        """Report waits for a store, to the observer only: the progress file may be in that store."""
         handler = _Handler(self._note)
         WAITING.addHandler(handler)
         try:
@@ -89,19 +89,19 @@ class RunProgress:
         self._observer(replace(self._event, message=message))
 
     def engine(self, info: EngineInfo) -> None:
-        """Tell what runs the tasks."""
+        """Report which engine runs the tasks."""
         where = f" on {info.master}" if info.master else ""
         self._event = replace(self._event, engine=f"{info.name} {info.version}{where}", ui=info.ui)
-        self._tell()
+        self._publish()
 
     def end(self, status: str, error: str | None = None) -> None:
-        """Write how the run ended, where there is a folder to write to."""
+        """Write how the run ended, if it has a folder."""
         if self.folder is not None:
             if status != "complete" and isinstance(self.folder.store, S3Store):
-                self.folder = RunFolder(self.folder.store.brief())  # it may have failed because the store is away
+                self.folder = RunFolder(self.folder.store.brief())  # the store itself may be the reason of the failure
             self._write(status, error)
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         self._event = replace(self._event, seconds=dict(self.seconds))
         self._observer(self._event)
         if self.folder is not None and time.perf_counter() - self._written > WRITE_SECONDS:
@@ -114,5 +114,5 @@ class RunProgress:
         try:
             self.folder.write_progress(state)
         except StorageError:
-            if status == "running":  # what can't be written will be told by the stage that must write
+            if status == "running":
                 raise

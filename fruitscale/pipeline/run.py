@@ -1,371 +1,291 @@
-"""A run, on the driver, from start to end; written once, against the Engine protocol."""
+"""One run on the driver, from listing to record, written once against the Engine protocol."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
 from fruitscale import stages
 from fruitscale.config.schema import Config
 from fruitscale.display.events import Observer
-from fruitscale.engines import registry
 from fruitscale.engines.base import Engine, EngineInfo, cut
-from fruitscale.errors import (
-    EngineError,
-    FruitscaleError,
-    InputError,
-    InterruptedRunError,
-    NothingNewError,
-    OutputError,
-    UsageError,
-)
+from fruitscale.errors import EngineError, FruitscaleError, InputError, InterruptedRunError
 from fruitscale.kernels.moments import Components, Moments, check_count, fit, group_edges, merge
 from fruitscale.model import exported_model
-from fruitscale.model.exported_model import ExportedModel
 from fruitscale.pipeline.accounting import RunOutcome, Tally, make_record
+from fruitscale.pipeline.engine_start import EngineStart
+from fruitscale.pipeline.existing_run import settle_existing
+from fruitscale.pipeline.input_listing import check_uris, earlier_runs, list_input
 from fruitscale.pipeline.progress import RunProgress
-from fruitscale.runs import manifest, parts, path_hash, run_folder
-from fruitscale.runs.fingerprints import differences, make_plan, shard_images
+from fruitscale.runs import manifest, run_folder
+from fruitscale.runs.fingerprints import make_plan, shard_images
 from fruitscale.runs.fitted_pca import configured_pca
-from fruitscale.runs.history import RunHistory
-from fruitscale.runs.journal import check_finished
-from fruitscale.runs.manifest import Manifest
-from fruitscale.runs.parts import DamagedPartError
 from fruitscale.runs.record import RunRecord
-from fruitscale.runs.run_folder import RunFolder, RunPlan
-from fruitscale.storage import listing, lock, residency
-from fruitscale.storage.listing import Photo
-from fruitscale.storage.residency import Residency
-from fruitscale.storage.store import open_store
-from fruitscale.uris import is_inside, is_s3, local_path
+from fruitscale.runs.run_folder import RunFolder
+from fruitscale.runs.run_id import new_id
+from fruitscale.storage import lock
+from fruitscale.storage.residency import Residency, StorageAccess
+from fruitscale.uris import is_s3, local_path
+
+T = TypeVar("T")
 
 SHARE = 1
-"""A task of stage 1 or 3 takes the shards that a core has left, at most 8: large ones first, small ones at the end.
+"""A task of stage 1 or 3 takes the shards that a core has left, at most 8: large tasks first, small ones at the end.
 
-With more and smaller tasks cores would end no sooner, and on S3 each task waits for its first photo and its last part.
+More and smaller tasks would not let the cores end sooner, and on S3 each task waits for its first photo and its last part.
 """
-WARM, WARM_NETWORK, WARM_S3 = (f"fruitscale.stages.{name}" for name in ("warm", "warm_network", "warm_s3"))
 
 
-def run(config: Config, observer: Observer = lambda event: None) -> RunRecord:
-    """Make, resume or verify the run that a configuration describes, and return its record.
+def run(config: Config, observer: Observer = lambda event: None, access: StorageAccess | None = None) -> RunRecord:
+    """Run, resume or verify what a configuration describes, and return its record.
 
-    Raises a FruitscaleError whatever goes wrong; what was finished by then is kept, and the same call resumes.
+    Raises a FruitscaleError whatever goes wrong; finished parts are kept, and the same call resumes.
     """
     check_uris(config)
-    config, place = settle_residency(config)
-    watch = RunProgress(_new_id(), observer)
-    with watch.listening(), ExitStack() as held, ExitStack() as stack:  # the engine ends before the lock is given back
+    access = access or StorageAccess(config.storage)
+    config, residency = settle_storage(config, access)
+    progress = RunProgress(new_id(), observer)
+    with progress.listening(), PipelineRun(config, access, residency, progress) as this:
         try:
-            return _run(config, place, watch, held, stack)
+            return this.carry_out()
         except FruitscaleError as error:
-            watch.end("failed", error.message if config.output.paths == "plain" else type(error).__name__)
+            progress.end("failed", error.message if config.output.paths == "plain" else type(error).__name__)
             raise
         except KeyboardInterrupt:
-            watch.end("interrupted")
-            raise InterruptedRunError(f"Stopped{watch.so_far}.", "Run the same command again: it resumes.") from None
+            progress.end("interrupted")
+            raise InterruptedRunError(f"Stopped{progress.so_far}.", "Run the same command again: it resumes.") from None
 
 
-def check_uris(config: Config) -> None:
-    """Raise UsageError when input and output are not said, or one is inside the other."""
-    for key, uri in (("input", config.input.uri), ("output", config.output.uri)):
-        if not uri:
-            raise UsageError(f"{key}.uri is not set.", f"Give --{key}, or {key}.uri in the config.")
-    target = config.output.uri
-    for what, uri in (("input", config.input.uri), *(("run", uri) for uri in _earlier_runs(config))):
-        if is_inside(target, uri):
-            raise UsageError(f"The output {target} is inside the {what} {uri}.", "Choose another --output.")
-        if is_inside(uri, target):
-            raise UsageError(f"The {what} {uri} is inside the output {target}.", "Choose another --output.")
+def settle_storage(config: Config, access: StorageAccess) -> tuple[Config, Residency | None]:
+    """Check every bucket that a run uses, and return the config with region and endpoint settled.
 
-
-def _earlier_runs(config: Config) -> list[str]:
-    """Return the folders of the runs that this one reads."""
-    return [*([config.pca.run] if config.pca.run is not None else []), *config.input.new_since]
-
-
-def settle_residency(config: Config) -> tuple[Config, Residency | None]:
-    """Settle and check where the buckets are, before anything else is asked of them. Raises ResidencyError."""
-    named = (config.input.uri, config.output.uri, config.input.list or "", *_earlier_runs(config))
-    uris = [uri for uri in named if is_s3(uri)]
-    if not uris:
-        return config, None
-    storage = residency.settle(config.storage)
-    return config.model_copy(update={"storage": storage}), residency.check(storage, uris)
-
-
-def list_input(config: Config, watch: RunProgress, at_first: Callable[[], object] = lambda: None) -> Manifest:
-    """List the photos, and call `at_first` when there is one.
-
-    Raises InputError when there are none, NothingNewError when earlier runs have them all.
+    Raises ResidencyError; the residency is None if nothing is on S3.
     """
-    hashed = path_hash.from_environment() if config.output.paths == "hashed" else None
-    with watch.stage("list"):
-        seen = RunHistory.by(config.input.new_since, config.storage, is_s3(config.input.uri))
-        photos = seen.leave_out(listing.list_photos(config.input, config.storage))
-        listed = manifest.build(_announced(photos, at_first), config.input.limit, watch.advance, hashed)
-    if not listed.images and seen.left_out:
-        raise NothingNewError(f"There is nothing new: earlier runs have all {seen.left_out} photos.")
-    if not listed.images:
-        raise InputError(
-            f"There are no photos in {config.input.uri}.",
-            f"Looked for {', '.join(config.input.include)}: see input.include and input.exclude.",
+    residency = access.check(config.input.uri, config.output.uri, config.input.list or "", *earlier_runs(config))
+    if residency is None:
+        return config, None
+    return config.model_copy(update={"storage": access.settled}), residency
+
+
+class PipelineRun:
+    """One run: `prepare`, `featurize`, `fit`, `project`, in this order. On exit, it ends the engine, then the lock."""
+
+    def __init__(
+        self, config: Config, access: StorageAccess, residency: Residency | None, progress: RunProgress
+    ) -> None:
+        self._config, self._access, self._residency, self._progress = config, access, residency, progress
+        self._engine_start = EngineStart(config)
+        self._held = ExitStack()  # the lock, and the folder of the exported model
+        self._engine: Engine
+        self._job: stages.Job
+        self._fitted: Components
+        self._tally = Tally()
+
+    def __enter__(self) -> PipelineRun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._held:  # released last: no worker may write once the lock is free
+            self._engine_start.close()
+
+    def carry_out(self) -> RunRecord:
+        """Run every stage and return the record."""
+        complete = self.prepare()
+        if complete is not None:
+            return complete
+        self.featurize()
+        self.fit()
+        self.project()
+        return self._finish()
+
+    def prepare(self) -> RunRecord | None:
+        """List the photos, take the lock, export the model and start the engine.
+
+        Returns the record if the output already holds this run, complete and intact.
+        """
+        config, progress = self._config, self._progress
+        self._applied = configured_pca(config, self._access)
+        self._folder = RunFolder(self._access.open(config.output.uri))
+        is_complete = self._folder.read_record() is not None  # then no engine may be needed
+        engine_start = None if is_complete else self._engine_start
+        self._photos = list_input(config, self._access, progress, engine_start)
+        self._held.enter_context(lock.locked(self._folder.store, progress.run_id, progress.report))
+        with progress.stage("export"):
+            self._exported = self._export()
+        applied = None if self._applied is None else self._applied.facts
+        self._plan = make_plan(config, self._photos, self._exported, applied)
+        if self._applied is None:
+            check_count(config.pca.components, self._photos.images, self._exported.features)
+        else:
+            self._applied.check_model(self._plan)
+        record = settle_existing(self._folder, self._plan, self._photos, overwrite=config.output.overwrite)
+        if record is None:
+            progress.folder = self._folder  # progress.json may be written from now on
+            manifest.write(self._photos, self._folder.store)
+            self._start_engine()
+        return record
+
+    def featurize(self) -> None:
+        """Stage 1: write the features of every shard, and the table of rejects."""
+        images, step = self._photos.images, self._job.shard_images
+        shards = [stages.Shard(i, a, min(a + step, images)) for i, a in enumerate(range(0, images, step))]
+        batches = [stages.ShardBatch(self._job, tuple(some)) for some in self._cut(shards)]
+        shared = self._engine.share(self._exported.payload)
+        with self._progress.stage("featurize", images):
+            for reports in self._engine.map(stages.featurize_shards, batches, shared):
+                for report in reports:
+                    self._tally.add(report)
+                tally = self._tally
+                self._progress.advance(tally.featurized + tally.rejected, tally.rejected, tally.resumed)
+        self._tally.check(images)
+        self._check_rejects(self._folder.write_rejects(sorted(self._tally.with_rejects)))
+
+    def fit(self) -> None:
+        """Stage 2: fit the PCA, or take that of the earlier run named by `pca.run`."""
+        if self._applied is not None:
+            self._fitted = self._applied.fitted
+        else:
+            self._fitted = fit_parts(
+                self._engine, self._job, self._config, self._tally.shards, self._photos.images, self._progress
+            )
+
+    def project(self) -> None:
+        """Stage 3: write the components and the scores of every part."""
+        with self._progress.stage("project", self._tally.shards):
+            arrays = self._fitted.to_bytes()
+            self._folder.write_components(arrays, self._fitted.summary())
+            name = hashlib.sha256(arrays).hexdigest()
+            batches = self._cut(range(self._tally.shards))
+            tasks = [stages.ProjectionTask(self._job, batch[0], batch[-1] + 1, name) for batch in batches]
+            done = 0
+            for projected in self._engine.map(stages.project_parts, tasks, self._engine.share(arrays)):
+                done += projected
+                self._progress.advance(done)
+
+    def _finish(self) -> RunRecord:
+        progress, folder = self._progress, self._folder
+        seconds = {**progress.seconds, "total": progress.total_seconds}
+        record = make_record(
+            RunOutcome(
+                run_id=progress.run_id,
+                config=self._config,
+                residency=self._residency,
+                plan=self._plan,
+                photos=self._photos,
+                exported=self._exported,
+                engine=self._engine.describe(),
+                tally=self._tally,
+                fitted=self._fitted,
+                applied=self._applied,
+                seconds=seconds,
+            )
         )
-    if isinstance(config.pca.components, int) and config.pca.run is None:
-        check_count(config.pca.components, listed.images, config.pca.components)
-    return listed
+        lock.check_held(folder.store, progress.run_id)
+        folder.store.delete(manifest.PRIVATE)
+        progress.end("complete")
+        folder.write_record(record)
+        return record
 
+    def _export(self) -> exported_model.ExportedModel:
+        model = self._config.model
+        if model.exported is not None:
+            return exported_model.read(Path(model.exported), model)
+        scratch = self._held.enter_context(tempfile.TemporaryDirectory(prefix="fruitscale-"))
+        return exported_model.export(model, Path(scratch))
 
-def _announced(photos: Iterable[Photo], at_first: Callable[[], object]) -> Iterator[Photo]:
-    for index, photo in enumerate(photos):
-        if index == 0:
-            at_first()
-        yield photo
+    def _start_engine(self) -> None:
+        with self._progress.stage("start"):
+            self._engine = self._engine_start.engine()
+        info = self._engine.describe()
+        self._progress.engine(info)
+        self._job = self._make_job()
+        if _is_remote(self._config, info):
+            _check_workers_see_folders(self._engine, info, self._job)
 
+    def _make_job(self) -> stages.Job:
+        config, photos, exported = self._config, self._photos, self._exported
+        return stages.Job(
+            run_id=self._progress.run_id,
+            input_uri=_absolute(config.input.uri),
+            output_uri=_absolute(config.output.uri),
+            storage=config.storage,
+            images=config.images,
+            manifest=photos.read_from,
+            manifest_sha256=photos.sha256 + photos.versions_sha256,
+            model_sha256=exported.sha256,
+            precision=config.model.precision,
+            input_size=exported.input_size,
+            features=exported.features,
+            shard_images=shard_images(config, photos.images),
+            fresh=not self._folder.has_parts(),
+        )
 
-def _run(config: Config, place: Residency | None, watch: RunProgress, held: ExitStack, stack: ExitStack) -> RunRecord:
-    basis = configured_pca(config)
-    folder = RunFolder(open_store(config.output.uri, config.storage))
+    def _cut(self, tasks: Sequence[T]) -> list[list[T]]:
+        """Group the shards or parts of a stage into tasks."""
+        return cut(tasks, self._engine.describe().cores, SHARE)
 
-    @cache
-    def starting() -> Future[Engine]:
-        return stack.enter_context(_starting(config))
-
-    complete = folder.read_record() is not None
-    photos = list_input(config, watch, at_first=(lambda: None) if complete else starting)
-    held.enter_context(lock.locked(folder.store, watch.run_id, watch.tell))
-
-    with watch.stage("export"):
-        exported = _export(config, stack)
-    plan = make_plan(config, photos, exported, None if basis is None else basis.facts)
-    if basis is None:
-        check_count(config.pca.components, photos.images, exported.features)
-    else:
-        basis.check_model(plan)
-    kept = _settle(folder, plan, photos, overwrite=config.output.overwrite)
-    if kept is not None:
-        return kept
-    watch.folder = folder  # from here on it is ours to write
-    manifest.write(photos, folder.store)
-
-    with watch.stage("start"):
-        engine = starting().result()
-    watch.engine(engine.describe())
-    job = _job(config, photos, exported, watch.run_id, fresh=not folder.has_parts())
-    _check_workers_see(engine, job, config)
-
-    tally = _featurize(engine, job, config, photos, exported, watch, folder)
-    n_parts = tally.shards
-    fitted = basis.fitted if basis is not None else _fit(engine, job, config, n_parts, photos.images, watch)
-    _project(engine, job, fitted, n_parts, watch, folder)
-    seconds = {**watch.seconds, "total": watch.total_seconds}
-    info = engine.describe()
-    outcome = RunOutcome(watch.run_id, config, place, plan, photos, exported, info, tally, fitted, basis, seconds)
-    made = make_record(outcome)
-    lock.check_held(folder.store, watch.run_id)
-    folder.store.delete(manifest.PRIVATE)
-    watch.end("complete")
-    folder.write_record(made)
-    return made
-
-
-def _settle(folder: RunFolder, plan: RunPlan, photos: Manifest, *, overwrite: bool) -> RunRecord | None:
-    """Decide what becomes of the run that is there; return its record when it is complete and this very run."""
-    check_finished(folder.store)  # also with --overwrite: old versions of what is erased would be forgotten
-    old = folder.read_plan()
-    if old is None or old.fingerprints["features"] != plan.fingerprints["features"]:
-        _make_room(folder, old, plan, photos, overwrite=overwrite)
-    elif old.fingerprints["pca"] == plan.fingerprints["pca"]:
-        record = folder.read_record()
-        if record is not None and _is_intact(folder, photos, plan):
-            return record
-        folder.uncommit()
-    else:
-        folder.uncommit()
-        folder.clear_reduced()
-    folder.sweep()
-    folder.write_plan(plan)
-    return None
-
-
-def _make_room(folder: RunFolder, old: RunPlan | None, plan: RunPlan, photos: Manifest, *, overwrite: bool) -> None:
-    if not overwrite:
-        if old is not None:
-            raise OutputError(
-                f"{folder.store.uri} holds another run: {differences(folder, old, plan, photos)}.",
-                "Choose another --output, or replace it with --overwrite.",
+    def _check_rejects(self, rejected: int) -> None:
+        images, limit = self._photos.images, self._config.images.max_reject_fraction
+        if rejected > limit * images or rejected == images:
+            raise InputError(
+                f"{rejected} of {images} photos can't be used, more than images.max_reject_fraction allows "
+                f"({limit:g}); the reasons are in {self._folder.store.uri}/{run_folder.REJECTS}.",
+                "Repair or exclude them, or allow more: --set images.max_reject_fraction=…",
             )
-        if folder.has_parts():
-            raise OutputError(
-                f"{folder.store.uri} holds parts of a run without its plan (_run/plan.json).",
-                "Choose another --output, or replace it with --overwrite.",
-            )
-    folder.clear()
 
 
-def _is_intact(folder: RunFolder, photos: Manifest, plan: RunPlan) -> bool:
-    """Check every part of a complete run; one that is damaged or missing is made anew."""
-    n_parts = -(-photos.images // int(plan.features["shards.images"]))
-    intact = folder.has_tables()
-    for index in range(n_parts):
-        for place, column in ((run_folder.FEATURES, "features"), (run_folder.REDUCED, "components")):
-            try:
-                parts.read_vectors(folder.store, parts.name(place, index), column)
-            except (DamagedPartError, FruitscaleError):
-                intact = False
-    return intact
+def fit_parts(
+    engine: Engine, job: stages.Job, config: Config, n_parts: int, n_images: int, progress: RunProgress
+) -> Components:
+    """Fit the PCA on features parts: moments on the workers, merged in the order of their groups on the driver."""
+    edges = group_edges(n_parts, n_images)
+    groups = [stages.PartGroup(job, index, start, stop) for index, (start, stop) in enumerate(pairwise(edges))]
+    with progress.stage("fit", len(groups)), threadpool_limits(1):
+        total = _merge_in_order(engine.map(stages.group_moments, groups), progress.advance)
+        return fit(total, config.pca.components, standardize=config.pca.standardize)
 
 
-@contextmanager
-def _starting(config: Config) -> Iterator[Future[Engine]]:
-    """Start the engine while the driver does other things; close it at the end, whatever happens."""
-    warm = [WARM]
-    if config.model.architecture != "patch_mean":
-        warm.append(WARM_NETWORK)
-    if is_s3(config.input.uri) or is_s3(config.output.uri):
-        warm.append(WARM_S3)
-    with ThreadPoolExecutor(1, "engine") as executor:
-        future = executor.submit(registry.open_engine, config, registry.slots(config), tuple(warm))
-        try:
-            yield future
-        finally:
-            if future.exception() is None:
-                future.result().close()
+def _merge_in_order(results: Iterator[tuple[int, Moments]], advance: Callable[[int], None]) -> Moments:
+    """Merge moments in the order of their groups, whichever group ends first, so that the sum has the same bytes."""
+    waiting: dict[int, Moments] = {}
+    total: Moments | None = None
+    merged = 0
+    for index, moments in results:
+        waiting[index] = moments
+        while merged in waiting:
+            following = waiting.pop(merged)
+            total = following if total is None else merge(total, following)
+            merged += 1
+        advance(merged)
+    assert total is not None
+    return total
 
 
-def _export(config: Config, stack: ExitStack) -> ExportedModel:
-    if config.model.exported is not None:
-        return exported_model.read(Path(config.model.exported), config.model)
-    scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="fruitscale-"))
-    return exported_model.export(config.model, Path(scratch))
+def _absolute(uri: str) -> str:
+    return uri if is_s3(uri) else str(local_path(uri))
 
 
-def _job(config: Config, photos: Manifest, exported: ExportedModel, run_id: str, *, fresh: bool) -> stages.Job:
-    def absolute(uri: str) -> str:
-        return uri if is_s3(uri) else str(local_path(uri))
-
-    return stages.Job(
-        run_id=run_id,
-        input_uri=absolute(config.input.uri),
-        output_uri=absolute(config.output.uri),
-        storage=config.storage,
-        images=config.images,
-        manifest=photos.read_from,
-        manifest_sha256=photos.sha256 + photos.versions_sha256,
-        model_sha256=exported.sha256,
-        precision=config.model.precision,
-        input_size=exported.input_size,
-        features=exported.features,
-        shard_images=shard_images(config, photos.images),
-        fresh=fresh,
-    )
-
-
-def _check_workers_see(engine: Engine, job: stages.Job, config: Config) -> None:
-    info = engine.describe()
-    if not _is_remote(config, info):
-        return
+def _check_workers_see_folders(engine: Engine, info: EngineInfo, job: stages.Job) -> None:
+    """Raise EngineError if a worker on another machine does not see the driver's folders."""
     probe = stages.FolderProbe(job.input_uri, f"{job.output_uri}/{lock.NAME}")
     for input_seen, output_seen in engine.map(stages.sees_folders, [probe] * max(info.cores, 1) * 2):
         for seen, key, uri in ((input_seen, "input", job.input_uri), (output_seen, "output", job.output_uri)):
             if not seen and not is_s3(uri):
                 raise EngineError(
                     f"The workers of {info.master} don't see the {key} folder {uri}.",
-                    "Use s3:// or a folder that every machine has mounted.",
+                    "Use s3:// or a folder that is mounted on every machine.",
                 )
 
 
-def _featurize(
-    engine: Engine,
-    job: stages.Job,
-    config: Config,
-    photos: Manifest,
-    exported: ExportedModel,
-    watch: RunProgress,
-    folder: RunFolder,
-) -> Tally:
-    step, tally = shard_images(config, photos.images), Tally()
-    starts = range(0, photos.images, step)
-    shards = [stages.Shard(i, start, min(start + step, photos.images)) for i, start in enumerate(starts)]
-    batches = [stages.ShardBatch(job, tuple(some)) for some in cut(shards, engine.describe().cores, SHARE)]
-    shared = engine.share(exported.payload)
-    with watch.stage("featurize", photos.images):
-        for reports in engine.map(stages.featurize_shards, batches, shared):
-            for report in reports:
-                tally.add(report)
-            watch.advance(tally.featurized + tally.rejected, tally.rejected, tally.resumed)
-    tally.check(photos.images)
-    rejected = folder.write_rejects(sorted(tally.with_rejects))
-    _check_rejects(rejected, photos.images, config, folder)
-    return tally
-
-
-def _check_rejects(rejected: int, images: int, config: Config, folder: RunFolder) -> None:
-    if rejected > config.images.max_reject_fraction * images or rejected == images:
-        raise InputError(
-            f"{rejected} of {images} photos can't be used, more than images.max_reject_fraction allows "
-            f"({config.images.max_reject_fraction:g}); why is in {folder.store.uri}/{run_folder.REJECTS}.",
-            "Mend or exclude them, or allow more: --set images.max_reject_fraction=…",
-        )
-
-
-def _fit(
-    engine: Engine, job: stages.Job, config: Config, n_parts: int, n_images: int, watch: RunProgress
-) -> Components:
-    edges = group_edges(n_parts, n_images)
-    groups = [stages.PartGroup(job, index, start, stop) for index, (start, stop) in enumerate(pairwise(edges))]
-    with watch.stage("fit", len(groups)), threadpool_limits(1):
-        total = _fold(engine.map(stages.group_moments, groups), watch)
-        return fit(total, config.pca.components, standardize=config.pca.standardize)
-
-
-def _fold(results: Iterator[tuple[int, Moments]], watch: RunProgress) -> Moments:
-    """Merge moments in the order of their groups, whichever comes first."""
-    waiting: dict[int, Moments] = {}
-    total: Moments | None = None
-    folded = 0
-    for index, found in results:
-        waiting[index] = found
-        while folded in waiting:
-            following = waiting.pop(folded)
-            total = following if total is None else merge(total, following)
-            folded += 1
-        watch.advance(folded)
-    assert total is not None
-    return total
-
-
-def _project(
-    engine: Engine, job: stages.Job, fitted: Components, n_parts: int, watch: RunProgress, folder: RunFolder
-) -> None:
-    with watch.stage("project", n_parts):
-        arrays = fitted.to_bytes()
-        folder.write_components(arrays, fitted.summary())
-        name = hashlib.sha256(arrays).hexdigest()
-        batches = cut(range(n_parts), engine.describe().cores, SHARE)
-        tasks = [stages.ProjectionTask(job, batch[0], batch[-1] + 1, name) for batch in batches]
-        done = 0
-        for projected in engine.map(stages.project_parts, tasks, engine.share(arrays)):
-            done += projected
-            watch.advance(done)
-
-
 def _is_remote(config: Config, info: EngineInfo) -> bool:
-    """Tell whether workers may be on other machines, which may not have our folders."""
+    """Return whether workers may be on other machines, which may lack our folders."""
     if config.engine == "spark":
         return not (info.master or "").startswith("local")
     return config.engine == "dask" and config.dask.scheduler is not None
-
-
-def _new_id() -> str:
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + uuid.uuid4().hex[:6]

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from fruitscale.config.schema import Storage
 from fruitscale.errors import OutputError
 from fruitscale.report import html_page, run_facts
 from fruitscale.report.run_page import make_run_page
-from fruitscale.runs.journal import new_id
 from fruitscale.runs.run_folder import REPORT, RunFolder
+from fruitscale.runs.run_id import new_id
 from fruitscale.storage import lock
+from fruitscale.storage.residency import StorageAccess
 
 
-def publish(folder: RunFolder, storage: Storage) -> None:
-    """Write `report.html` of a complete run. `storage` is for reading the photos shown as thumbnails.
+def publish(folder: RunFolder, access: StorageAccess) -> None:
+    """Write `report.html` of a complete run. `access` is for reading the photos shown as thumbnails.
 
     Raises MissingExtraError without Bokeh, and OutputError if the run is incomplete, damaged or being written; nothing
     is changed in that case.
     """
     html_page.check_installed()
     facts = run_facts.read_run_facts(folder)
-    content = make_run_page(facts, storage)
+    content = make_run_page(facts, access)
     with lock.locked(folder.store, f"report-{new_id()}"):
         if folder.read_record() != facts.record:
             raise OutputError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fruitscale.config import loading
-from fruitscale.config.schema import Storage
+from fruitscale.display.events import STAGES, TITLES
 from fruitscale.errors import FruitscaleError
 from fruitscale.report import charts, html_page
 from fruitscale.report.label_pairs import NEIGHBOURS
@@ -19,7 +19,8 @@ from fruitscale.report.palette import style_of
 from fruitscale.report.run_facts import RunFacts, shown
 from fruitscale.report.sampling import evenly
 from fruitscale.report.thumbnails import thumbnails
-from fruitscale.runs.record import RunRecord
+from fruitscale.runs.record import RunRecord, StageSeconds
+from fruitscale.storage.residency import StorageAccess
 
 if TYPE_CHECKING:
     from bokeh.models import Plot
@@ -32,14 +33,6 @@ MOST_WITH_NAMES = 4_000_000
 LONGEST_NAME = 200
 """Longest path or label shown, in bytes."""
 EXAMPLES = 5
-STAGES = {
-    "list": "List the photos",
-    "export": "Export the model",
-    "start": "Start the engine",
-    "featurize": "Featurize",
-    "fit": "Fit the PCA",
-    "project": "Project",
-}
 SECRET = ("secret", "password", "token", "key")
 
 
@@ -62,10 +55,10 @@ class StageBar:
     width: float
 
 
-def make_run_page(facts: RunFacts, storage: Storage) -> bytes:
-    """Return the page of a run. `storage` is for reading the photos shown as thumbnails."""
+def make_run_page(facts: RunFacts, access: StorageAccess) -> bytes:
+    """Return the page of a run. `access` is for reading the photos shown as thumbnails."""
     html_page.check_installed()
-    pictures = _pictures(facts, storage)
+    pictures = _pictures(facts, access)
     context = _template_context(facts, pictures)
     plots: dict[str, Plot] = {"scatter": charts.scatter(facts), "variance": charts.variance(facts)}
     return html_page.render("run.html", context, _data(facts, pictures), plots)
@@ -123,7 +116,7 @@ def shortened(name: str) -> str:
     return f"{content[:half].decode(errors='ignore')}…{content[-half:].decode(errors='ignore')}"
 
 
-def _pictures(facts: RunFacts, storage: Storage) -> ThumbnailSheet:
+def _pictures(facts: RunFacts, access: StorageAccess) -> ThumbnailSheet:
     """Choose the photos to show and make their thumbnails: first those in tables, then points evenly by label."""
     if not facts.is_named:
         return ThumbnailSheet([], {})
@@ -137,7 +130,7 @@ def _pictures(facts: RunFacts, storage: Storage) -> ThumbnailSheet:
     rows = sorted(first | set(rest.tolist()))[:MOST_THUMBNAILS]
     photos = [facts.photo(row) for row in rows]
     try:
-        made = thumbnails(facts.record.input.uri, photos, facts.config.images, storage, budget(facts))
+        made = thumbnails(facts.record.input.uri, photos, facts.config.images, access, budget(facts))
     except FruitscaleError as error:
         return ThumbnailSheet([], {}, error.message)
     return _numbered(rows, made, facts.record.input.uri)
@@ -159,9 +152,11 @@ def _numbered(rows: list[int], made: list[str], uri: str) -> ThumbnailSheet:
 def stages(record: RunRecord) -> list[StageBar]:
     """Return the stages in order, and last the time outside all stages."""
     total, begin, found = record.seconds.total or 1.0, 0.0, []
-    for key, name in STAGES.items():
-        seconds = float(getattr(record.seconds, key))
-        found.append(StageBar(name, seconds, 100 * begin / total, 100 * seconds / total))
+    for stage in STAGES:
+        if stage not in StageSeconds.model_fields:
+            continue
+        seconds = float(getattr(record.seconds, stage))
+        found.append(StageBar(TITLES[stage], seconds, 100 * begin / total, 100 * seconds / total))
         begin += seconds
     other = max(total - begin, 0.0)
     return [*found, StageBar("Everything else", other, 100 * begin / total, 100 * other / total)]

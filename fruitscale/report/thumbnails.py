@@ -6,12 +6,12 @@ import base64
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from fruitscale.config.schema import Images, Storage
+from fruitscale.config.schema import Images
 from fruitscale.errors import ChangedObjectError, MissingObjectError
 from fruitscale.kernels import images
 from fruitscale.kernels.images import Pixels, Rejection
-from fruitscale.storage import residency
 from fruitscale.storage.listing import UNADDRESSABLE, Photo
+from fruitscale.storage.residency import StorageAccess
 from fruitscale.storage.store import Store, open_store
 from fruitscale.uris import is_s3
 
@@ -22,7 +22,7 @@ PATIENCE = 10.0
 """Seconds to retry a request to S3: less than in a run, since a page can do without a thumbnail."""
 
 
-def thumbnails(uri: str, photos: Sequence[Photo], options: Images, storage: Storage, most_bytes: int) -> list[str]:
+def thumbnails(uri: str, photos: Sequence[Photo], options: Images, access: StorageAccess, most_bytes: int) -> list[str]:
     """Return a JPEG per photo in base64, `most_bytes` in all; empty for a photo that is gone or changed.
 
     A thumbnail is the whole photo stretched to a square, as the network sees it. Raises ResidencyError if the bucket is
@@ -30,9 +30,8 @@ def thumbnails(uri: str, photos: Sequence[Photo], options: Images, storage: Stor
     """
     if not photos:
         return []
-    if is_s3(uri):
-        storage = residency.settle(storage.model_copy(update={"retry_seconds": min(storage.retry_seconds, PATIENCE)}))
-        residency.check(storage, [uri])
+    storage = access.storage_for(uri)
+    storage = storage.model_copy(update={"retry_seconds": min(storage.retry_seconds, PATIENCE)})
     source, most = open_store(uri, storage), most_bytes // len(photos)
 
     def make(photo: Photo) -> str:

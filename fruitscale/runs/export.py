@@ -21,6 +21,7 @@ from fruitscale.runs import arrow
 from fruitscale.runs.photos import read_pixels, why_unreadable
 from fruitscale.runs.reader import CompleteRun, open_complete
 from fruitscale.runs.tables import Column, read_table
+from fruitscale.storage.residency import StorageAccess
 from fruitscale.uris import is_s3, local_path
 
 if TYPE_CHECKING:
@@ -60,12 +61,13 @@ def write(
     if to not in WRITERS:
         raise UsageError(f"There is no format {to}.", f"Choose one of {', '.join(WRITERS)}.")
     target = _target(output, overwrite=overwrite)
-    run = open_complete(uri, storage)
+    access = StorageAccess(storage)
+    run = open_complete(uri, access)
     table = read_table(run, column)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:  # whole or not at all
         made = Path(folder) / "made"
         try:
-            notes = WRITERS[to](made, table, run, storage)
+            notes = WRITERS[to](made, table, run, access)
             n_bytes = sum(file.stat().st_size for file in (made.iterdir() if made.is_dir() else [made]))
             _put(made, target)
         except OSError as error:
@@ -94,7 +96,7 @@ def _put(made: Path, target: Path) -> None:
     made.replace(target)
 
 
-def _write_csv(made: Path, table: pa.Table, run: CompleteRun, storage: Storage | None) -> tuple[str, ...]:
+def _write_csv(made: Path, table: pa.Table, run: CompleteRun, access: StorageAccess) -> tuple[str, ...]:
     import pyarrow as pa
     from pyarrow import csv
 
@@ -105,7 +107,7 @@ def _write_csv(made: Path, table: pa.Table, run: CompleteRun, storage: Storage |
     return ()
 
 
-def _write_npz(made: Path, table: pa.Table, run: CompleteRun, storage: Storage | None) -> tuple[str, ...]:
+def _write_npz(made: Path, table: pa.Table, run: CompleteRun, access: StorageAccess) -> tuple[str, ...]:
     texts = {
         name: np.array([text or "" for text in table[name].to_pylist()], dtype=np.str_) for name in ("path", "label")
     }
@@ -114,14 +116,14 @@ def _write_npz(made: Path, table: pa.Table, run: CompleteRun, storage: Storage |
     return ()
 
 
-def _write_parquet(made: Path, table: pa.Table, run: CompleteRun, storage: Storage | None) -> tuple[str, ...]:
+def _write_parquet(made: Path, table: pa.Table, run: CompleteRun, access: StorageAccess) -> tuple[str, ...]:
     import pyarrow.parquet as pq
 
     pq.write_table(table, made, compression="zstd", use_dictionary=["label"])
     return ()
 
 
-def _write_tensorboard(made: Path, table: pa.Table, run: CompleteRun, storage: Storage | None) -> tuple[str, ...]:
+def _write_tensorboard(made: Path, table: pa.Table, run: CompleteRun, access: StorageAccess) -> tuple[str, ...]:
     """Write the files of the embedding projector: `tensorboard --logdir FOLDER`, or its page's Load button.
 
     The format: https://github.com/tensorflow/tensorboard/blob/master/docs/tensorboard_projector_plugin.ipynb
@@ -132,7 +134,7 @@ def _write_tensorboard(made: Path, table: pa.Table, run: CompleteRun, storage: S
     labels, paths = table["label"].to_pylist(), table["path"].to_pylist()
     rows = [f"{_one_cell(label)}\t{_one_cell(path)}\n" for label, path in zip(labels, paths, strict=True)]
     (made / "metadata.tsv").write_text("label\tpath\n" + "".join(rows), encoding="utf-8")
-    side, notes = _write_sprite(made, paths, run, storage)
+    side, notes = _write_sprite(made, paths, run, access)
     sprite = (
         f'  sprite {{ image_path: "sprite.png" single_image_dim: {side} single_image_dim: {side} }}\n' if side else ""
     )
@@ -147,9 +149,7 @@ def _write_tensorboard(made: Path, table: pa.Table, run: CompleteRun, storage: S
     return notes
 
 
-def _write_sprite(
-    made: Path, paths: list[str], run: CompleteRun, storage: Storage | None
-) -> tuple[int, tuple[str, ...]]:
+def _write_sprite(made: Path, paths: list[str], run: CompleteRun, access: StorageAccess) -> tuple[int, tuple[str, ...]]:
     """Write the thumbnails as one square image; return the side of each in pixels (0: none) and notes."""
     if reason := why_unreadable(run):
         return 0, (f"without thumbnails: {reason}",)
@@ -157,7 +157,7 @@ def _write_sprite(
     side = min(THUMBNAIL_PIXELS, SPRITE_PIXELS // across)
     if side < 1:
         return 0, (f"without thumbnails: {len(paths):,} photos do not fit into one image",)
-    pixels = read_pixels(run, paths, side, storage)
+    pixels = read_pixels(run, paths, side, access)
     if pixels.missing == len(paths):
         return 0, (f"without thumbnails: none of the photos can be read in {run.record.input.uri}",)
     (made / "sprite.png").write_bytes(encode_png(mosaic(pixels.values, across)))
@@ -183,7 +183,7 @@ def _one_cell(text: str | None) -> str:
     return "" if text is None else " ".join(text.split())
 
 
-Writer: TypeAlias = "Callable[[Path, pa.Table, CompleteRun, Storage | None], tuple[str, ...]]"
+Writer: TypeAlias = "Callable[[Path, pa.Table, CompleteRun, StorageAccess], tuple[str, ...]]"
 WRITERS: Mapping[Format, Writer] = {
     "csv": _write_csv,
     "npz": _write_npz,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from fruitscale.config.schema import Storage
 from fruitscale.errors import UsageError
 from fruitscale.runs import manifest, path_hash
 from fruitscale.runs.journal import Receipt, read_receipts
 from fruitscale.runs.path_hash import PathHash
 from fruitscale.runs.reader import CompleteRun, open_complete
 from fruitscale.storage.listing import Photo
+from fruitscale.storage.residency import StorageAccess
 from fruitscale.uris import is_s3
 
 
@@ -46,13 +46,13 @@ class RunHistory:
         self._on_s3 = on_s3
 
     @classmethod
-    def by(cls, uris: Iterable[str], storage: Storage, on_s3: bool) -> RunHistory:
+    def by(cls, uris: Iterable[str], access: StorageAccess, on_s3: bool) -> RunHistory:
         """Read the manifests of complete runs; `on_s3` is whether the new photos are on S3.
 
         Raises InputError or OutputError if a run is not complete, UsageError if its paths are hashed and the key is not
         in the environment.
         """
-        return cls([_read(open_complete(uri, storage)) for uri in uris], on_s3=on_s3)
+        return cls([_read(open_complete(uri, access)) for uri in uris], on_s3=on_s3)
 
     def leave_out(self, photos: Iterable[Photo]) -> Iterator[Photo]:
         """Yield the photos that are in none of the runs."""

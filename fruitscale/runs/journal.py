@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import secrets
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -77,11 +75,6 @@ def salted(salt: str, path: str) -> str:
 def kind(name: str) -> str:
     """Return the kind of a file: the folder of a part, or else the name itself."""
     return name.rsplit("/", 1)[0] if "/part-" in name else name
-
-
-def new_id() -> str:
-    """Name an erase: the time (UTC) and something random."""
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(3)
 
 
 def check_finished(store: Store) -> None:

@@ -9,14 +9,15 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from fruitscale.config.schema import Images, Storage
+from fruitscale.config.schema import Images
 from fruitscale.errors import FruitscaleError
 from fruitscale.kernels import images
 from fruitscale.runs import manifest
-from fruitscale.runs.reader import CompleteRun, settled_storage
+from fruitscale.runs.reader import CompleteRun
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.read_ahead import ReadAhead
-from fruitscale.storage.store import Store, open_store
+from fruitscale.storage.residency import StorageAccess
+from fruitscale.storage.store import Store
 
 READS = 8
 
@@ -36,13 +37,13 @@ def why_unreadable(run: CompleteRun) -> str | None:
     return None
 
 
-def read_pixels(run: CompleteRun, paths: Sequence[str], size: int, storage: Storage | None = None) -> PhotoPixels:
+def read_pixels(run: CompleteRun, paths: Sequence[str], size: int, access: StorageAccess) -> PhotoPixels:
     """Read these photos of a run from its input and stretch them to squares.
 
     A photo that is gone, has changed or can't be read is white, and counted. Raises ResidencyError if the input's bucket
     is outside the allowed regions.
     """
-    source = open_store(run.record.input.uri, settled_storage(run.record.input.uri, storage))
+    source = access.open(run.record.input.uri)
     values = np.full((len(paths), size, size, 3), 255, np.uint8)
     decode = partial(_decode, source, _settings(run), size)
     missing = 0

@@ -1,4 +1,4 @@
-"""A run that is complete, opened by something else than itself."""
+"""Read access to a finished run."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from fruitscale.config.schema import Storage
 from fruitscale.errors import InputError, OutputError
 from fruitscale.runs import parts
 from fruitscale.runs.journal import check_finished
 from fruitscale.runs.parts import Part
 from fruitscale.runs.record import RunRecord
 from fruitscale.runs.run_folder import FEATURES, PCA_ARRAYS, PLAN, RECORD, REDUCED, RunFolder, RunPlan
-from fruitscale.storage import residency
+from fruitscale.storage.residency import StorageAccess
 from fruitscale.storage.s3 import S3Store
-from fruitscale.storage.store import Store, open_store
+from fruitscale.storage.store import Store
 from fruitscale.uris import is_s3, local_path
 
 T = TypeVar("T")
 R = TypeVar("R")
 COLUMNS = {FEATURES: "features", REDUCED: "components"}
 AT_ONCE = 8
-"""Files on S3 that are worked on together: few, since each is in memory whole."""
+"""Files on S3 processed concurrently: few, since each is whole in memory."""
 
 
 @dataclass(frozen=True)
 class CompleteRun:
-    """What is in a run folder whose run.json is there."""
+    """A complete run: one whose run.json exists."""
 
     uri: str
     folder: RunFolder
@@ -41,7 +40,7 @@ class CompleteRun:
         return self.folder.store
 
     def parts(self, place: str) -> Iterator[Part]:
-        """Yield the parts of `features` or `reduced` in the order of their shards, each checked."""
+        """Yield the parts of `features` or `reduced` in shard order, each with its checksum checked."""
         names = part_names(self.store, place)
         return each(self.store, lambda name: parts.read_vectors(self.store, name, COLUMNS[place]), names)
 
@@ -50,48 +49,39 @@ class CompleteRun:
         return self.store.read(PCA_ARRAYS)
 
 
-def open_complete(uri: str, storage: Storage | None = None) -> CompleteRun:
-    """Open a complete run; `storage` says how to reach one on S3.
+def open_complete(uri: str, access: StorageAccess) -> CompleteRun:
+    """Open a complete run.
 
-    Raises InputError or OutputError when there is none, ResidencyError when its bucket is not where it should be.
+    Raises InputError or OutputError if there is none, ResidencyError if its bucket is outside the allowed regions.
     """
-    folder = open_run(uri, storage)
+    folder = open_run(uri, access)
     check_finished(folder.store)
     record, plan = folder.read_record(), folder.read_plan()
     if record is None:
-        problem = f"holds a run that is not complete: there is no {RECORD}" if plan else f"has no {RECORD}"
+        problem = f"holds an incomplete run: it has no {RECORD}" if plan else f"has no {RECORD}"
         hint = "Run the same command again: it resumes." if plan else "Give the --output of a run."
         raise OutputError(f"{uri} {problem}.", hint)
     if plan is None:
-        raise OutputError(f"{uri} is damaged: there is no {PLAN}.", "Run again with --overwrite.")
+        raise OutputError(f"{uri} is damaged: it has no {PLAN}.", "Run again with --overwrite.")
     return CompleteRun(uri, folder, record, plan)
 
 
-def open_run(uri: str, storage: Storage | None) -> RunFolder:
-    """Open a run folder; `storage` says how to reach one on S3. Raises InputError or ResidencyError."""
-    settled = settled_storage(uri, storage)
+def open_run(uri: str, access: StorageAccess) -> RunFolder:
+    """Open a run folder. Raises InputError if there is no such folder, ResidencyError as `StorageAccess.check` does."""
+    store = access.open(uri)
     if not is_s3(uri) and not local_path(uri).is_dir():
-        raise InputError(f"{uri} is not a run folder: there is no such folder.", "Give the --output of a run.")
-    return RunFolder(open_store(uri, settled))
-
-
-def settled_storage(uri: str, storage: Storage | None) -> Storage:
-    """Return the settings to read a URI with, once its bucket is where it should be. Raises ResidencyError."""
-    storage = storage or Storage()
-    if is_s3(uri):
-        storage = residency.settle(storage)
-        residency.check(storage, [uri])
-    return storage
+        raise InputError(f"{uri} does not exist.", "Give the --output of a run.")
+    return RunFolder(store)
 
 
 def part_names(store: Store, place: str) -> list[str]:
-    """Return the names of the parts in a folder of a run, in the order of their shards."""
+    """Return the names of a run's parts in one of its folders, in shard order."""
     count = sum(name.endswith(".parquet") for name in store.names(f"{place}/"))
     return [parts.name(place, index) for index in range(count)]
 
 
 def each(store: Store, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """Apply a function to items and yield the results in order; on S3, to a few at once."""
+    """Apply a function to items and yield the results in order; on S3, a few at a time."""
     if not isinstance(store, S3Store):
         yield from map(function, items)
         return

@@ -10,6 +10,7 @@ from fruitscale.errors import MissingExtraError, OutputError, UsageError
 from fruitscale.runs.fingerprints import model_differences
 from fruitscale.runs.parts import as_table
 from fruitscale.runs.reader import COLUMNS, CompleteRun, open_complete
+from fruitscale.storage.residency import StorageAccess
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,8 @@ def read(
         raise UsageError("No run was given.", "Give the folder of one: fruitscale.read('runs/first')")
     if column not in PLACES:
         raise UsageError(f"A run has no column {column!r}.", "Read components or features.")
-    opened = [open_complete(uri, storage) for uri in runs]
+    access = StorageAccess(storage)
+    opened = [open_complete(uri, access) for uri in runs]
     check_comparable(opened, column)
     tables = [read_table(run, column) for run in opened]
     if len(runs) > 1:

@@ -1,16 +1,18 @@
-"""Where the store is: asked and checked before any object is listed, read or written. No answer, no run."""
+"""Checks where buckets are before any object in them is listed, read or written. No answer, no run."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from fruitscale.config.schema import Storage
 from fruitscale.errors import ResidencyError, UsageError
 from fruitscale.storage import credentials, s3
-from fruitscale.uris import parse_s3
+from fruitscale.storage.store import Store, open_store
+from fruitscale.uris import is_s3, parse_s3
 
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -18,7 +20,7 @@ REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 @dataclass(frozen=True)
 class Residency:
-    """Where the store is, and how that is known: `rule` is checked or declared."""
+    """Where the store is; `rule` is whether that was checked or declared."""
 
     region: str
     endpoint: str | None
@@ -28,7 +30,7 @@ class Residency:
 
 @dataclass(frozen=True)
 class BucketVerdict:
-    """What is known of one bucket; `problem` is None when it is where it should be, `status` (HTTP) with no answer."""
+    """The place of one bucket; `problem` is None if it is in an allowed region; `status` is that of the HTTP response."""
 
     bucket: str
     region: str | None
@@ -37,27 +39,61 @@ class BucketVerdict:
     status: int | None = None
 
 
-def settle(storage: Storage) -> Storage:
-    """Return the storage settings with what the environment adds, so that workers need no environment.
+class StorageAccess:
+    """Opens stores for one command: settles region and endpoint once, and asks each bucket for its region once.
 
-    Raises UsageError when no region is said, or a place is declared without words.
+    Everything that a command opens goes through one StorageAccess, so no bucket is touched before it was checked.
+    """
+
+    def __init__(self, storage: Storage | None = None) -> None:
+        self.given = storage or Storage()
+        self._checked: set[str] = set()
+
+    @cached_property
+    def settled(self) -> Storage:
+        """The settings with region and endpoint, for S3. Raises UsageError as `settle` does."""
+        return settle(self.given)
+
+    def check(self, *uris: str) -> Residency | None:
+        """Check the buckets of s3:// URIs that were not checked before; return where the store is, None without one.
+
+        Raises ResidencyError if a bucket is outside the configured region or does not answer.
+        """
+        buckets = dict.fromkeys(parse_s3(uri).bucket for uri in uris if is_s3(uri))
+        if not buckets:
+            return None
+        found = check(self.settled, [f"s3://{bucket}" for bucket in buckets if bucket not in self._checked])
+        self._checked.update(buckets)
+        return found
+
+    def storage_for(self, uri: str) -> Storage:
+        """Return the settings with which to open a URI, once its bucket is checked. Raises ResidencyError."""
+        return self.given if self.check(uri) is None else self.settled
+
+    def open(self, uri: str) -> Store:
+        """Open a URI, once its bucket is checked. Raises ResidencyError."""
+        return open_store(uri, self.storage_for(uri))
+
+
+def settle(storage: Storage) -> Storage:
+    """Return the settings completed from the environment, so that workers need no environment.
+
+    Raises UsageError if there is no region, or residency is declared without a place.
     """
     endpoint = storage.endpoint or _from_environment(ENDPOINT_VARIABLES)
     region = storage.region or _from_environment(REGION_VARIABLES) or credentials.session().region_name
     if not region:
-        raise UsageError(
-            "storage.region is not set.", "Say in which AWS region the buckets are: --set storage.region=…"
-        )
+        raise UsageError("storage.region is not set.", "Set the AWS region of the buckets: --set storage.region=…")
     if storage.residency == "declared" and not storage.place:
         raise UsageError(
-            "storage.residency is declared, and storage.place doesn't say where the store is.",
-            "Say it in words, as in --set storage.place='our own machines in Lyon'.",
+            "storage.residency is declared, but storage.place is not set.",
+            "Describe the place, as in --set storage.place='our own machines in Lyon'.",
         )
     return storage.model_copy(update={"endpoint": endpoint, "region": region})
 
 
 def check(storage: Storage, uris: Iterable[str]) -> Residency:
-    """Check that every bucket is where it should be. `storage` is settled. Raises ResidencyError."""
+    """Check that every bucket is in the configured region. `storage` is settled. Raises ResidencyError."""
     assert storage.region is not None
     check_region(storage)
     if storage.residency == "checked":
@@ -68,7 +104,7 @@ def check(storage: Storage, uris: Iterable[str]) -> Residency:
 
 
 def check_region(storage: Storage) -> None:
-    """Raise ResidencyError when the configured region is not an allowed one."""
+    """Raise ResidencyError unless the configured region is allowed."""
     if storage.region not in storage.allowed_regions:
         raise ResidencyError(
             f"The region {storage.region} is not in storage.allowed_regions ({', '.join(storage.allowed_regions)}).",
@@ -77,22 +113,22 @@ def check_region(storage: Storage) -> None:
 
 
 def verdicts(storage: Storage, uris: Iterable[str]) -> list[BucketVerdict]:
-    """Ask the store where each bucket of the URIs is."""
+    """Ask the store for the region of each bucket in the URIs."""
     buckets = dict.fromkeys(parse_s3(uri).bucket for uri in uris)
-    asked = client(storage) if buckets else None
-    return [_verdict(asked, storage, bucket) for bucket in buckets]
+    s3_client = client(storage) if buckets else None
+    return [_verdict(s3_client, storage, bucket) for bucket in buckets]
 
 
-def _verdict(asked: Any, storage: Storage, bucket: str) -> BucketVerdict:  # noqa: ANN401  boto3 has no types of its own
+def _verdict(s3_client: Any, storage: Storage, bucket: str) -> BucketVerdict:  # noqa: ANN401  boto3 has no types of its own
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        answer = asked.head_bucket(Bucket=bucket)["ResponseMetadata"]
+        answer = s3_client.head_bucket(Bucket=bucket)["ResponseMetadata"]
     except ClientError as error:
         answer = error.response.get("ResponseMetadata", {})
     except BotoCoreError as error:
         return BucketVerdict(
-            bucket, None, f"where it is can't be asked: {error}", "Check the network and the credentials."
+            bucket, None, f"can't find out its region: {error}", "Check the network and the credentials."
         )
     region, status = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region"), answer.get("HTTPStatusCode")
     if status == 404:
@@ -101,8 +137,8 @@ def _verdict(asked: Any, storage: Storage, bucket: str) -> BucketVerdict:  # noq
         return BucketVerdict(
             bucket,
             None,
-            f"the store doesn't say in which region it is (HTTP {status})",
-            "For a store that has no regions: storage.residency: declared, and storage.place in words.",
+            f"the store does not report its region (HTTP {status})",
+            "For a store without regions, set storage.residency: declared, and describe its place in storage.place.",
             status,
         )
     if region != storage.region:
@@ -110,14 +146,14 @@ def _verdict(asked: Any, storage: Storage, bucket: str) -> BucketVerdict:  # noq
             bucket,
             region,
             f"it is in {region}, and storage.region is {storage.region}",
-            "Use a bucket in that region, or set storage.region to where the bucket is, if that is allowed.",
+            "Use a bucket in that region, or set storage.region to the bucket's region if photos may be there.",
             status,
         )
     return BucketVerdict(bucket, region, None, status=status)
 
 
 def client(storage: Storage) -> Any:  # noqa: ANN401  boto3 has no types of its own
-    """Return a boto3 client of settled settings, for what obstore can't do."""
+    """Return a boto3 client for settled settings, for requests that obstore does not offer."""
     from botocore.config import Config
 
     as_path = storage.path_style if storage.path_style != "auto" else storage.endpoint is not None

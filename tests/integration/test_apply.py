@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import fruitscale
+from fruitscale.config.loading import Given, as_config
 from fruitscale.errors import InputError, ModelError, NothingNewError, OutputError, UsageError
 from fruitscale.kernels.moments import Components, project
 from fruitscale.runs.record import RunRecord
@@ -165,9 +166,9 @@ def test_what_makes_no_sense_is_refused(fitted: Path, source: Path, tmp_path: Pa
     unfinished = shutil.copytree(fitted, tmp_path / "unfinished")
     (unfinished / "run.json").unlink()
     refusals: list[tuple[type[Exception], str, Callable[[], object]]] = [
-        (InputError, "no such folder", lambda: apply(tmp_path / "nowhere", source, tmp_path / "run")),
-        (OutputError, "not complete", lambda: apply(unfinished, source, tmp_path / "run")),
-        (OutputError, "not complete", lambda: apply(fitted, source, tmp_path / "run", unfinished)),
+        (InputError, "does not exist", lambda: apply(tmp_path / "nowhere", source, tmp_path / "run")),
+        (OutputError, "incomplete", lambda: apply(unfinished, source, tmp_path / "run")),
+        (OutputError, "incomplete", lambda: apply(fitted, source, tmp_path / "run", unfinished)),
         (UsageError, "is inside the run", lambda: apply(fitted, source, fitted)),
         (UsageError, "is inside the run", lambda: apply(fitted, source, tmp_path / "a" / "b", tmp_path / "a")),
     ]
@@ -180,15 +181,32 @@ def test_what_makes_no_sense_is_refused(fitted: Path, source: Path, tmp_path: Pa
 def test_components_that_were_not_fitted_here_are_not_refitted(fitted: Path, source: Path, tmp_path: Path) -> None:
     apply(fitted, source, tmp_path / "run")
     path = next(iter(rows(tmp_path / "run", "features")))
-    with pytest.raises(UsageError, match="not fitted with its photos"):
+    with pytest.raises(UsageError, match="not fitted on its photos"):
         fruitscale.erase(str(tmp_path / "run"), [path], refit=True)
     assert fruitscale.erase(str(tmp_path / "run"), [path]).remaining == 59
 
 
-def test_components_cannot_be_set(cli: Cli, fitted: Path, source: Path, tmp_path: Path) -> None:
-    ran = cli("apply", "--pca", fitted, "-i", source, "-o", tmp_path / "run", "--set", "pca.components=3")
-    assert ran.code == 2
-    assert "pca.components can't be set" in ran.err
+@pytest.mark.parametrize("source_of_setting", ["--set", "file", "mapping", "Config"])
+def test_components_cannot_be_set(cli: Cli, fitted: Path, source: Path, tmp_path: Path, source_of_setting: str) -> None:
+    output = tmp_path / "run"
+    (tmp_path / "three.yaml").write_text("pca: {components: 3}")
+    if source_of_setting in ("--set", "file"):
+        setting = ("--set", "pca.components=3") if source_of_setting == "--set" else ("-c", tmp_path / "three.yaml")
+        ran = cli("apply", "--pca", fitted, "-i", source, "-o", output, *setting)
+        assert ran.code == 2
+        assert "pca.components can't be set to 3" in ran.err
+    else:
+        given: Given = settings(source, output, pca={"components": 3})
+        with pytest.raises(UsageError, match=r"pca\.components can't be set to 3"):
+            fruitscale.apply(str(fitted), as_config(given) if source_of_setting == "Config" else given)
+    assert not output.exists()
+
+
+def test_a_config_with_the_components_of_the_run_is_accepted(fitted: Path, source: Path, tmp_path: Path) -> None:
+    """A file with every key in it, like those of configs/, agrees with a run that was made with it."""
+    requested = json.loads((fitted / "run.json").read_text())["pca"]["requested"]
+    given = settings(source, tmp_path / "run", pca={"components": requested, "standardize": False})
+    assert fruitscale.apply(str(fitted), given).pca.applied is not None
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ def test_a_run_on_s3_is_applied_and_read(few: Path, few_on_s3: Bucket, bucket: B
     with pytest.raises(NothingNewError):
         fruitscale.apply(fitted, settings(few, f"{bucket.uri}/none"), new_since=[fitted])
     assert not [name for name in bucket.names() if name.startswith("none/")]
-    with pytest.raises(ResidencyError, match="doesn't say in which region"):
+    with pytest.raises(ResidencyError, match="does not report its region"):
         fruitscale.apply(fitted, settings(more, str(tmp_path / "run"), residency="checked"))
 
     table = fruitscale.read(fitted, tonight, storage=storage)

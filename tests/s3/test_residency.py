@@ -76,7 +76,7 @@ REFUSED = [
     pytest.param("dublin", {}, 1, "it is in eu-west-1, and storage.region is eu-west-3", 1, id="other-region"),
     pytest.param("london", {"region": "eu-west-2"}, 1, "eu-west-2 is not in storage.allowed_regions", 0, id="uk"),
     pytest.param("nowhere", {}, 1, "s3://nowhere: there is no such bucket", 1, id="no-bucket"),
-    pytest.param("paris", {"residency": "declared"}, 2, "storage.place doesn't say where", 0, id="no-place"),
+    pytest.param("paris", {"residency": "declared"}, 2, "storage.place is not set", 0, id="no-place"),
     pytest.param("paris", {"region": None}, 2, "storage.region is not set", 0, id="no-region"),
     pytest.param(
         "paris", {"allowed_regions": "[eu-north-1]"}, 1, "eu-west-3 is not in storage.allowed_regions", 0, id="list"
@@ -105,9 +105,9 @@ def test_another_place_is_refused(
 @pytest.mark.parametrize(
     ("fates", "told"),
     [
-        pytest.param(["denied"], "the store doesn't say in which region it is (HTTP 403)", id="denied"),
-        pytest.param(["regionless"], "the store doesn't say in which region it is (HTTP 200)", id="silent"),
-        pytest.param(["down"], "where it is can't be asked", id="down"),
+        pytest.param(["denied"], "the store does not report its region (HTTP 403)", id="denied"),
+        pytest.param(["regionless"], "the store does not report its region (HTTP 200)", id="silent"),
+        pytest.param(["down"], "can't find out its region", id="down"),
     ],
 )
 def test_no_answer_is_no_run(s3_cli: Cli, asked: Proxy, fates: list[str], told: str) -> None:
@@ -216,3 +216,28 @@ def test_sse_kms_is_asked_for_with_conditional_writes_too(asked: Proxy) -> None:
     store.replace("x", b"two", store.create("x", b"one"))
     keys = [seen.headers.get("x-amz-server-side-encryption-aws-kms-key-id") for seen in asked.requests("PUT")]
     assert keys == [KMS_KEY, KMS_KEY]
+
+
+def test_each_command_asks_each_bucket_once(s3_cli: Cli, asked: Proxy, tiny: Path) -> None:
+    """Also the commands that open several runs, and the photos again for the page's thumbnails."""
+    sets = [part for key, value in {"endpoint": asked.url, "region": "eu-west-3"}.items()
+            for part in ("--set", f"storage.{key}={value}")]  # fmt: skip
+    quick, label = ["-e", "local", *QUICK, *sets], min(folder.name for folder in tiny.iterdir())
+    photos, fitted, applied = "s3://paris/in", "s3://paris/fitted", "s3://paris/applied"
+    commands: list[list[str]] = [
+        ["run", *quick, "--set", "pca.components=4", "--set", "report=true", "-i", photos, "-o", fitted],
+        ["apply", "--pca", fitted, "-e", "local", *sets, "-i", photos, "-o", applied],
+        ["report", fitted, *sets],
+        ["drift", fitted, applied, *sets],
+        ["evaluate", fitted, applied, *sets],
+        ["erase", fitted, "--label", label, *sets],
+    ]
+    counts = {}
+    for command in commands:
+        before = len(asked.seen)
+        ran = s3_cli(*command)
+        assert ran.code == 0, (command[0], ran.err)
+        seen = asked.seen[before:]
+        counts[command[0]] = sum(request.method == "HEAD" and request.target == "/paris" for request in seen)
+        assert (seen[0].method, seen[0].target) == ("HEAD", "/paris"), command[0]
+    assert counts == {command[0]: 1 for command in commands}

@@ -25,6 +25,7 @@ from fruitscale.report.sampling import evenly
 from fruitscale.report.thumbnails import SIDE, thumbnails
 from fruitscale.runs import manifest
 from fruitscale.storage.listing import Photo
+from fruitscale.storage.residency import StorageAccess
 from fruitscale.storage.store import file_version
 from tests.unit.pictures import encode, picture
 from tests.unit.report_records import record
@@ -57,14 +58,14 @@ def test_thumbnails_are_small_pictures_within_the_budget(tmp_path: Path) -> None
     noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
     photos = [photo(tmp_path, "a.png", encode(picture(), "PNG")), photo(tmp_path, "b.png", encode(noise, "PNG"))]
     for most in (20_000, 6000, 3000):
-        made = thumbnails(str(tmp_path), photos, Images(), Storage(), most)
+        made = thumbnails(str(tmp_path), photos, Images(), StorageAccess(), most)
         assert all(made)
         assert max(map(len, made)) <= most // 2
-    (shown, _) = thumbnails(str(tmp_path), photos, Images(), Storage(), 20_000)
+    (shown, _) = thumbnails(str(tmp_path), photos, Images(), StorageAccess(), 20_000)
     pixels = simplejpeg.decode_jpeg(base64.b64decode(shown), "RGB").astype(np.int16)
     assert np.abs(pixels - resize(picture(), SIDE)).mean() < 4
-    assert thumbnails(str(tmp_path), photos, Images(), Storage(), 10) == ["", ""]
-    assert thumbnails(str(tmp_path), [], Images(), Storage(), 10) == []
+    assert thumbnails(str(tmp_path), photos, Images(), StorageAccess(), 10) == ["", ""]
+    assert thumbnails(str(tmp_path), [], Images(), StorageAccess(), 10) == []
 
 
 def test_a_photo_that_is_gone_or_changed_has_no_thumbnail(tmp_path: Path) -> None:
@@ -76,13 +77,15 @@ def test_a_photo_that_is_gone_or_changed_has_no_thumbnail(tmp_path: Path) -> Non
         photo(tmp_path, "broken.jpg", content[:-200]),
         photo(tmp_path, "nameless.jpg", content, version=""),
     ]
-    made = thumbnails(str(tmp_path), photos, Images(), Storage(), 50_000)
+    made = thumbnails(str(tmp_path), photos, Images(), StorageAccess(), 50_000)
     assert [bool(image) for image in made] == [True, False, False, False, False]
 
 
 def test_photos_in_a_region_that_is_not_allowed_are_not_read() -> None:
     with pytest.raises(FruitscaleError, match="us-east-1"):
-        thumbnails("s3://b/in", [Photo("a.jpg", None, 1, "1")], Images(), Storage(region="us-east-1"), 1000)
+        thumbnails(
+            "s3://b/in", [Photo("a.jpg", None, 1, "1")], Images(), StorageAccess(Storage(region="us-east-1")), 1000
+        )
 
 
 def test_the_config_that_is_shown_makes_the_same_run(tmp_path: Path) -> None:
@@ -133,7 +136,7 @@ def test_long_names_leave_fewer_bytes_to_thumbnails() -> None:
 @pytest.mark.slow
 def test_long_names_and_many_labels_leave_the_page_below_6_mb() -> None:
     found = long_names(6000)
-    made = make_run_page(found, Storage())
+    made = make_run_page(found, StorageAccess())
     assert b'"path":["1000' in made
     assert len(made) + budget(found) < 6_000_000
 

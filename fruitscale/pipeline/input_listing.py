@@ -1,0 +1,64 @@
+"""Lists the photos of a run: its input, without those that earlier runs have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice
+
+from fruitscale.config.schema import Config
+from fruitscale.errors import InputError, NothingNewError, UsageError
+from fruitscale.kernels.moments import check_count
+from fruitscale.pipeline.engine_start import EngineStart
+from fruitscale.pipeline.progress import RunProgress
+from fruitscale.runs import manifest, path_hash
+from fruitscale.runs.history import RunHistory
+from fruitscale.runs.manifest import Manifest
+from fruitscale.storage import listing
+from fruitscale.storage.listing import Photo
+from fruitscale.storage.residency import StorageAccess
+from fruitscale.uris import is_inside, is_s3
+
+
+def check_uris(config: Config) -> None:
+    """Raise UsageError if input or output is missing, or one is inside the other."""
+    for key, uri in (("input", config.input.uri), ("output", config.output.uri)):
+        if not uri:
+            raise UsageError(f"{key}.uri is not set.", f"Give --{key}, or {key}.uri in the config.")
+    target = config.output.uri
+    for kind, uri in (("input", config.input.uri), *(("run", uri) for uri in earlier_runs(config))):
+        if is_inside(target, uri):
+            raise UsageError(f"The output {target} is inside the {kind} {uri}.", "Choose another --output.")
+        if is_inside(uri, target):
+            raise UsageError(f"The {kind} {uri} is inside the output {target}.", "Choose another --output.")
+
+
+def earlier_runs(config: Config) -> list[str]:
+    """Return the folders of the runs that this run reads."""
+    return [*([config.pca.run] if config.pca.run is not None else []), *config.input.new_since]
+
+
+def list_input(
+    config: Config, access: StorageAccess, progress: RunProgress, engine: EngineStart | None = None
+) -> Manifest:
+    """List the photos and return their manifest. `engine` is started as soon as the first photo is found.
+
+    Raises InputError if there are no photos, NothingNewError if earlier runs have them all.
+    """
+    hashed_with = path_hash.from_environment() if config.output.paths == "hashed" else None
+    with progress.stage("list"):
+        history = RunHistory.by(config.input.new_since, access, is_s3(config.input.uri))
+        photos: Iterator[Photo] = history.leave_out(listing.list_photos(config.input, config.storage))
+        first = list(islice(photos, 1))
+        if first and engine is not None:
+            engine.start()
+        listed = manifest.build(chain(first, photos), config.input.limit, progress.advance, hashed_with)
+    if not listed.images and history.left_out:
+        raise NothingNewError(f"There is nothing new: earlier runs have all {history.left_out} photos.")
+    if not listed.images:
+        raise InputError(
+            f"There are no photos in {config.input.uri}.",
+            f"Looked for {', '.join(config.input.include)}: see input.include and input.exclude.",
+        )
+    if isinstance(config.pca.components, int) and config.pca.run is None:
+        check_count(config.pca.components, listed.images, config.pca.components)
+    return listed

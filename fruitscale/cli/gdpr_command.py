@@ -73,20 +73,20 @@ def _print(found: Audit) -> None:
                 table.add_row(verdict, escape(each.setting), escape(each.found), f"[dim]{escape(each.basis)}[/]")
         out().print(table)
         out().print()
-    _print_mends([each for each in found.findings if each.verdict != "pass" and each.mend])
+    _print_remedies([each for each in found.findings if each.verdict != "pass" and each.remedy])
     told = ", ".join(f"{n} {verdict}" for verdict, n in found.counts.items())
     out().print(f"{told}. No legal advice: docs/gdpr.md says what this is, and is not.")
 
 
-def _print_mends(findings: list[AuditFinding]) -> None:
+def _print_remedies(findings: list[AuditFinding]) -> None:
     from rich.text import Text
 
     from fruitscale.cli.screen import out
 
     if findings:
-        out().print(Text("What mends it, or shows it", style="bold"))
+        out().print(Text("Remedies and inspection commands", style="bold"))
     for each in findings:
         out().print(Text(f"# {each.subject}, {each.setting}: {each.verdict}", style="dim"))
-        out().print(Text(each.mend))
+        out().print(Text(each.remedy))
     if findings:
         out().print()

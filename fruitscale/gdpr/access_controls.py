@@ -27,8 +27,8 @@ def public_access(bucket: Bucket) -> ControlResult:
     open_ones = [name for name in BLOCKS if not settings.get(name)]
     if not open_ones:
         return passes("all four settings are on")
-    mend = bucket.aws("put-public-access-block", public_access_block_configuration=dict.fromkeys(BLOCKS, True))
-    return fails(f"not on: {', '.join(open_ones)}", mend)
+    remedy = bucket.aws("put-public-access-block", public_access_block_configuration=dict.fromkeys(BLOCKS, True))
+    return fails(f"not on: {', '.join(open_ones)}", remedy)
 
 
 def ownership(bucket: Bucket) -> ControlResult:
@@ -38,8 +38,8 @@ def ownership(bucket: Bucket) -> ControlResult:
     if owner == ["BucketOwnerEnforced"]:
         return passes("ACLs are off")
     enforced = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
-    mend = bucket.aws("put-bucket-ownership-controls", ownership_controls=enforced)
-    return fails(f"objects can have ACLs of their own ({', '.join(map(str, owner)) or 'nothing is set'})", mend)
+    remedy = bucket.aws("put-bucket-ownership-controls", ownership_controls=enforced)
+    return fails(f"objects can have ACLs of their own ({', '.join(map(str, owner)) or 'nothing is set'})", remedy)
 
 
 def default_encryption(bucket: Bucket) -> ControlResult:
@@ -64,10 +64,10 @@ def encryption_key(bucket: Bucket) -> ControlResult:
     client = bucket.services.other("kms", named or bucket.region)
     described = ask(client.describe_key, KeyId=key)
     assert described is not None
-    return judge_key(described["KeyMetadata"], bucket.services.storage.allowed_regions, _encrypt(bucket))
+    return check_key(described["KeyMetadata"], bucket.services.storage.allowed_regions, _encrypt(bucket))
 
 
-def judge_key(key: dict[str, Any], allowed: tuple[str, ...], replace: str) -> ControlResult:
+def check_key(key: dict[str, Any], allowed: tuple[str, ...], replace: str) -> ControlResult:
     """Judge a key by what KMS says of it; `replace` is the command that takes another."""
     arn, multi = key["Arn"], key.get("MultiRegionConfiguration", {})
     region = _region_of(arn) or ""
@@ -76,8 +76,8 @@ def judge_key(key: dict[str, Any], allowed: tuple[str, ...], replace: str) -> Co
     if elsewhere:
         return fails(f"{arn} is in {', '.join(elsewhere)} too, which is not allowed", replace)
     if key.get("KeyState", "Enabled") != "Enabled":
-        mend = command("kms", "enable-key", "--key-id", key["KeyId"], "--region", region)
-        return fails(f"{arn} is {key['KeyState']}, so nothing can be read", mend)
+        remedy = command("kms", "enable-key", "--key-id", key["KeyId"], "--region", region)
+        return fails(f"{arn} is {key['KeyState']}, so nothing can be read", remedy)
     return passes(f"{arn} in {region}")
 
 
@@ -102,10 +102,10 @@ def others(bucket: Bucket) -> ControlResult:
         return passes("the bucket's policy lets nobody else in")
     names = ", ".join(dict.fromkeys(each.who for each in found))
     left = iam_policies.without_outsiders(document, told["Account"])
-    mend = bucket.aws("put-bucket-policy", policy=left) if left["Statement"] else bucket.aws("delete-bucket-policy")
+    remedy = bucket.aws("put-bucket-policy", policy=left) if left["Statement"] else bucket.aws("delete-bucket-policy")
     if any(each.is_everybody and not each.narrowed for each in found):
-        return fails(f"the bucket's policy lets in: {names}", mend)
-    return unknown(f"the bucket's policy lets in: {names}; whether that is agreed on, no machine can tell", mend)
+        return fails(f"the bucket's policy lets in: {names}", remedy)
+    return unknown(f"the bucket's policy lets in: {names}; whether that is agreed on, no machine can tell", remedy)
 
 
 def access_logging(bucket: Bucket) -> ControlResult:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from fruitscale.config.cluster_section import ClusterFacts
 from fruitscale.config.schema import Config
 from fruitscale.config.version import __version__
 from fruitscale.errors import UsageError
 from fruitscale.gdpr import cluster_controls, config_controls, roles
 from fruitscale.gdpr.access_controls import ACCESS, log_target
 from fruitscale.gdpr.buckets import Bucket, Control, as_json, fails, passes, unknown
-from fruitscale.gdpr.cluster_controls import ClusterFacts
 from fruitscale.gdpr.findings import Audit, AuditedPlace, AuditFinding, AuditVerdict, ControlResult, command
 from fruitscale.gdpr.retention_controls import RETENTION
 from fruitscale.gdpr.services import GLOBAL_REGION, Services, UnansweredError
@@ -32,7 +32,7 @@ def audit(config: Config) -> Audit:
     What can't be looked at is a finding too, of the verdict "could not be checked". Raises UsageError when the config
     doesn't say what to look at.
     """
-    described = cluster_controls.facts_of(config.cluster)
+    described = config.cluster.facts() if config.cluster is not None else None
     uris = _uris(config, described)
     used, folders = _used(uris), [AuditedPlace(uri, (use,)) for use, uri in uris if not is_s3(uri)]
     services = Services(residency.settle(config.storage)) if used or described else None
@@ -142,7 +142,7 @@ def _target(looked: _LocatedBucket) -> tuple[str, str] | None:
 def _judge(looked: _LocatedBucket) -> Iterator[AuditFinding]:
     """Yield the findings on one bucket; of one that isn't there, or doesn't answer, that alone."""
     answer = _region(looked.bucket, looked.verdict)
-    yield AuditFinding(looked.bucket.uri, REGION, answer.verdict, answer.found, REGION_ARTICLES, (), answer.mend)
+    yield AuditFinding(looked.bucket.uri, REGION, answer.verdict, answer.found, REGION_ARTICLES, (), answer.remedy)
     for control in CONTROLS:
         if not control.applies(looked.bucket) or looked.verdict.status == 404:
             continue

@@ -95,7 +95,7 @@ class Control:
 
     def _finding(self, bucket: Bucket, answer: ControlResult) -> AuditFinding:
         return AuditFinding(
-            bucket.uri, self.setting, answer.verdict, answer.found, self.articles, self.references, answer.mend
+            bucket.uri, self.setting, answer.verdict, answer.found, self.articles, self.references, answer.remedy
         )
 
 
@@ -104,14 +104,14 @@ def passes(found: str) -> ControlResult:
     return ControlResult(AuditVerdict.PASS, found)
 
 
-def fails(found: str, mend: str) -> ControlResult:
-    """Return a fail, and what mends it."""
-    return ControlResult(AuditVerdict.FAIL, found, mend)
+def fails(found: str, remedy: str) -> ControlResult:
+    """Return a fail, and the remedy."""
+    return ControlResult(AuditVerdict.FAIL, found, remedy)
 
 
-def unknown(found: str, mend: str = "") -> ControlResult:
+def unknown(found: str, remedy: str = "") -> ControlResult:
     """Return what could not be checked."""
-    return ControlResult(AuditVerdict.UNKNOWN, found, mend)
+    return ControlResult(AuditVerdict.UNKNOWN, found, remedy)
 
 
 def as_json(value: object) -> str:

@@ -28,7 +28,7 @@ def find(config: Config, services: Services | None) -> Iterator[AuditFinding]:
 
 
 def _finding(setting: str, answer: ControlResult, *articles: str) -> AuditFinding:
-    return AuditFinding(SUBJECT, setting, answer.verdict, answer.found, articles, (), answer.mend)
+    return AuditFinding(SUBJECT, setting, answer.verdict, answer.found, articles, (), answer.remedy)
 
 
 def _region(storage: Storage) -> ControlResult:
@@ -79,7 +79,7 @@ def _encryption(storage: Storage, services: Services) -> ControlResult:
     except UnansweredError as reason:
         return unknown(f"storage.kms_key: {storage.kms_key}: {reason}; kms:DescribeKey is needed")
     assert described is not None
-    return access_controls.judge_key(described["KeyMetadata"], storage.allowed_regions, "--set storage.kms_key=…")
+    return access_controls.check_key(described["KeyMetadata"], storage.allowed_regions, "--set storage.kms_key=…")
 
 
 def _paths(config: Config) -> ControlResult:

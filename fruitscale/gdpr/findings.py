@@ -1,4 +1,4 @@
-"""What an audit finds: one verdict a setting, what it stands on, and the command that mends it."""
+"""What an audit finds: one verdict a setting, what it stands on, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class AuditVerdict(StrEnum):
 
 @dataclass(frozen=True)
 class ControlResult:
-    """What one control says of one thing; `mend` is a command of the AWS CLI, or a flag of ours."""
+    """What one control says of one thing; `remedy` is a command of the AWS CLI, or a flag of ours."""
 
     verdict: AuditVerdict
     found: str
-    mend: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class AuditFinding:
     found: str
     articles: tuple[str, ...]
     references: tuple[str, ...] = ()
-    mend: str = ""
+    remedy: str = ""
 
     @property
     def basis(self) -> str:

@@ -46,7 +46,7 @@ def _lines(audit: Audit) -> Iterator[str]:
     for subject in dict.fromkeys(finding.subject for finding in audit.findings):
         rows = [_row(finding) for finding in audit.findings if finding.subject == subject]
         yield from _section(escape(subject), ("Setting", "Verdict", "Found", "Basis"), rows)
-    yield from _to_mend(audit)
+    yield from _remedies(audit)
     yield from ("## Notes", "")
     yield from (f"- {note}" for note in NOTES)
 
@@ -80,16 +80,16 @@ def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[
     yield ""
 
 
-def _to_mend(audit: Audit) -> Iterator[str]:
-    told = [each for each in audit.findings if each.verdict is not AuditVerdict.PASS and each.mend]
+def _remedies(audit: Audit) -> Iterator[str]:
+    told = [each for each in audit.findings if each.verdict is not AuditVerdict.PASS and each.remedy]
     if not told:
         return
-    yield from ("## What mends it, or shows it", "")
+    yield from ("## Remedies and inspection commands", "")
     yield "Flags that begin with `--set` are fruitscale's; the file's key of that name is the same."
     yield ""
     for finding in told:
         yield f"**{escape(finding.subject)}, {escape(finding.setting)}** ({finding.verdict}):"
-        yield from ("", *_fenced(finding.mend), "")
+        yield from ("", *_fenced(finding.remedy), "")
 
 
 def _fenced(text: str) -> tuple[str, ...]:

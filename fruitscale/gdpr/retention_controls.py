@@ -54,8 +54,8 @@ def object_lock(bucket: Bucket) -> ControlResult:
     if not default:
         return passes("new objects are not locked")
     how_long = f"{default['Days']} days" if "Days" in default else f"{default.get('Years')} years"
-    mend = bucket.aws("put-object-lock-configuration", object_lock_configuration={"ObjectLockEnabled": "Enabled"})
-    return fails(f"new objects are locked for {how_long} ({default.get('Mode', '').lower()}), erasure or not", mend)
+    remedy = bucket.aws("put-object-lock-configuration", object_lock_configuration={"ObjectLockEnabled": "Enabled"})
+    return fails(f"new objects are locked for {how_long} ({default.get('Mode', '').lower()}), erasure or not", remedy)
 
 
 def logs_end(bucket: Bucket) -> ControlResult:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from fruitscale.config.cluster_section import ClusterFacts
 from fruitscale.gdpr.buckets import fails, passes, unknown
-from fruitscale.gdpr.cluster_controls import ClusterFacts
 from fruitscale.gdpr.findings import AuditFinding, ControlResult, command
 from fruitscale.gdpr.iam_policies import ExcessPermission, Policy, foreign_resources, wildcard_actions
 from fruitscale.gdpr.services import Services, UnansweredError, answered, ask
@@ -68,10 +68,10 @@ def _answer(principal: Principal, found: list[ExcessPermission], good: str) -> C
         return passes(good)
     told = list(dict.fromkeys(f"{each.what} ({each.policy.name})" for each in found))
     text = ", ".join(told[:MOST_TOLD]) + (f" and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else "")
-    mend = _replace(principal, next((e for e in found if not e.narrowed), found[0]).policy)
+    remedy = _replace(principal, next((e for e in found if not e.narrowed), found[0]).policy)
     if all(each.narrowed for each in found):
-        return unknown(f"{text}: unless its conditions narrow that", mend)
-    return fails(text, mend)
+        return unknown(f"{text}: unless its conditions narrow that", remedy)
+    return fails(text, remedy)
 
 
 def _replace(principal: Principal, policy: Policy) -> str:
@@ -135,4 +135,4 @@ def _unread(reason: UnansweredError) -> ControlResult:
 
 
 def _finding(subject: str, setting: str, answer: ControlResult, references: tuple[str, ...]) -> AuditFinding:
-    return AuditFinding(subject, setting, answer.verdict, answer.found, ARTICLES, references, answer.mend)
+    return AuditFinding(subject, setting, answer.verdict, answer.found, ARTICLES, references, answer.remedy)

@@ -1,4 +1,4 @@
-"""Each control of a bucket: one that passes, one that fails, one that can't be looked at; and what mends it.
+"""Each control of a bucket: one that passes, one that fails, one that can't be looked at; and the remedy.
 
 moto stands in for AWS, and a proxy before it denies what it never does.
 """
@@ -158,7 +158,7 @@ def test_every_control_has_a_case() -> None:
 def test_what_is_as_it_should_be_passes(good: Audit, setting: str) -> None:
     found = [finding for finding in good.findings if finding.setting == setting]
     assert {finding.verdict for finding in found} == {PASS}, found
-    assert all(finding.basis and not finding.mend for finding in found)
+    assert all(finding.basis and not finding.remedy for finding in found)
 
 
 def look(endpoint: str, name: str, logs: str | None, *settings: str) -> dict[str, AuditFinding]:
@@ -179,9 +179,9 @@ def test_what_is_not_fails_alone_and_its_command_mends_it(cloud: Aws, logs: str,
     assert found[setting].verdict is FAIL
     assert case.told in found[setting].found
     assert verdicts(found, setting, *case.also) == {PASS}, found
-    cloud.run(found[setting].mend)
-    mended = look(cloud.endpoint, name, into, setting, *case.also)
-    assert verdicts(mended) == {PASS}, mended
+    cloud.run(found[setting].remedy)
+    remedied = look(cloud.endpoint, name, into, setting, *case.also)
+    assert verdicts(remedied) == {PASS}, remedied
 
 
 @pytest.mark.parametrize("setting", CASES)
@@ -195,7 +195,7 @@ def test_what_is_denied_could_not_be_checked(
     assert found[setting].verdict is UNKNOWN
     assert "access is denied to Get" in found[setting].found
     assert "s3:Get" in found[setting].found
-    assert found[setting].mend.startswith("aws s3api get-")
+    assert found[setting].remedy.startswith("aws s3api get-")
     assert verdicts(found, setting) == {PASS}, found
 
 
@@ -223,5 +223,5 @@ def test_who_else_is_let_in(
     assert found["others let in"].verdict is verdict, found["others let in"]
     assert verdicts(found, "others let in") == {PASS}
     if verdict is not PASS:
-        cloud.run(found["others let in"].mend)
+        cloud.run(found["others let in"].remedy)
         assert verdicts(look(cloud.endpoint, photos, logs, "others let in", "TLS only")) == {PASS}

@@ -41,10 +41,10 @@ def find(storage: dict[str, Any], **output: Any) -> dict[str, AuditFinding]:
         ("endpoint", {"endpoint": "http://[::1]:9000"}, PASS),
         ("endpoint", {"endpoint": "http://minio.example"}, FAIL),
         ("endpoint", {"endpoint": "http://localhost.example"}, FAIL),
-        ("encryption asked for", {}, UNKNOWN),
-        ("encryption asked for", {"encryption": "sse-s3"}, PASS),
-        ("encryption asked for", {"encryption": "sse-kms"}, PASS),
-        ("encryption asked for", {"encryption": "sse-kms", "kms_key": KEY, "endpoint": "http://127.0.0.1:1"}, UNKNOWN),
+        ("requested encryption", {}, UNKNOWN),
+        ("requested encryption", {"encryption": "sse-s3"}, PASS),
+        ("requested encryption", {"encryption": "sse-kms"}, PASS),
+        ("requested encryption", {"encryption": "sse-kms", "kms_key": KEY, "endpoint": "http://127.0.0.1:1"}, UNKNOWN),
     ],
 )
 def test_storage(setting: str, storage: dict[str, Any], verdict: AuditVerdict) -> None:

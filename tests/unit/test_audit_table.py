@@ -76,10 +76,10 @@ def test_it_reads_as_an_annex() -> None:
         "Remedies and inspection commands", "Notes",
     ]  # fmt: skip
     first = tables(text)[0]
-    assert ["Looked at", "2026-01-02T03:04:05Z"] in first
+    assert ["Checked at", "2026-01-02T03:04:05Z"] in first
     assert ["Result", "fails"] in first
     assert ["Settings", "1 pass, 1 failed, 1 could not be checked"] in first
-    for part in ("article 30(1)(g)", "no legal advice", "is not a pass", "references to AWS's controls"):
+    for part in ("article 30(1)(g)", "neither legal advice", "is not a pass", "references to AWS's controls"):
         assert part in text
 
 

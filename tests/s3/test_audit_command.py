@@ -64,7 +64,7 @@ def test_what_fails_ends_with_1_and_the_commands_can_be_copied(s3_cli: Cli, clou
     ran = cli(*arguments(config(cloud.endpoint, name)), "--markdown")
     assert ran.code == 0, ran.out
     assert "| Result | nothing fails |" in ran.out
-    assert "no legal advice" in ran.out
+    assert "neither legal advice" in ran.out
 
 
 def test_what_could_not_be_checked_is_told_and_strict_ends_with_1(s3_cli: Cli) -> None:

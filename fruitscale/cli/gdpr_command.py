@@ -1,4 +1,4 @@
-"""fruitscale gdpr: what can be looked at of what the GDPR asks."""
+"""`fruitscale gdpr`: check a config, its buckets and roles against the GDPR."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from fruitscale.cli.options import ConfigFile, Json, Sets, Verbose, loaded
 if TYPE_CHECKING:
     from fruitscale.gdpr.findings import Audit, AuditFinding
 
-app = typer.Typer(no_args_is_help=True, help="What can be looked at of what the GDPR asks; see docs/gdpr.md.")
+app = typer.Typer(
+    no_args_is_help=True, help="Check a config, its buckets and roles against the GDPR; see docs/gdpr.md."
+)
 
 
 @app.command()
@@ -25,16 +27,16 @@ def audit(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 also when something could not be checked.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Look at every bucket, role and setting of a config, and change nothing. Exit 1 when anything fails.
+    """Check every bucket, role and setting of a config, read-only. Exit 1 if anything fails.
 
-    What could not be checked is told, and is no pass. No legal advice.
+    Settings that could not be checked are reported and count as not passed. Not legal advice.
     """
     from fruitscale.errors import UsageError
-    from fruitscale.gdpr.audit import audit as look
+    from fruitscale.gdpr.audit import audit as run_audit
 
     if markdown and json:
-        raise UsageError("--markdown and --json can't both be printed.", "Give one of them.")
-    found = look(loaded(config, sets).config)
+        raise UsageError("--markdown and --json can't be combined.", "Use one of them.")
+    found = run_audit(loaded(config, sets).config)
     if json:
         import json as writer
 
@@ -46,7 +48,11 @@ def audit(
     else:
         _print(found)
     if found.unchecked:
-        typer.echo(f"{found.counts['could not be checked']} settings could not be checked: that is no pass.", err=True)
+        n_unchecked = found.counts["could not be checked"]
+        typer.echo(
+            f"{n_unchecked} settings could not be checked, which counts as not passed.",
+            err=True,
+        )
     if found.failed or (strict and found.unchecked):
         raise typer.Exit(1)
 
@@ -73,20 +79,20 @@ def _print(found: Audit) -> None:
                 table.add_row(verdict, escape(each.setting), escape(each.found), f"[dim]{escape(each.basis)}[/]")
         out().print(table)
         out().print()
-    _print_mends([each for each in found.findings if each.verdict != "pass" and each.mend])
-    told = ", ".join(f"{n} {verdict}" for verdict, n in found.counts.items())
-    out().print(f"{told}. No legal advice: docs/gdpr.md says what this is, and is not.")
+    _print_remedies([each for each in found.findings if each.verdict != "pass" and each.remedy])
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in found.counts.items())
+    out().print(f"{counts}. Not legal advice: docs/gdpr.md explains what the audit covers.")
 
 
-def _print_mends(findings: list[AuditFinding]) -> None:
+def _print_remedies(findings: list[AuditFinding]) -> None:
     from rich.text import Text
 
     from fruitscale.cli.screen import out
 
     if findings:
-        out().print(Text("What mends it, or shows it", style="bold"))
+        out().print(Text("Remedies and inspection commands", style="bold"))
     for each in findings:
         out().print(Text(f"# {each.subject}, {each.setting}: {each.verdict}", style="dim"))
-        out().print(Text(each.mend))
+        out().print(Text(each.remedy))
     if findings:
         out().print()

@@ -1,8 +1,9 @@
-"""What can be said of a cluster that is made for a run: `cluster:` of the configuration, of one kind or another."""
+"""The `cluster:` section of the config: temporary AWS machines for one run, one class per kind."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Literal, TypeAlias
 
@@ -15,48 +16,69 @@ Price: TypeAlias = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False
 MOST_HOURS = 168
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClusterFacts:
+    """What the GDPR audit checks of a cluster section; None: the section does not determine it.
+
+    `roles` (names or ARNs) and `instance_profiles` are those of the machines that read photos. `public_addresses`:
+    whether machines have any. `inbound`: whether anything outside the cluster may connect to them.
+    """
+
+    kind: str
+    log_uri: str | None
+    roles: tuple[str, ...]
+    instance_profiles: tuple[str, ...]
+    subnets: tuple[str, ...]
+    disks_encrypted: bool | None
+    transit_encrypted: bool | None
+    public_addresses: bool | None
+    inbound: bool | None
+    imdsv2: bool | None
+    max_hours: float
+
+
 class Prices(Section):
-    """What machines cost, for estimates: list prices that someone looked up, and when."""
+    """List prices of machines, for cost estimates, and the date they were looked up."""
 
     date: str | None = None
-    """The day the prices were looked up; null: nobody did, and they are an example."""
+    """The day the prices were looked up; null: they are only an example."""
     currency: str = "USD"
-    """What they are in."""
+    """The currency of the prices."""
     machine_hour: dict[str, Price] = Field({})
-    """By machine type: an on-demand machine for an hour, without what EMR adds."""
+    """By machine type: price of an on-demand machine per hour, without EMR's surcharge."""
     emr_hour: dict[str, Price] = Field({})
-    """By machine type: what EMR adds for an hour."""
+    """By machine type: EMR's surcharge per hour."""
     spot_fraction: float = Field(1.0, gt=0, le=1, strict=True)
-    """What a spot machine costs, as a fraction of machine_hour."""
+    """Price of a spot machine as a fraction of machine_hour."""
     vcpu_hour: Price | None = None
-    """EMR Serverless: a virtual CPU for an hour."""
+    """EMR Serverless: price of a vCPU per hour."""
     gb_hour: Price | None = None
-    """EMR Serverless: a GB of memory for an hour."""
+    """EMR Serverless: price of a GB of memory per hour."""
 
 
 class _Cluster(Section):
-    """What all kinds have."""
+    """Settings that all kinds share."""
 
     owner: str | None = Field(None, min_length=1)
-    """Who answers for the machines: a tag; null: the name of the user who launches."""
+    """Tag: the person responsible for the machines; null: the name of the user who launches."""
     purpose: str = Field("image features", min_length=1)
-    """What for: a tag."""
+    """Tag: what the machines are for."""
     tags: dict[str, str] = Field({})
-    """More tags, for everything that is made."""
+    """More tags, put on every resource that a launch creates."""
     subnets: tuple[str, ...] = ()
     """Private subnets, in the order in which they are tried."""
     architecture: Architecture = "x86_64"
-    """Of the machines' CPUs."""
+    """CPU architecture of the machines."""
     vendor_wheels: StrictBool = False
     """Put the Python packages into the bundle, so that machines need no package index."""
     requirements: str | None = None
-    """A hash-locked requirements file of your own; null: one is made of the versions installed here."""
+    """A hash-locked requirements file of your own; null: the versions installed here."""
     max_hours: float = Field(12, gt=0, le=MOST_HOURS, strict=True)
-    """Machines end after so many hours, whatever happens."""
+    """Maximum lifetime of the machines, in hours; they are then terminated in any case."""
     log_uri: str | None = None
     """Where logs go; null: logs/ under storage.staging_uri."""
     disk_key: str | None = None
-    """The ARN of the KMS key of the machines' disks; null: the account's own for EBS, where the kind allows that."""
+    """ARN of the KMS key of the machines' disks; null: the account's default EBS key, where the kind allows it."""
     prices: Prices = Prices()
 
 
@@ -68,11 +90,11 @@ class Emr(_Cluster):
     release: str = "emr-7.13.0"
     """EMR's release, which brings Spark."""
     service_role: str = "EMR_DefaultRole_V2"
-    """The role with which EMR makes machines."""
+    """The role that EMR uses to launch machines."""
     instance_profile: str = "EMR_EC2_DefaultRole"
-    """The instance profile of the machines: what they may read and write."""
+    """The instance profile of the machines: its role limits what they can read and write."""
     security_configuration: str | None = None
-    """One of yours, by name; null: one is made for the run, with TLS, disks encrypted with disk_key, and IMDSv2."""
+    """Name of your own; null: one is created for the run: TLS, disks encrypted with disk_key, IMDSv2."""
     primary_group: str | None = None
     """The security group of the primary machine; null: EMR's own."""
     worker_group: str | None = None
@@ -82,41 +104,38 @@ class Emr(_Cluster):
     primary_type: str = "m6i.xlarge"
     """The type of the primary machine, where the driver runs."""
     worker_types: tuple[str, ...] = Field(("c6i.2xlarge", "c5.2xlarge"), min_length=1)
-    """Types of the workers, of equal size: EMR takes what there is."""
+    """Worker types of equal size: EMR picks those with capacity."""
     core: Count = 2
     """On-demand workers."""
     spot: Annotated[int, Field(ge=0, le=1000, strict=True)] = 6
-    """Spot workers besides, at most; EMR makes as many as there is work for."""
+    """Maximum number of additional spot workers; EMR scales them with the load."""
     executor_cores: Count = 4
-    """Tasks at once in an executor."""
+    """Concurrent tasks per executor."""
     executor_memory_mb: Count = 1024
-    """The Java heap of an executor: Spark only schedules there."""
+    """Java heap of an executor, in MB; Spark only schedules there."""
     python_mb: Count = 900
-    """Memory of one Python worker, one a core: the work is outside the heap."""
+    """Memory of one Python worker, in MB (one worker per core, outside the Java heap)."""
     disk_gb: Annotated[int, Field(ge=15, le=16384, strict=True)] = 64
-    """The disk of a machine."""
+    """Disk of a machine, in GB."""
     idle_minutes: Annotated[int, Field(ge=1, le=10080, strict=True)] = 15
-    """EMR ends a cluster that has been idle so long."""
+    """EMR terminates a cluster that has been idle for this many minutes."""
 
-    @property
-    def instance_profiles(self) -> tuple[str, ...]:
-        """The instance profiles whose roles touch photos."""
-        return (self.instance_profile,)
-
-    @property
-    def disks_encrypted(self) -> bool | None:
-        """Whether disks are encrypted; None: the security configuration is somebody else's."""
-        return None if self.security_configuration else True
-
-    @property
-    def transit_encrypted(self) -> bool | None:
-        """Whether machines talk TLS to each other; None likewise."""
-        return None if self.security_configuration else True
-
-    @property
-    def imdsv2(self) -> bool | None:
-        """Whether instance metadata needs a session; None likewise."""
-        return None if self.security_configuration else True
+    def facts(self) -> ClusterFacts:
+        """Return what the audit checks; a security configuration of your own leaves encryption and IMDSv2 unknown."""
+        by_us = None if self.security_configuration else True
+        return ClusterFacts(
+            kind=self.kind,
+            log_uri=self.log_uri,
+            roles=(),
+            instance_profiles=(self.instance_profile,),
+            subnets=self.subnets,
+            disks_encrypted=by_us,
+            transit_encrypted=by_us,
+            public_addresses=None,
+            inbound=None,
+            imdsv2=by_us,
+            max_hours=self.max_hours,
+        )
 
 
 class EmrServerless(_Cluster):
@@ -127,43 +146,39 @@ class EmrServerless(_Cluster):
     release: str = "emr-7.13.0"
     """EMR's release, which brings Spark."""
     application: str | None = None
-    """The id of an application of yours; null: one is made for the run."""
+    """Id of your own application; null: one is created for the run."""
     image: str | None = None
-    """A container image of yours that has python3.11, by its ECR address; null: EMR's own."""
+    """ECR address of your own container image with python3.11; null: EMR's image."""
     execution_role: str = ""
-    """The ARN of the role of the run: what it may read and write."""
+    """ARN of the job's role: it limits what the run can read and write."""
     security_groups: tuple[str, ...] = ()
-    """Of the workers, with subnets; without both they reach S3 of the region, and nothing else."""
+    """Security groups of the workers, with subnets; without both, workers only reach S3 in the region."""
     executors: Count = 8
-    """Executors at most."""
+    """Maximum number of executors."""
     executor_cores: Literal[1, 2, 4, 8, 16] = 4
-    """Tasks at once in an executor, and virtual CPUs of it and of the driver."""
+    """Concurrent tasks per executor; also the vCPUs of each executor and of the driver."""
     executor_memory_mb: Count = 1024
-    """The Java heap of an executor."""
+    """Java heap of an executor, in MB."""
     python_mb: Count = 1400
-    """Memory of one Python worker, one a core."""
+    """Memory of one Python worker, in MB (one worker per core)."""
     disk_gb: Annotated[int, Field(ge=20, le=200, strict=True)] = 20
-    """The disk of a worker."""
+    """Disk of a worker, in GB."""
 
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """The roles that touch photos."""
-        return (self.execution_role,) if self.execution_role else ()
-
-    @property
-    def disks_encrypted(self) -> bool:
-        """EMR Serverless encrypts the disks of its workers, with its own key or disk_key."""
-        return True
-
-    @property
-    def public_addresses(self) -> bool:
-        """Its workers have none."""
-        return False
-
-    @property
-    def inbound(self) -> bool:
-        """Nothing connects to them from outside."""
-        return False
+    def facts(self) -> ClusterFacts:
+        """Return what the audit checks: AWS encrypts the disks, and workers have no public address."""
+        return ClusterFacts(
+            kind=self.kind,
+            log_uri=self.log_uri,
+            roles=(self.execution_role,) if self.execution_role else (),
+            instance_profiles=(),
+            subnets=self.subnets,
+            disks_encrypted=True,
+            transit_encrypted=None,
+            public_addresses=False,
+            inbound=False,
+            imdsv2=None,
+            max_hours=self.max_hours,
+        )
 
 
 class Ec2Dask(_Cluster):
@@ -172,53 +187,39 @@ class Ec2Dask(_Cluster):
     kind: Literal["ec2-dask"]
     """emr, emr-serverless or ec2-dask."""
     image: str | None = None
-    """The AMI: an Amazon Linux 2023 or like it, with the AWS CLI; null: AWS's newest."""
+    """The AMI: Amazon Linux 2023 or similar, with the AWS CLI; null: AWS's newest."""
     instance_profile: str = "fruitscale-machine"
-    """The instance profile of the machines: what they may read and write."""
+    """The instance profile of the machines: its role limits what they can read and write."""
     security_group: str | None = None
-    """One of yours; null: one is made for the run, in which its machines reach each other, and nobody else them."""
+    """Your own; null: one is created for the run that only lets its machines connect to each other."""
     scheduler_type: str = "m6i.xlarge"
     """The type of the machine with the scheduler and the driver."""
     worker_types: tuple[str, ...] = Field(("c6i.2xlarge", "c5.2xlarge"), min_length=1)
-    """Types of the workers, in the order in which they are tried."""
+    """Worker types, in the order in which they are tried."""
     workers: Annotated[int, Field(ge=1, le=1000, strict=True)] = 8
-    """Worker machines."""
+    """Number of worker machines."""
     market: Literal["on-demand", "spot"] = "on-demand"
-    """How workers are bought."""
+    """Purchase option of the workers."""
     disk_gb: Annotated[int, Field(ge=8, le=16384, strict=True)] = 30
-    """The disk of a machine."""
+    """Disk of a machine, in GB."""
     boot_minutes: Annotated[int, Field(ge=1, le=120, strict=True)] = 15
-    """How long the driver waits for all workers before it begins with those that are there."""
+    """How long the driver waits for all workers before it starts with those that have joined."""
 
-    @property
-    def instance_profiles(self) -> tuple[str, ...]:
-        """The instance profiles whose roles touch photos."""
-        return (self.instance_profile,)
-
-    @property
-    def disks_encrypted(self) -> bool:
-        """Every disk is, by its launch request."""
-        return True
-
-    @property
-    def transit_encrypted(self) -> bool:
-        """Dask's processes talk TLS, with certificates of the run."""
-        return True
-
-    @property
-    def public_addresses(self) -> bool:
-        """Machines are launched without."""
-        return False
-
-    @property
-    def inbound(self) -> bool | None:
-        """Whether somebody else may connect; None: the security group is somebody else's."""
-        return None if self.security_group else False
-
-    @property
-    def imdsv2(self) -> bool:
-        """Instance metadata needs a session, by the launch request."""
-        return True
+    def facts(self) -> ClusterFacts:
+        """Return what the audit checks: what the launch request sets; a security group of your own is unknown."""
+        return ClusterFacts(
+            kind=self.kind,
+            log_uri=self.log_uri,
+            roles=(),
+            instance_profiles=(self.instance_profile,),
+            subnets=self.subnets,
+            disks_encrypted=True,
+            transit_encrypted=True,
+            public_addresses=False,
+            inbound=None if self.security_group else False,
+            imdsv2=True,
+            max_hours=self.max_hours,
+        )
 
 
 Cluster: TypeAlias = Annotated[Emr | EmrServerless | Ec2Dask, Field(discriminator="kind")]

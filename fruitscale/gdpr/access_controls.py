@@ -1,7 +1,4 @@
-"""What a bucket must be like so that strangers can't read it: one small function a control.
-
-`retention.py` has the controls of how long things stay. References are AWS Security Hub's controls of the same thing.
-"""
+"""Controls on who can read a bucket: public access, encryption, policies, logging and replication."""
 
 from __future__ import annotations
 
@@ -21,37 +18,37 @@ LOG_BUCKET = "YOUR-LOG-BUCKET"
 
 
 def public_access(bucket: Bucket) -> ControlResult:
-    """Nobody outside can be let in, by ACL or policy."""
+    """Check that ACLs and policies can't make the bucket public."""
     answer = bucket.ask("get_public_access_block", "NoSuchPublicAccessBlockConfiguration") or {}
     settings = answer.get("PublicAccessBlockConfiguration", {})
     open_ones = [name for name in BLOCKS if not settings.get(name)]
     if not open_ones:
         return passes("all four settings are on")
-    mend = bucket.aws("put-public-access-block", public_access_block_configuration=dict.fromkeys(BLOCKS, True))
-    return fails(f"not on: {', '.join(open_ones)}", mend)
+    remedy = bucket.aws("put-public-access-block", public_access_block_configuration=dict.fromkeys(BLOCKS, True))
+    return fails(f"not on: {', '.join(open_ones)}", remedy)
 
 
 def ownership(bucket: Bucket) -> ControlResult:
-    """Objects have no ACLs, which could let another account in one by one."""
+    """Check that ACLs are disabled: they can grant access per object."""
     answer = bucket.ask("get_bucket_ownership_controls", "OwnershipControlsNotFoundError") or {}
     owner = [rule.get("ObjectOwnership") for rule in answer.get("OwnershipControls", {}).get("Rules", ())]
     if owner == ["BucketOwnerEnforced"]:
         return passes("ACLs are off")
     enforced = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
-    mend = bucket.aws("put-bucket-ownership-controls", ownership_controls=enforced)
-    return fails(f"objects can have ACLs of their own ({', '.join(map(str, owner)) or 'nothing is set'})", mend)
+    remedy = bucket.aws("put-bucket-ownership-controls", ownership_controls=enforced)
+    return fails(f"objects can have ACLs of their own ({', '.join(map(str, owner)) or 'nothing is set'})", remedy)
 
 
 def default_encryption(bucket: Bucket) -> ControlResult:
-    """What is stored is encrypted, whoever stores it."""
+    """Check that new objects are encrypted by default."""
     default = _encryption(bucket)
     if default is None or not default.get("SSEAlgorithm"):
-        return fails("objects are stored as they come", _encrypt(bucket))
+        return fails("there is no default encryption", _encrypt(bucket))
     return passes({"AES256": "SSE-S3", "aws:kms": "SSE-KMS"}.get(default["SSEAlgorithm"], default["SSEAlgorithm"]))
 
 
 def encryption_key(bucket: Bucket) -> ControlResult:
-    """The key is in an allowed region, it and every copy of it, and can be used."""
+    """Check that the key and its replicas are in allowed regions, and that it is enabled."""
     default = _encryption(bucket)
     if default is None or not default.get("SSEAlgorithm"):
         return fails("there is no key", _encrypt(bucket))
@@ -64,11 +61,11 @@ def encryption_key(bucket: Bucket) -> ControlResult:
     client = bucket.services.other("kms", named or bucket.region)
     described = ask(client.describe_key, KeyId=key)
     assert described is not None
-    return judge_key(described["KeyMetadata"], bucket.services.storage.allowed_regions, _encrypt(bucket))
+    return check_key(described["KeyMetadata"], bucket.services.storage.allowed_regions, _encrypt(bucket))
 
 
-def judge_key(key: dict[str, Any], allowed: tuple[str, ...], replace: str) -> ControlResult:
-    """Judge a key by what KMS says of it; `replace` is the command that takes another."""
+def check_key(key: dict[str, Any], allowed: tuple[str, ...], replace: str) -> ControlResult:
+    """Check a key's KMS metadata; `replace` is the command that selects another key."""
     arn, multi = key["Arn"], key.get("MultiRegionConfiguration", {})
     region = _region_of(arn) or ""
     copies = [multi.get("PrimaryKey", {}), *multi.get("ReplicaKeys", ())] if key.get("MultiRegion") else []
@@ -76,45 +73,45 @@ def judge_key(key: dict[str, Any], allowed: tuple[str, ...], replace: str) -> Co
     if elsewhere:
         return fails(f"{arn} is in {', '.join(elsewhere)} too, which is not allowed", replace)
     if key.get("KeyState", "Enabled") != "Enabled":
-        mend = command("kms", "enable-key", "--key-id", key["KeyId"], "--region", region)
-        return fails(f"{arn} is {key['KeyState']}, so nothing can be read", mend)
+        remedy = command("kms", "enable-key", "--key-id", key["KeyId"], "--region", region)
+        return fails(f"{arn} is {key['KeyState']}, so nothing can be read", remedy)
     return passes(f"{arn} in {region}")
 
 
 def tls_only(bucket: Bucket) -> ControlResult:
-    """Requests without TLS are denied to everybody."""
+    """Check that the policy denies every request without TLS."""
     document = _policy(bucket)
     if document is not None and iam_policies.requires_tls(document, bucket.name):
-        return passes("the bucket's policy denies what comes without TLS")
-    lacking = "the bucket has no policy" if document is None else "the bucket's policy lets requests without TLS pass"
+        return passes("the bucket's policy denies requests without TLS")
+    lacking = "the bucket has no policy" if document is None else "the bucket's policy allows requests without TLS"
     return fails(lacking, bucket.aws("put-bucket-policy", policy=iam_policies.with_tls(document, bucket.name)))
 
 
-def others(bucket: Bucket) -> ControlResult:
-    """Nobody outside the account is let in, or at least somebody answers for it."""
+def outside_access(bucket: Bucket) -> ControlResult:
+    """Check that the policy grants no access outside the account."""
     document = _policy(bucket)
     if document is None or not iam_policies.outsiders(document, ""):
-        return passes("no policy of the bucket lets anybody in")
-    told = ask(bucket.services.other("sts").get_caller_identity)
-    assert told is not None
-    found = iam_policies.outsiders(document, told["Account"])
+        return passes("no bucket policy grants access")
+    identity = ask(bucket.services.other("sts").get_caller_identity)
+    assert identity is not None
+    found = iam_policies.outsiders(document, identity["Account"])
     if not found:
-        return passes("the bucket's policy lets nobody else in")
+        return passes("the bucket's policy grants access to this account only")
     names = ", ".join(dict.fromkeys(each.who for each in found))
-    left = iam_policies.without_outsiders(document, told["Account"])
-    mend = bucket.aws("put-bucket-policy", policy=left) if left["Statement"] else bucket.aws("delete-bucket-policy")
+    left = iam_policies.without_outsiders(document, identity["Account"])
+    remedy = bucket.aws("put-bucket-policy", policy=left) if left["Statement"] else bucket.aws("delete-bucket-policy")
     if any(each.is_everybody and not each.narrowed for each in found):
-        return fails(f"the bucket's policy lets in: {names}", mend)
-    return unknown(f"the bucket's policy lets in: {names}; whether that is agreed on, no machine can tell", mend)
+        return fails(f"the bucket's policy grants access to: {names}", remedy)
+    return unknown(f"the bucket's policy grants access to: {names}; a person must check that this is agreed", remedy)
 
 
 def access_logging(bucket: Bucket) -> ControlResult:
-    """Who read what is written down."""
+    """Check that access logging is on."""
     target = log_target(bucket)
     if target is not None:
         return passes(f"into s3://{'/'.join(target)}")
     status = {"LoggingEnabled": {"TargetBucket": bucket.logs or LOG_BUCKET, "TargetPrefix": f"{bucket.name}/"}}
-    return fails("nobody writes down who reads", bucket.aws("put-bucket-logging", bucket_logging_status=status))
+    return fails("access logging is off", bucket.aws("put-bucket-logging", bucket_logging_status=status))
 
 
 def log_target(bucket: Bucket) -> tuple[str, str] | None:
@@ -124,22 +121,22 @@ def log_target(bucket: Bucket) -> tuple[str, str] | None:
 
 
 def replication(bucket: Bucket) -> ControlResult:
-    """No copy goes to a region that is not allowed."""
+    """Check that objects are replicated to allowed regions only."""
     answer = bucket.ask("get_bucket_replication", "ReplicationConfigurationNotFoundError") or {}
     configured = answer.get("ReplicationConfiguration", {})
     working = [rule for rule in rules(configured) if rule.get("Status") == "Enabled"]
     if not working:
-        return passes("nothing is copied elsewhere")
+        return passes("nothing is replicated")
     names = sorted({_target(rule) for rule in working})
-    where = {each.bucket: each.region for each in _ask_where(bucket, names)}
-    told = ", ".join(f"s3://{name} in {where[name] or 'a region that it does not say'}" for name in names)
+    regions = {each.bucket: each.region for each in _bucket_regions(bucket, names)}
+    targets = ", ".join(f"s3://{name} in {regions[name] or 'an unknown region'}" for name in names)
     allowed = bucket.services.storage.allowed_regions
-    if any(region is not None and region not in allowed for region in where.values()):
-        kept = [rule for rule in rules(configured) if where.get(_target(rule)) in allowed]
-        return fails(f"copies go to {told}", _replicate(bucket, configured, kept))
-    if None in where.values():
-        return unknown(f"copies go to {told}", bucket.aws("get-bucket-replication"))
-    return passes(f"copies go to {told}: what is erased here must be erased there too")
+    if any(region is not None and region not in allowed for region in regions.values()):
+        kept = [rule for rule in rules(configured) if regions.get(_target(rule)) in allowed]
+        return fails(f"replicated to {targets}", _replicate(bucket, configured, kept))
+    if None in regions.values():
+        return unknown(f"replicated to {targets}", bucket.aws("get-bucket-replication"))
+    return passes(f"replicated to {targets}: erase there too")
 
 
 def _replicate(bucket: Bucket, configured: dict[str, Any], kept: list[dict[str, Any]]) -> str:
@@ -152,7 +149,7 @@ def _target(rule: dict[str, Any]) -> str:
     return str(rule["Destination"]["Bucket"]).rsplit(":", 1)[-1]
 
 
-def _ask_where(bucket: Bucket, names: list[str]) -> list[residency.BucketVerdict]:
+def _bucket_regions(bucket: Bucket, names: list[str]) -> list[residency.BucketVerdict]:
     return residency.verdicts(bucket.services.storage, [f"s3://{name}" for name in names])
 
 
@@ -180,7 +177,7 @@ def _encrypt(bucket: Bucket) -> str:
 
 
 def _region_of(key: str) -> str | None:
-    """Return the region of a key's ARN; an ID or alias has none: it is where it is asked for."""
+    """Return the region of a key's ARN; None for an ID or alias, which is regional to the request."""
     return key.split(":")[3] if key.startswith("arn:") and key.count(":") >= 5 else None
 
 
@@ -202,7 +199,7 @@ ACCESS: tuple[Control, ...] = (
         "get-bucket-encryption", encryption_key,
     ),
     Control(
-        "others let in", ("28", "32(1)(b)"), ("S3.6",), "s3:GetBucketPolicy", "get-bucket-policy", others,
+        "outside access", ("28", "32(1)(b)"), ("S3.6",), "s3:GetBucketPolicy", "get-bucket-policy", outside_access,
     ),
     Control("TLS only", ("32(1)(a)",), ("S3.5",), "s3:GetBucketPolicy", "get-bucket-policy", tls_only),
     Control(

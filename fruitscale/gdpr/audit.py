@@ -1,4 +1,4 @@
-"""Audits a config: every bucket it names, the role of its run, its own settings and its cluster's. Changes nothing."""
+"""Audit a config against the GDPR, read-only: its buckets, the role of the run, its settings and its cluster."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from fruitscale.config.cluster_section import ClusterFacts
 from fruitscale.config.schema import Config
 from fruitscale.config.version import __version__
 from fruitscale.errors import UsageError
 from fruitscale.gdpr import cluster_controls, config_controls, roles
 from fruitscale.gdpr.access_controls import ACCESS, log_target
 from fruitscale.gdpr.buckets import Bucket, Control, as_json, fails, passes, unknown
-from fruitscale.gdpr.cluster_controls import ClusterFacts
 from fruitscale.gdpr.findings import Audit, AuditedPlace, AuditFinding, AuditVerdict, ControlResult, command
 from fruitscale.gdpr.retention_controls import RETENTION
 from fruitscale.gdpr.services import GLOBAL_REGION, Services, UnansweredError
@@ -27,33 +27,33 @@ REGION, REGION_ARTICLES = "region", ("44", "5(2)")
 
 
 def audit(config: Config) -> Audit:
-    """Look at everything that a run of this config touches, and judge it.
+    """Check everything that a run of this config touches.
 
-    What can't be looked at is a finding too, of the verdict "could not be checked". Raises UsageError when the config
-    doesn't say what to look at.
+    What can't be inspected gets the verdict "could not be checked". Raises UsageError if input.uri or output.uri is
+    not set.
     """
-    described = cluster_controls.facts_of(config.cluster)
-    uris = _uris(config, described)
+    facts = config.cluster.facts() if config.cluster is not None else None
+    uris = _uris(config, facts)
     used, folders = _used(uris), [AuditedPlace(uri, (use,)) for use, uri in uris if not is_s3(uri)]
-    services = Services(residency.settle(config.storage)) if used or described else None
+    services = Services(residency.settle(config.storage)) if used or facts else None
     places, findings = list(folders), [_folder(place) for place in folders]
     if services is not None:
-        for looked in _look(services, used):
-            findings += _judge(looked)
-            places.append(looked.place)
-        findings += roles.find(services, described, used)
+        for located in _locate_buckets(services, used):
+            findings += _check_bucket(located)
+            places.append(located.place)
+        findings += roles.find(services, facts, used)
     findings += config_controls.find(config, services)
-    if described is not None and services is not None:
-        findings += cluster_controls.find(described, services)
+    if facts is not None and services is not None:
+        findings += cluster_controls.find(facts, services)
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return Audit(made, __version__, config.gdpr.enforce, tuple(places), tuple(findings))
 
 
-def _uris(config: Config, described: ClusterFacts | None) -> list[tuple[str, str]]:
-    """Return each use with its URI. Raises UsageError when the input or the output isn't set."""
+def _uris(config: Config, facts: ClusterFacts | None) -> list[tuple[str, str]]:
+    """Return (use, URI) pairs. Raises UsageError if input.uri or output.uri is not set."""
     for use, uri in (("input", config.input.uri), ("output", config.output.uri)):
         if not uri:
-            raise UsageError(f"{use}.uri is not set.", f"Say what is audited: --set {use}.uri=s3://bucket/prefix")
+            raise UsageError(f"{use}.uri is not set.", f"Set what to audit: --set {use}.uri=s3://bucket/prefix")
     staging = config.storage.staging_uri
     named = [
         ("input", config.input.uri),
@@ -61,21 +61,21 @@ def _uris(config: Config, described: ClusterFacts | None) -> list[tuple[str, str
         ("output", config.output.uri),
         ("staging", staging),
     ]
-    if described is not None:
-        named += [("logs", uri) for uri in _log_uris(described, staging)]
+    if facts is not None:
+        named += [("logs", uri) for uri in _log_uris(facts, staging)]
     return [(use, uri) for use, uri in named if uri]
 
 
-def _log_uris(described: ClusterFacts, staging: str | None) -> list[str]:
-    """Return where a cluster's logs go, and those of each launch; by default both are in the staging area."""
+def _log_uris(facts: ClusterFacts, staging: str | None) -> list[str]:
+    """Return the URIs of the cluster's logs and of the launches' logs; by default both are in the staging area."""
     if staging is None:
-        return [described.log_uri] if described.log_uri else []
+        return [facts.log_uri] if facts.log_uri else []
     area = staging.rstrip("/")
-    return [described.log_uri or f"{area}/logs", f"{area}/runs"]
+    return [facts.log_uri or f"{area}/logs", f"{area}/runs"]
 
 
 def _used(uris: list[tuple[str, str]]) -> dict[str, set[tuple[str, str]]]:
-    """Return the buckets of the URIs, each with its uses and what their keys begin with."""
+    """Return the (use, key prefix) pairs of each bucket in the URIs."""
     found: dict[str, set[tuple[str, str]]] = {}
     for use, uri in uris:
         if is_s3(uri):
@@ -87,41 +87,41 @@ def _used(uris: list[tuple[str, str]]) -> dict[str, set[tuple[str, str]]]:
 
 @dataclass(frozen=True)
 class _LocatedBucket:
-    """A bucket, and where the store says that it is."""
+    """A bucket and the region that the store reports for it."""
 
     bucket: Bucket
     verdict: residency.BucketVerdict
 
     @property
-    def can_be_asked(self) -> bool:
-        """Whether there is a bucket, and it answered at all."""
+    def is_reachable(self) -> bool:
+        """Whether the bucket exists and the store answered."""
         return self.verdict.status not in (None, 404)
 
     @property
     def place(self) -> AuditedPlace:
-        """How the audit tells of it."""
+        """The bucket as listed in the audit."""
         uses = tuple(use for use in USES if use in self.bucket.uses)
-        return AuditedPlace(self.bucket.uri, uses, self.bucket.region, _tags(self.bucket) if self.can_be_asked else {})
+        return AuditedPlace(self.bucket.uri, uses, self.bucket.region, _tags(self.bucket) if self.is_reachable else {})
 
 
-def _look(services: Services, used: Mapping[str, set[tuple[str, str]]]) -> list[_LocatedBucket]:
-    """Return each bucket, those too that access logs go to."""
+def _locate_buckets(services: Services, used: Mapping[str, set[tuple[str, str]]]) -> list[_LocatedBucket]:
+    """Return each bucket, including those that receive access logs."""
     logs = next((name for name, places in used.items() if "logs" in dict(places)), None)
 
-    def look(names: Iterable[str]) -> dict[str, _LocatedBucket]:
-        told = residency.verdicts(services.storage, [f"s3://{name}" for name in names])
+    def locate(names: Iterable[str]) -> dict[str, _LocatedBucket]:
+        found_regions = residency.verdicts(services.storage, [f"s3://{name}" for name in names])
         return {
             each.bucket: _LocatedBucket(
                 Bucket(each.bucket, frozenset(used.get(each.bucket, ())), each.region, services, logs), each
             )
-            for each in told
+            for each in found_regions
         }
 
-    found = look(used)
+    found = locate(used)
     for target, prefix in filter(None, map(_target, list(found.values()))):
-        there = found.get(target) or look([target])[target]
-        places = there.bucket.places | {(ACCESS_LOGS, prefix)}
-        found[target] = replace(there, bucket=replace(there.bucket, places=places))
+        log_bucket = found.get(target) or locate([target])[target]
+        places = log_bucket.bucket.places | {(ACCESS_LOGS, prefix)}
+        found[target] = replace(log_bucket, bucket=replace(log_bucket.bucket, places=places))
     return list(found.values())
 
 
@@ -132,35 +132,35 @@ def _tags(bucket: Bucket) -> dict[str, str]:
     return {}
 
 
-def _target(looked: _LocatedBucket) -> tuple[str, str] | None:
-    if looked.can_be_asked:
+def _target(located: _LocatedBucket) -> tuple[str, str] | None:
+    if located.is_reachable:
         with suppress(UnansweredError):
-            return log_target(looked.bucket)
+            return log_target(located.bucket)
     return None
 
 
-def _judge(looked: _LocatedBucket) -> Iterator[AuditFinding]:
-    """Yield the findings on one bucket; of one that isn't there, or doesn't answer, that alone."""
-    answer = _region(looked.bucket, looked.verdict)
-    yield AuditFinding(looked.bucket.uri, REGION, answer.verdict, answer.found, REGION_ARTICLES, (), answer.mend)
+def _check_bucket(located: _LocatedBucket) -> Iterator[AuditFinding]:
+    """Yield the findings on one bucket; for a missing bucket only the region."""
+    answer = _region(located.bucket, located.verdict)
+    yield AuditFinding(located.bucket.uri, REGION, answer.verdict, answer.found, REGION_ARTICLES, (), answer.remedy)
     for control in CONTROLS:
-        if not control.applies(looked.bucket) or looked.verdict.status == 404:
+        if not control.applies(located.bucket) or located.verdict.status == 404:
             continue
-        yield control.find(looked.bucket) if looked.can_be_asked else control.unasked(looked.bucket)
+        yield control.find(located.bucket) if located.is_reachable else control.unreachable(located.bucket)
 
 
 def _region(bucket: Bucket, verdict: residency.BucketVerdict) -> ControlResult:
-    """Judge where a bucket is by what the store says of it, not by what the config says."""
+    """Check a bucket's region as the store reports it, not as the config claims."""
     storage, region = bucket.services.storage, verdict.region
     if verdict.status == 404:
-        return fails("there is no such bucket", _new_bucket(bucket.name, storage.region))
+        return fails("the bucket does not exist", _new_bucket(bucket.name, storage.region))
     if storage.residency == "declared" and not bucket.services.is_aws:
         return unknown(f"declared, not checked: {storage.place}")
     if region is None:
-        return unknown(verdict.problem or "not said", bucket.aws("head-bucket"))
+        return unknown(verdict.problem or "the store did not report a region", bucket.aws("head-bucket"))
     if region not in storage.allowed_regions:
-        there = next((r for r in (storage.region, *storage.allowed_regions) if r in storage.allowed_regions), None)
-        return fails(f"it is in {region}, which is not allowed", _new_bucket(f"{bucket.name}-{there}", there))
+        target = next((r for r in (storage.region, *storage.allowed_regions) if r in storage.allowed_regions), None)
+        return fails(f"it is in {region}, which is not allowed", _new_bucket(f"{bucket.name}-{target}", target))
     if verdict.problem is not None and storage.residency == "checked":
         return fails(verdict.problem, f"--set storage.region={region}")
     return passes(region)
@@ -173,5 +173,5 @@ def _new_bucket(name: str, region: str | None) -> str:
 
 
 def _folder(place: AuditedPlace) -> AuditFinding:
-    found = "a folder on this machine: where that is, and who reads it, AWS can't tell"
+    found = "a folder on this machine: its location and its readers can't be checked through AWS"
     return AuditFinding(place.uri, REGION, AuditVerdict.UNKNOWN, found, REGION_ARTICLES)

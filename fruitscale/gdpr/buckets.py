@@ -1,4 +1,4 @@
-"""A bucket as an audit sees it, and what one control is: what it asks, what it stands on, how to look by hand."""
+"""An audited bucket, and the definition of a control on it: request, legal basis, command to inspect by hand."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from fruitscale.gdpr.findings import AuditFinding, AuditVerdict, ControlResult, 
 from fruitscale.gdpr.services import Services, UnansweredError, ask
 
 PHOTOS = frozenset({"input", "list", "output"})
-"""Uses of a bucket that has photos, their names, or what was made of them."""
+"""Uses of a bucket that holds photos, their names or data derived from them."""
 LOGS = frozenset({"logs", "access logs"})
 ANY = PHOTOS | LOGS | {"staging"}
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket: what the config uses it for, each use with a prefix; `region` is what it says itself.
+    """A bucket with its (use, prefix) pairs; `region` is the one the store reports.
 
-    `logs` is the bucket where the config has logs written, if it names one.
+    `logs` is the bucket that the config writes logs to, if any.
     """
 
     name: str
@@ -39,11 +39,11 @@ class Bucket:
 
     @property
     def uses(self) -> frozenset[str]:
-        """What it is used for."""
+        """The uses of the bucket."""
         return frozenset(use for use, _ in self.places)
 
     def prefixes(self, uses: Collection[str]) -> list[str]:
-        """Return what the keys of these uses begin with."""
+        """Return the key prefixes of these uses."""
         return sorted({prefix for use, prefix in self.places if use in uses})
 
     @cached_property
@@ -51,13 +51,13 @@ class Bucket:
         return self.services.s3(self.region)
 
     def ask(self, operation: str, absent: str = "") -> dict[str, Any] | None:
-        """Ask the store for one of the bucket's settings; None when it has none. Raises UnansweredError."""
-        if operation not in self._answers:  # several controls look at the same setting
+        """Request one of the bucket's settings; None if it is not set. Raises UnansweredError."""
+        if operation not in self._answers:  # several controls read the same setting
             self._answers[operation] = ask(getattr(self._client, operation), absent, Bucket=self.name)
         return self._answers[operation]
 
     def aws(self, verb: str, **settings: object) -> str:
-        """Write the command that changes a setting, or looks at it."""
+        """Return the AWS CLI command that changes or shows a setting."""
         words = ["s3api", verb, "--bucket", self.name]
         for name, value in settings.items():
             words += [f"--{name.replace('_', '-')}", value if isinstance(value, str) else as_json(value)]
@@ -67,35 +67,35 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Control:
-    """One setting of a bucket; `look` is the CLI's verb to see it by hand, `permission` what the audit needs for it."""
+    """One setting of a bucket; `inspect_verb` of the AWS CLI shows it, `permission` is what the audit needs."""
 
     setting: str
     articles: tuple[str, ...]
     references: tuple[str, ...]
     permission: str
-    look: str
+    inspect_verb: str
     check: Callable[[Bucket], ControlResult]
     uses: frozenset[str] = ANY
 
     def applies(self, bucket: Bucket) -> bool:
-        """Tell whether a bucket of such uses should be so."""
+        """Return whether the control is for a bucket with these uses."""
         return bool(bucket.uses & self.uses)
 
     def find(self, bucket: Bucket) -> AuditFinding:
-        """Look at one bucket; no answer is an answer."""
+        """Check one bucket; a failed request gives "could not be checked"."""
         try:
             answer = self.check(bucket)
         except UnansweredError as reason:
-            answer = unknown(f"{reason}; {self.permission} is needed", bucket.aws(self.look))
+            answer = unknown(f"{reason}; {self.permission} is needed", bucket.aws(self.inspect_verb))
         return self._finding(bucket, answer)
 
-    def unasked(self, bucket: Bucket) -> AuditFinding:
-        """Say that it could not be checked, of a bucket that doesn't answer at all."""
-        return self._finding(bucket, unknown("the store gives no answer", bucket.aws(self.look)))
+    def unreachable(self, bucket: Bucket) -> AuditFinding:
+        """Return "could not be checked" for a bucket that does not answer."""
+        return self._finding(bucket, unknown("the store does not answer", bucket.aws(self.inspect_verb)))
 
     def _finding(self, bucket: Bucket, answer: ControlResult) -> AuditFinding:
         return AuditFinding(
-            bucket.uri, self.setting, answer.verdict, answer.found, self.articles, self.references, answer.mend
+            bucket.uri, self.setting, answer.verdict, answer.found, self.articles, self.references, answer.remedy
         )
 
 
@@ -104,14 +104,14 @@ def passes(found: str) -> ControlResult:
     return ControlResult(AuditVerdict.PASS, found)
 
 
-def fails(found: str, mend: str) -> ControlResult:
-    """Return a fail, and what mends it."""
-    return ControlResult(AuditVerdict.FAIL, found, mend)
+def fails(found: str, remedy: str) -> ControlResult:
+    """Return a fail and its remedy."""
+    return ControlResult(AuditVerdict.FAIL, found, remedy)
 
 
-def unknown(found: str, mend: str = "") -> ControlResult:
+def unknown(found: str, remedy: str = "") -> ControlResult:
     """Return what could not be checked."""
-    return ControlResult(AuditVerdict.UNKNOWN, found, mend)
+    return ControlResult(AuditVerdict.UNKNOWN, found, remedy)
 
 
 def as_json(value: object) -> str:

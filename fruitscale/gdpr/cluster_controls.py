@@ -1,189 +1,147 @@
-"""What a cluster's settings tell an audit. What they don't say can't be checked."""
+"""Check a cluster section's facts: region, encryption, network, IMDSv2 and lifetime."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any
 
+from fruitscale.config.cluster_section import ClusterFacts
 from fruitscale.gdpr.findings import AuditFinding, AuditVerdict, ControlResult, command
 from fruitscale.gdpr.services import Services, UnansweredError, ask
 
 MOST_HOURS = 24 * 7
-"""A machine that may live longer is not one for a run."""
+"""The longest lifetime that passes: machines of a run are temporary."""
 
 
 @dataclass(frozen=True)
-class ClusterFacts:
-    """A cluster as an audit sees it; None where its settings don't say.
+class _ClusterControl:
+    """One control: `value` reads the fact; `inspect` queries AWS where the section does not determine it."""
 
-    `roles` are the names or ARNs of those that touch photos, `instance_profiles` what has such roles in it;
-    `public_addresses` tells whether machines have any, `inbound` whether anything outside may connect to them.
-    """
-
-    kind: str | None = None
-    region: str | None = None
-    log_uri: str | None = None
-    roles: tuple[str, ...] = ()
-    instance_profiles: tuple[str, ...] = ()
-    subnets: tuple[str, ...] = ()
-    disks_encrypted: bool | None = None
-    transit_encrypted: bool | None = None
-    public_addresses: bool | None = None
-    inbound: bool | None = None
-    imdsv2: bool | None = None
-    max_hours: float | None = None
-
-
-@runtime_checkable
-class Auditable(Protocol):
-    """Settings of a cluster that know what an audit asks."""
-
-    def audit_facts(self) -> ClusterFacts:
-        """Return what they say."""
-        ...
-
-
-def facts_of(cluster: object) -> ClusterFacts | None:
-    """Return what a config's `cluster` tells: its own account, or its keys of the names of Facts; None for none."""
-    if cluster is None:
-        return None
-    if isinstance(cluster, Auditable):
-        return cluster.audit_facts()
-    told: dict[str, Any] = {each.name: _read(cluster, each.name) for each in fields(ClusterFacts)}
-    for name in ("roles", "instance_profiles", "subnets"):
-        told[name] = (told[name],) if isinstance(told[name], str) else tuple(told[name] or ())
-    return ClusterFacts(**told)
-
-
-def _read(cluster: object, name: str) -> Any:  # noqa: ANN401  it is whatever the settings have
-    return cluster.get(name) if isinstance(cluster, Mapping) else getattr(cluster, name, None)
-
-
-@dataclass(frozen=True)
-class _ExpectedFact:
-    """How one fact should be."""
-
-    name: str
     setting: str
-    is_good: Callable[[object], bool]
+    value: Callable[[ClusterFacts], bool | float | None]
+    is_good: Callable[[bool | float], bool]
     good: str
     bad: str
     articles: tuple[str, ...]
-    references: tuple[str, ...]
+    references: tuple[str, ...] = ()
+    inspect: Callable[[ClusterFacts, Services], ControlResult | None] | None = None
 
 
-def _is(wanted: object) -> Callable[[object], bool]:
-    return lambda value: value is wanted
+def _is(expected: bool) -> Callable[[object], bool]:
+    return lambda value: value is expected
 
 
-def _is_short(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MOST_HOURS
-
-
-_WANTED = (
-    _ExpectedFact(
-        "disks_encrypted", "disks", _is(True), "encrypted", "not encrypted", ("32(1)(a)",), ("EMR.3", "EC2.3"),
-    ),
-    _ExpectedFact(
-        "transit_encrypted", "between machines", _is(True), "TLS", "nothing is encrypted", ("32(1)(a)",), ("EMR.4",),
-    ),
-    _ExpectedFact(
-        "public_addresses", "addresses", _is(False), "private ones only", "machines have public ones",
-        ("32(1)(b)",), ("EMR.1", "EC2.9"),
-    ),
-    _ExpectedFact(
-        "inbound", "connections from outside", _is(False), "none are let in", "some are let in", ("32(1)(b)",),
-        ("EMR.2", "EC2.18"),
-    ),
-    _ExpectedFact(
-        "imdsv2", "instance metadata", _is(True), "IMDSv2 is required", "version 1 answers too", ("32(1)(b)",),
-        ("EC2.8",),
-    ),
-    _ExpectedFact(
-        "max_hours", "lifetime", _is_short, "it ends by itself", f"no end, or one after more than {MOST_HOURS} hours",
-        ("5(1)(e)",), (),
-    ),
-)  # fmt: skip
+def _is_short(hours: float) -> bool:
+    return 0 < hours <= MOST_HOURS
 
 
 def find(facts: ClusterFacts, services: Services) -> Iterator[AuditFinding]:
-    """Judge a cluster's settings; what they don't say of the network, EC2 and EMR are asked."""
-    subject, storage = f"cluster ({facts.kind or 'of no kind'})", services.storage
-    where = facts.region or storage.region
-    placed = (
-        AuditVerdict.UNKNOWN
-        if where is None
-        else AuditVerdict.PASS
-        if where in storage.allowed_regions
-        else AuditVerdict.FAIL
-    )
-    yield AuditFinding(subject, "region", placed, where or "not said", ("44",))
-    for wanted in _WANTED:
-        answer = _judge(wanted, getattr(facts, wanted.name))
-        if answer.verdict is AuditVerdict.UNKNOWN and wanted.name in _ASKED:
-            answer = _ASKED[wanted.name](facts, services) or answer
-        told = (answer.verdict, answer.found, wanted.articles, wanted.references, answer.mend)
-        yield AuditFinding(subject, wanted.setting, *told)
+    """Yield a finding per control; EC2 and EMR are queried for network settings that the section leaves open."""
+    subject = f"cluster ({facts.kind})"
+    yield _region(subject, services)
+    for control in _CONTROLS:
+        result = _check(control, facts)
+        if result.verdict is AuditVerdict.UNKNOWN and control.inspect is not None:
+            result = control.inspect(facts, services) or result
+        yield AuditFinding(
+            subject, control.setting, result.verdict, result.found, control.articles, control.references, result.remedy
+        )
 
 
-def _judge(wanted: _ExpectedFact, value: object) -> ControlResult:
+def _region(subject: str, services: Services) -> AuditFinding:
+    """Check the region that the launchers use: the storage's."""
+    region, verdict = services.storage.region, AuditVerdict.UNKNOWN
+    if region is not None:
+        verdict = AuditVerdict.PASS if region in services.storage.allowed_regions else AuditVerdict.FAIL
+    return AuditFinding(subject, "region", verdict, region or "storage.region is not set", ("44",))
+
+
+def _check(control: _ClusterControl, facts: ClusterFacts) -> ControlResult:
+    value = control.value(facts)
     if value is None:
-        return ControlResult(AuditVerdict.UNKNOWN, f"the cluster's settings don't say ({wanted.name})")
-    if wanted.is_good(value):
-        return ControlResult(AuditVerdict.PASS, wanted.good)
-    return ControlResult(AuditVerdict.FAIL, wanted.bad)
+        return ControlResult(AuditVerdict.UNKNOWN, "the cluster section does not determine this")
+    if control.is_good(value):
+        return ControlResult(AuditVerdict.PASS, control.good)
+    return ControlResult(AuditVerdict.FAIL, control.bad)
 
 
-def _addresses(facts: ClusterFacts, services: Services) -> ControlResult | None:
-    """Ask the subnets whether they give machines public addresses."""
+def _inspect_subnets(facts: ClusterFacts, services: Services) -> ControlResult | None:
+    """Check whether the subnets assign public addresses to machines; None without subnets."""
     if not facts.subnets:
         return None
-    look = command("ec2", "describe-subnets", "--subnet-ids", *facts.subnets)
+    inspect_command = command("ec2", "describe-subnets", "--subnet-ids", *facts.subnets)
     try:
-        told = ask(services.other("ec2", facts.region).describe_subnets, SubnetIds=list(facts.subnets))
+        response = ask(services.other("ec2").describe_subnets, SubnetIds=list(facts.subnets))
     except UnansweredError as reason:
-        return ControlResult(AuditVerdict.UNKNOWN, f"{reason}; ec2:DescribeSubnets is needed", look)
-    public = [each["SubnetId"] for each in (told or {})["Subnets"] if each.get("MapPublicIpOnLaunch")]
+        return ControlResult(AuditVerdict.UNKNOWN, f"{reason}; ec2:DescribeSubnets is needed", inspect_command)
+    public = [each["SubnetId"] for each in (response or {})["Subnets"] if each.get("MapPublicIpOnLaunch")]
     if not public:
-        return ControlResult(AuditVerdict.PASS, f"the subnets give out none: {', '.join(facts.subnets)}")
-    mend = command("ec2", "modify-subnet-attribute", "--subnet-id", public[0], "--no-map-public-ip-on-launch")
-    return ControlResult(AuditVerdict.FAIL, f"machines get public ones in {', '.join(public)}", mend)
+        return ControlResult(AuditVerdict.PASS, f"the subnets assign none: {', '.join(facts.subnets)}")
+    remedy = command("ec2", "modify-subnet-attribute", "--subnet-id", public[0], "--no-map-public-ip-on-launch")
+    return ControlResult(AuditVerdict.FAIL, f"public ones are assigned in {', '.join(public)}", remedy)
 
 
-def _block(facts: ClusterFacts, services: Services) -> ControlResult | None:
-    """Ask EMR whether the account refuses clusters whose security groups let the world in."""
+def _inspect_public_access_block(facts: ClusterFacts, services: Services) -> ControlResult | None:
+    """Check whether EMR refuses clusters whose security groups are open to the internet; None for other kinds."""
     if facts.kind != "emr":
         return None
     try:
-        told = ask(services.other("emr", facts.region).get_block_public_access_configuration) or {}
+        response = ask(services.other("emr").get_block_public_access_configuration) or {}
     except UnansweredError as reason:
-        look = command("emr", "get-block-public-access-configuration")
+        inspect_command = command("emr", "get-block-public-access-configuration")
         return ControlResult(
-            AuditVerdict.UNKNOWN, f"{reason}; elasticmapreduce:GetBlockPublicAccessConfiguration is needed", look
+            AuditVerdict.UNKNOWN,
+            f"{reason}; elasticmapreduce:GetBlockPublicAccessConfiguration is needed",
+            inspect_command,
         )
-    return judge_block(told.get("BlockPublicAccessConfiguration", {}))
+    return check_block(response.get("BlockPublicAccessConfiguration", {}))
 
 
-def judge_block(block: Mapping[str, Any]) -> ControlResult | None:
-    """Judge EMR's block of public access; None when it says nothing."""
-    wanted = json.dumps({BLOCKED: True, RANGES: []})
-    mend = command("emr", "put-block-public-access-configuration", "--block-public-access-configuration", wanted)
+def check_block(block: Mapping[str, Any]) -> ControlResult | None:
+    """Check EMR's block of public access; None if it is not configured."""
+    blocked = json.dumps({BLOCKED: True, RANGES: []})
+    remedy = command("emr", "put-block-public-access-configuration", "--block-public-access-configuration", blocked)
     if BLOCKED not in block:
         return None
     if not block[BLOCKED]:
-        return ControlResult(AuditVerdict.FAIL, "EMR's block of public access is off in this account", mend)
+        return ControlResult(AuditVerdict.FAIL, "EMR's block of public access is off in this account", remedy)
     ports = [f"{each['MinRange']}-{each.get('MaxRange', each['MinRange'])}" for each in block.get(RANGES, ())]
     if ports:
         return ControlResult(
-            AuditVerdict.UNKNOWN, f"EMR's block of public access leaves out ports {', '.join(ports)}", mend
+            AuditVerdict.UNKNOWN, f"EMR's block of public access excludes ports {', '.join(ports)}", remedy
         )
-    return ControlResult(AuditVerdict.PASS, "EMR refuses clusters that let any in (block of public access)")
+    return ControlResult(
+        AuditVerdict.PASS, "EMR refuses clusters that are open to the internet (block of public access)"
+    )
 
 
 BLOCKED, RANGES = "BlockPublicSecurityGroupRules", "PermittedPublicSecurityGroupRuleRanges"
-_ASKED: Mapping[str, Callable[[ClusterFacts, Services], ControlResult | None]] = {
-    "public_addresses": _addresses,
-    "inbound": _block,
-}
+
+_CONTROLS = (
+    _ClusterControl(
+        "disks", lambda facts: facts.disks_encrypted, _is(True), "encrypted", "not encrypted",
+        ("32(1)(a)",), ("EMR.3", "EC2.3"),
+    ),
+    _ClusterControl(
+        "between machines", lambda facts: facts.transit_encrypted, _is(True), "TLS", "traffic is not encrypted",
+        ("32(1)(a)",), ("EMR.4",),
+    ),
+    _ClusterControl(
+        "addresses", lambda facts: facts.public_addresses, _is(False), "private only", "machines have public ones",
+        ("32(1)(b)",), ("EMR.1", "EC2.9"), _inspect_subnets,
+    ),
+    _ClusterControl(
+        "connections from outside", lambda facts: facts.inbound, _is(False), "none are allowed", "some are allowed",
+        ("32(1)(b)",), ("EMR.2", "EC2.18"), _inspect_public_access_block,
+    ),
+    _ClusterControl(
+        "instance metadata", lambda facts: facts.imdsv2, _is(True), "IMDSv2 is required", "IMDSv1 is enabled",
+        ("32(1)(b)",), ("EC2.8",),
+    ),
+    _ClusterControl(
+        "lifetime", lambda facts: facts.max_hours, _is_short, "terminated automatically",
+        f"not limited to {MOST_HOURS} hours", ("5(1)(e)",),
+    ),
+)  # fmt: skip

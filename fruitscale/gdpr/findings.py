@@ -1,4 +1,4 @@
-"""What an audit finds: one verdict a setting, what it stands on, and the command that mends it."""
+"""Results of the GDPR audit: a verdict per setting, its legal basis, and a remedy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class AuditVerdict(StrEnum):
-    """How a setting is; what could not be checked never counts as a pass."""
+    """Verdict on a setting; a setting that could not be checked counts as not passed."""
 
     PASS = "pass"  # noqa: S105  no password
     FAIL = "fail"
@@ -20,18 +20,18 @@ class AuditVerdict(StrEnum):
 
 @dataclass(frozen=True)
 class ControlResult:
-    """What one control says of one thing; `mend` is a command of the AWS CLI, or a flag of ours."""
+    """Result of one control; `remedy` is an AWS CLI command or a fruitscale flag."""
 
     verdict: AuditVerdict
     found: str
-    mend: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
 class AuditFinding:
     """A verdict on one setting of one subject: a bucket, a role, the config or the cluster.
 
-    `articles` are the GDPR's, `references` controls of AWS Security Hub that look at the same thing.
+    `articles` are articles of the GDPR, `references` the AWS Security Hub controls on the same setting.
     """
 
     subject: str
@@ -40,18 +40,18 @@ class AuditFinding:
     found: str
     articles: tuple[str, ...]
     references: tuple[str, ...] = ()
-    mend: str = ""
+    remedy: str = ""
 
     @property
     def basis(self) -> str:
         """The articles and references as one text."""
-        told = [f"GDPR art. {', '.join(self.articles)}"] if self.articles else []
-        return "; ".join([*told, *(f"Security Hub {name}" for name in self.references)])
+        articles = [f"GDPR art. {', '.join(self.articles)}"] if self.articles else []
+        return "; ".join([*articles, *(f"Security Hub {name}" for name in self.references)])
 
 
 @dataclass(frozen=True)
 class AuditedPlace:
-    """A bucket or folder that the config names: what it is used for, its region if that is known, and its tags."""
+    """A bucket or folder named in the config: its uses, its region if known, and its tags."""
 
     uri: str
     uses: tuple[str, ...]
@@ -61,7 +61,7 @@ class AuditedPlace:
 
 @dataclass(frozen=True)
 class Audit:
-    """All findings on one config; `made` is the time (UTC), `enforced` whether a cluster run heeds them."""
+    """All findings on one config; `made` is the time (UTC); `enforced`: a failure refuses a cluster run."""
 
     made: str
     version: str
@@ -76,12 +76,12 @@ class Audit:
 
     @property
     def unchecked(self) -> bool:
-        """Whether anything could not be checked: that is no pass."""
+        """Whether anything could not be checked, which counts as not passed."""
         return bool(self.of(AuditVerdict.UNKNOWN))
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many findings there are of each verdict."""
+        """Number of findings per verdict."""
         counted = Counter(finding.verdict for finding in self.findings)
         return {verdict.value: counted[verdict] for verdict in AuditVerdict}
 
@@ -90,10 +90,10 @@ class Audit:
         return tuple(finding for finding in self.findings if finding.verdict is verdict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON has it."""
+        """Return the audit as JSON-serialisable values."""
         return {"schema": 1, "failed": self.failed, "counts": self.counts, **asdict(self)}
 
 
 def command(*words: str) -> str:
-    """Write a command so that a shell reads it as it is meant."""
+    """Return an AWS CLI command, quoted for the shell."""
     return shlex.join(("aws", *words))

@@ -1,4 +1,4 @@
-"""Reads policies, of buckets and of roles, as far as an audit needs: what they allow too much, and what they deny."""
+"""Read bucket and role policies: excess permissions, outside principals, and denial of requests without TLS."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 Document: TypeAlias = Mapping[str, Any]
 TLS_SID = "OnlyWithTls"
 GUARDED = ("s3", "kms", "iam", "sts", "secretsmanager")
-"""Services whose every resource is more than a run may have: photos, keys, and other roles' rights."""
+"""Services on which a run must not have every resource: photos, keys, and other roles' rights."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class ExcessPermission:
-    """What a statement allows too much; `narrowed`: it has a condition, which is not weighed here."""
+    """An excess permission of a statement; `narrowed`: it has a condition, which is not evaluated."""
 
     policy: Policy
     what: str
@@ -33,14 +33,14 @@ class ExcessPermission:
 
 @dataclass(frozen=True)
 class ExternalPrincipal:
-    """Somebody whom a bucket's policy lets in; `narrowed`: under a condition, which is not weighed here."""
+    """A principal to whom a bucket policy grants access; `narrowed`: under a condition, not evaluated."""
 
     who: str
     narrowed: bool
 
     @property
     def is_everybody(self) -> bool:
-        """Whether that is anybody at all."""
+        """Whether this is everyone."""
         return self.who in ("*", "everybody but some")
 
 
@@ -52,13 +52,13 @@ def statements(document: Document, effect: str) -> list[dict[str, Any]]:
 
 
 def values(statement: Mapping[str, Any], key: str) -> list[str]:
-    """Return what a statement says for a key, which may be one text or a list of them."""
+    """Return the values of a key in a statement, which may be one string or a list."""
     found = statement.get(key, ())
     return [str(each) for each in ([found] if isinstance(found, str | bool) else found)]
 
 
 def requires_tls(document: Document, bucket: str) -> bool:
-    """Tell whether a bucket's policy denies everything to everybody who comes without TLS."""
+    """Return whether a bucket policy denies all requests without TLS, for every principal."""
     denied = [
         resource
         for statement in statements(document, "Deny")
@@ -67,12 +67,12 @@ def requires_tls(document: Document, bucket: str) -> bool:
         and _only_without_tls(statement.get("Condition", {}))
         for resource in values(statement, "Resource")
     ]
-    wanted = (f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/any/object")
-    return all(any(_matches(each, pattern) for pattern in denied) for each in wanted)
+    expected = (f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/any/object")
+    return all(any(_matches(each, pattern) for pattern in denied) for each in expected)
 
 
 def with_tls(document: Document | None, bucket: str) -> dict[str, Any]:
-    """Return a bucket's policy with the statement that denies requests without TLS; the others stay."""
+    """Return the bucket policy plus a statement that denies requests without TLS."""
     denied = {
         "Sid": TLS_SID,
         "Effect": "Deny",
@@ -89,7 +89,7 @@ def with_tls(document: Document | None, bucket: str) -> dict[str, Any]:
 
 
 def outsiders(document: Document, account: str) -> list[ExternalPrincipal]:
-    """Return whom a bucket's policy lets in besides its own account and AWS's services."""
+    """Return the principals with access other than the account itself and AWS services."""
     return [
         ExternalPrincipal(who, "Condition" in statement)
         for statement in statements(document, "Allow")
@@ -99,7 +99,7 @@ def outsiders(document: Document, account: str) -> list[ExternalPrincipal]:
 
 
 def without_outsiders(document: Document, account: str) -> dict[str, Any]:
-    """Return a bucket's policy without the statements that let others in."""
+    """Return the bucket policy without the statements that grant access to outsiders."""
     let_in = [each for each in statements(document, "Allow") if set(map(_account_of, _principals(each))) - {account}]
     every = document.get("Statement", [])
     kept = [each for each in ([every] if isinstance(every, Mapping) else every) if each not in let_in]
@@ -107,7 +107,7 @@ def without_outsiders(document: Document, account: str) -> dict[str, Any]:
 
 
 def wildcard_actions(policies: Iterable[Policy]) -> Iterator[ExcessPermission]:
-    """Yield what allows every action, or every action of a service."""
+    """Yield permissions for every action, or for every action of a service."""
     for policy in policies:
         for statement in statements(policy.document, "Allow"):
             broad = [action for action in values(statement, "Action") if action == "*" or action.endswith(":*")]
@@ -117,7 +117,7 @@ def wildcard_actions(policies: Iterable[Policy]) -> Iterator[ExcessPermission]:
 
 
 def foreign_resources(policies: Iterable[Policy], buckets: Collection[str]) -> Iterator[ExcessPermission]:
-    """Yield what reaches other buckets than these, every key, or every role or secret."""
+    """Yield permissions on other buckets than these, or on every key, role or secret."""
     for policy in policies:
         for statement in statements(policy.document, "Allow"):
             for what in _foreign(statement, buckets):
@@ -156,7 +156,7 @@ def _is_wild(text: str) -> bool:
 
 
 def _principals(statement: Mapping[str, Any]) -> list[str]:
-    """Return whom a statement is about; AWS's own services are left out."""
+    """Return the principals of a statement, without AWS services."""
     if "NotPrincipal" in statement:
         return ["everybody but some"]
     principal = statement.get("Principal", {})
@@ -176,11 +176,11 @@ def _is_everybody(principal: object) -> bool:
 
 
 def _matches(text: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(text, pattern.replace("[", "[[]"))  # only * and ? mean something in a policy
+    return fnmatch.fnmatchcase(text, pattern.replace("[", "[[]"))  # only * and ? are wildcards in a policy
 
 
 def _only_without_tls(conditions: Mapping[str, Any]) -> bool:
-    """Tell whether requests without TLS are what the conditions say, and nothing narrower."""
+    """Return whether the conditions match exactly the requests without TLS."""
     if set(conditions) not in ({"Bool"}, {"BoolIfExists"}):
         return False
     (tested,) = conditions.values()

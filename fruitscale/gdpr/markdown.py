@@ -9,30 +9,29 @@ from fruitscale.gdpr.findings import Audit, AuditedPlace, AuditFinding, AuditVer
 
 MARKS = {AuditVerdict.PASS: "pass", AuditVerdict.FAIL: "**FAIL**", AuditVerdict.UNKNOWN: "*could not be checked*"}
 NOTES = (
-    "*Could not be checked* is not a pass: the setting was not seen, or no machine can judge it.",
+    "*Could not be checked* is not a pass: the setting could not be read, or needs human judgement.",
     "The articles are those of Regulation (EU) 2016/679 (GDPR) that a setting serves. The Security Hub names are "
-    "references to AWS's controls of the same thing; fruitscale is not Security Hub, and judges some of them more "
-    "strictly.",
-    "This table is no legal advice, and no proof of compliance: it says how technical settings were at the time given.",
-    "Whose photos these are, why they are processed and on which legal basis, who else receives them, and how long they "
-    "are kept (article 30(1)(a) to (f)) is for the controller to add.",
+    "references to AWS's controls on the same setting; fruitscale is not Security Hub, and is stricter on some of them.",
+    "This table is neither legal advice nor proof of compliance: it records technical settings at the time given.",
+    "The controller adds whose photos these are, the purpose and legal basis of processing, the recipients, and the "
+    "retention period (article 30(1)(a) to (f)).",
 )
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~$&])")
 
 
 def markdown(audit: Audit) -> str:
-    """Write the annex; nothing that a bucket, tag or policy is named can change its form."""
+    """Return the annex; names of buckets, tags and policies are escaped, so they can't change its structure."""
     return "\n".join(_lines(audit)) + "\n"
 
 
 def escape(text: str) -> str:
-    """Write a text so that Markdown, HTML and tables show it as it is, on one line."""
+    """Escape a text so that Markdown, HTML and tables show it literally, on one line."""
     flat = "".join(char if char.isprintable() else " " for char in text)
     return _SPECIAL.sub(lambda found: _ENTITIES.get(found[1], f"\\{found[1]}"), flat)
 
 
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"}
-"""A backslash is not enough for these: HTML, and the tables of some renderers, know none."""
+"""A backslash is not enough for these: HTML and some renderers' tables ignore it."""
 
 
 def _lines(audit: Audit) -> Iterator[str]:
@@ -46,13 +45,13 @@ def _lines(audit: Audit) -> Iterator[str]:
     for subject in dict.fromkeys(finding.subject for finding in audit.findings):
         rows = [_row(finding) for finding in audit.findings if finding.subject == subject]
         yield from _section(escape(subject), ("Setting", "Verdict", "Found", "Basis"), rows)
-    yield from _to_mend(audit)
+    yield from _remedies(audit)
     yield from ("## Notes", "")
     yield from (f"- {note}" for note in NOTES)
 
 
 def _facts(audit: Audit, counts: dict[str, int]) -> Iterator[tuple[str, ...]]:
-    yield "Looked at", escape(audit.made)
+    yield "Checked at", escape(audit.made)
     yield "By", escape(f"fruitscale {audit.version}, fruitscale gdpr audit")
     yield "Result", "**fails**" if audit.failed else "nothing fails"
     yield "Settings", ", ".join(f"{n} {'failed' if verdict == 'fail' else verdict}" for verdict, n in counts.items())
@@ -62,7 +61,7 @@ def _facts(audit: Audit, counts: dict[str, int]) -> Iterator[tuple[str, ...]]:
 
 def _place(place: AuditedPlace) -> tuple[str, ...]:
     tags = ", ".join(f"{key}={value}" for key, value in sorted(place.tags.items()))
-    return escape(place.uri), escape(", ".join(place.uses)), escape(place.region or "not said"), escape(tags or "none")
+    return escape(place.uri), escape(", ".join(place.uses)), escape(place.region or "unknown"), escape(tags or "none")
 
 
 def _row(finding: AuditFinding) -> tuple[str, ...]:
@@ -80,20 +79,20 @@ def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[
     yield ""
 
 
-def _to_mend(audit: Audit) -> Iterator[str]:
-    told = [each for each in audit.findings if each.verdict is not AuditVerdict.PASS and each.mend]
-    if not told:
+def _remedies(audit: Audit) -> Iterator[str]:
+    findings = [each for each in audit.findings if each.verdict is not AuditVerdict.PASS and each.remedy]
+    if not findings:
         return
-    yield from ("## What mends it, or shows it", "")
-    yield "Flags that begin with `--set` are fruitscale's; the file's key of that name is the same."
+    yield from ("## Remedies and inspection commands", "")
+    yield "Flags that begin with `--set` are fruitscale's; the config file has the same key."
     yield ""
-    for finding in told:
+    for finding in findings:
         yield f"**{escape(finding.subject)}, {escape(finding.setting)}** ({finding.verdict}):"
-        yield from ("", *_fenced(finding.mend), "")
+        yield from ("", *_fenced(finding.remedy), "")
 
 
 def _fenced(text: str) -> tuple[str, ...]:
-    """Fence a command in more backticks than it has itself."""
+    """Fence a command with more backticks than it contains."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}sh", text.replace("\n", " "), fence

@@ -1,4 +1,4 @@
-"""What a bucket must be like so that erased is erased, and what is kept is not kept for ever."""
+"""Controls on how long a bucket keeps data: old versions, delete markers, Object Lock and logs."""
 
 from __future__ import annotations
 
@@ -10,65 +10,67 @@ from fruitscale.gdpr.findings import ControlResult
 
 Rule: TypeAlias = dict[str, Any]
 ERASED_WITHIN_DAYS = 30
-"""Who asks for erasure is answered within one month (article 12(3)); old versions must be gone by then."""
+"""Erasure requests must be answered within one month (article 12(3)); old versions must be gone by then."""
 LOGS_DAYS = 90
-"""How long logs stay, where the audit proposes a rule."""
+"""Retention of logs in the rule that the audit proposes."""
 NO_LIFECYCLE = "NoSuchLifecycleConfiguration"
 NO_LOCK = "ObjectLockConfigurationNotFoundError"
 ERASURE_RULE, LOGS_RULE = "fruitscale-erasure", "fruitscale-logs"
-"""How the rules are named that the audit proposes: each is for one prefix of the config, and nothing beside it."""
+"""Ids of the rules that the audit proposes, one rule per prefix in the config."""
 
 
 def old_versions(bucket: Bucket) -> ControlResult:
-    """What was overwritten or deleted is really gone, a month later at most."""
+    """Check that overwritten and deleted objects expire within a month."""
     status = _versioning(bucket)
     if status is None:
         return passes("the bucket keeps no versions")
-    lifecycle, wanted = _lifecycle(bucket), bucket.prefixes(PHOTOS | LOGS)
-    if all(_by_prefix(wanted, lifecycle, ends_old_versions)):
-        return passes(f"versioning is {status.lower()}, old versions end within {ERASED_WITHIN_DAYS} days")
+    lifecycle, prefixes = _lifecycle(bucket), bucket.prefixes(PHOTOS | LOGS)
+    if all(_by_prefix(prefixes, lifecycle, ends_old_versions)):
+        return passes(f"versioning is {status.lower()}, old versions expire within {ERASED_WITHIN_DAYS} days")
     return fails(
-        f"versioning is {status.lower()}, and no rule ends all old versions within {ERASED_WITHIN_DAYS} days: "
-        "deleted photos can be had back",
-        _with_rules(bucket, lifecycle, ERASURE_RULE, erasure_rule(), wanted),
+        f"versioning is {status.lower()}, and no rule expires all old versions within {ERASED_WITHIN_DAYS} days: "
+        "deleted photos can be restored",
+        _with_rules(bucket, lifecycle, ERASURE_RULE, erasure_rule(), prefixes),
     )
 
 
 def delete_markers(bucket: Bucket) -> ControlResult:
-    """What is left of a deleted object, its name, goes too."""
+    """Check that delete markers, which hold the object's name, are removed."""
     if _versioning(bucket) is None:
         return passes("the bucket keeps no versions")
-    lifecycle, wanted = _lifecycle(bucket), bucket.prefixes(PHOTOS)
-    if all(_by_prefix(wanted, lifecycle, ends_markers)):
-        return passes("markers go with the last version")
+    lifecycle, prefixes = _lifecycle(bucket), bucket.prefixes(PHOTOS)
+    if all(_by_prefix(prefixes, lifecycle, ends_markers)):
+        return passes("markers are removed with the last version")
     return fails(
-        "the markers of deleted objects stay, and they have the photos' names",
-        _with_rules(bucket, lifecycle, ERASURE_RULE, erasure_rule(), wanted),
+        "delete markers stay, and they contain the photos' names",
+        _with_rules(bucket, lifecycle, ERASURE_RULE, erasure_rule(), prefixes),
     )
 
 
 def object_lock(bucket: Bucket) -> ControlResult:
-    """Nothing is locked against erasure."""
+    """Check that new objects are not locked against erasure."""
     answer = bucket.ask("get_object_lock_configuration", NO_LOCK) or {}
     default = answer.get("ObjectLockConfiguration", {}).get("Rule", {}).get("DefaultRetention")
     if not default:
         return passes("new objects are not locked")
     how_long = f"{default['Days']} days" if "Days" in default else f"{default.get('Years')} years"
-    mend = bucket.aws("put-object-lock-configuration", object_lock_configuration={"ObjectLockEnabled": "Enabled"})
-    return fails(f"new objects are locked for {how_long} ({default.get('Mode', '').lower()}), erasure or not", mend)
+    remedy = bucket.aws("put-object-lock-configuration", object_lock_configuration={"ObjectLockEnabled": "Enabled"})
+    return fails(
+        f"new objects are locked for {how_long} ({default.get('Mode', '').lower()}), which blocks erasure", remedy
+    )
 
 
 def logs_end(bucket: Bucket) -> ControlResult:
-    """Logs, which name photos and people, are not kept for ever."""
-    lifecycle, wanted = _lifecycle(bucket), bucket.prefixes(LOGS)
-    found = _by_prefix(wanted, lifecycle, ends_by_age)
+    """Check that logs, which can name photos and people, expire."""
+    lifecycle, prefixes = _lifecycle(bucket), bucket.prefixes(LOGS)
+    found = _by_prefix(prefixes, lifecycle, ends_by_age)
     if all(found):
-        return passes(f"they end after {max(min(map(_days, rules_of)) for rules_of in found)} days")
+        return passes(f"they expire after {max(min(map(_days, rules_of)) for rules_of in found)} days")
     rule = {
         "Expiration": {"Days": LOGS_DAYS},
         "NoncurrentVersionExpiration": {"NoncurrentDays": ERASED_WITHIN_DAYS},
     }
-    return fails("no rule ends the logs", _with_rules(bucket, lifecycle, LOGS_RULE, rule, wanted))
+    return fails("no rule expires the logs", _with_rules(bucket, lifecycle, LOGS_RULE, rule, prefixes))
 
 
 def _versioning(bucket: Bucket) -> str | None:
@@ -80,14 +82,14 @@ def _lifecycle(bucket: Bucket) -> list[Rule]:
     return rules(bucket.ask("get_bucket_lifecycle_configuration", NO_LIFECYCLE))
 
 
-def _by_prefix(wanted: Iterable[str], lifecycle: list[Rule], does: Callable[[Rule], bool]) -> list[list[Rule]]:
-    """Return for each prefix the rules that are on, cover it, and do this."""
+def _by_prefix(prefixes: Iterable[str], lifecycle: list[Rule], does: Callable[[Rule], bool]) -> list[list[Rule]]:
+    """Return for each prefix the enabled rules that cover it and for which `does` holds."""
     working = [rule for rule in lifecycle if rule.get("Status") == "Enabled" and does(rule)]
-    return [[rule for rule in working if covers(rule, prefix)] for prefix in wanted]
+    return [[rule for rule in working if covers(rule, prefix)] for prefix in prefixes]
 
 
 def covers(rule: Rule, prefix: str) -> bool:
-    """Tell whether a rule is for all objects under a prefix; tags and sizes leave some out."""
+    """Return whether a rule covers all objects under a prefix; filters on tags or sizes exclude some."""
     chosen = rule.get("Filter", {})
     if any(key in chosen for key in ("And", "Tag", "ObjectSizeGreaterThan", "ObjectSizeLessThan")):
         return False
@@ -95,7 +97,7 @@ def covers(rule: Rule, prefix: str) -> bool:
 
 
 def ends_old_versions(rule: Rule) -> bool:
-    """Tell whether a rule ends every old version in time; one that keeps the newest few does not."""
+    """Return whether a rule expires every old version in time; one that keeps the newest few does not."""
     old = rule.get("NoncurrentVersionExpiration", {})
     return old.get("NoncurrentDays", ERASED_WITHIN_DAYS + 1) <= ERASED_WITHIN_DAYS and not old.get(
         "NewerNoncurrentVersions"
@@ -103,12 +105,12 @@ def ends_old_versions(rule: Rule) -> bool:
 
 
 def ends_markers(rule: Rule) -> bool:
-    """Tell whether a rule removes markers: it says so, or it ends objects by age, which does it as well."""
+    """Return whether a rule removes delete markers, explicitly or by expiring objects by age."""
     return bool(rule.get("Expiration", {}).get("ExpiredObjectDeleteMarker")) or ends_by_age(rule)
 
 
 def ends_by_age(rule: Rule) -> bool:
-    """Tell whether a rule ends objects after so many days."""
+    """Return whether a rule expires objects by age."""
     return "Days" in rule.get("Expiration", {})
 
 
@@ -117,18 +119,18 @@ def _days(rule: Rule) -> int:
 
 
 def erasure_rule() -> Rule:
-    """Return what ends old versions, and the markers after them."""
+    """Return the actions that expire old versions and then their markers."""
     return {
         "NoncurrentVersionExpiration": {"NoncurrentDays": ERASED_WITHIN_DAYS},
         "Expiration": {"ExpiredObjectDeleteMarker": True},
     }
 
 
-def _with_rules(bucket: Bucket, lifecycle: list[Rule], name: str, actions: Rule, wanted: Iterable[str]) -> str:
-    """Write the command that adds a rule a prefix; the CLI replaces them all, so those that are there are in it."""
+def _with_rules(bucket: Bucket, lifecycle: list[Rule], name: str, actions: Rule, prefixes: Iterable[str]) -> str:
+    """Return the command that adds a rule per prefix; it replaces all rules, so it repeats the existing ones."""
     added = [
         {"ID": f"{name}-{i}", "Status": "Enabled", "Filter": {"Prefix": prefix}} | actions
-        for i, prefix in enumerate(wanted, 1)
+        for i, prefix in enumerate(prefixes, 1)
     ]
     ours = {rule["ID"] for rule in added}
     kept = [rule for rule in lifecycle if rule.get("ID") not in ours]

@@ -1,7 +1,7 @@
-"""What the role of a run may do, by its policies: nothing of everything, and nothing beyond the run's buckets.
+"""Check the IAM policies of the run's role: no service-wide wildcard, no access beyond the run's buckets.
 
-Conditions, permission boundaries and what is denied are not weighed: where a condition could narrow what is too much,
-the verdict is that it could not be checked.
+Conditions, permission boundaries and Deny statements are not evaluated: an excess permission that has a condition
+"could not be checked".
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from fruitscale.config.cluster_section import ClusterFacts
 from fruitscale.gdpr.buckets import fails, passes, unknown
-from fruitscale.gdpr.cluster_controls import ClusterFacts
 from fruitscale.gdpr.findings import AuditFinding, ControlResult, command
 from fruitscale.gdpr.iam_policies import ExcessPermission, Policy, foreign_resources, wildcard_actions
 from fruitscale.gdpr.services import Services, UnansweredError, answered, ask
@@ -19,24 +19,24 @@ from fruitscale.gdpr.services import Services, UnansweredError, answered, ask
 EXAMPLE = "file://configs/iam/worker.json"
 ARTICLES = ("5(1)(f)", "25", "32(1)(b)")
 PERMISSIONS = "iam:List… and iam:Get… of configs/iam/auditor.json"
-MOST_TOLD = 6
+MOST_LISTED = 6
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Whose rights are looked at: a role, a user, or a group of a user's."""
+    """An IAM role, user or group whose policies are checked."""
 
     kind: str
     name: str
 
     @property
     def subject(self) -> str:
-        """How a finding names it."""
+        """The subject of its findings."""
         return f"{self.kind} {self.name}"
 
 
 def find(services: Services, facts: ClusterFacts | None, buckets: Collection[str]) -> Iterator[AuditFinding]:
-    """Judge the roles of a run's machines or, without a cluster, whoever's credentials these are."""
+    """Yield the findings on the roles of the cluster's machines or, without a cluster, on the caller."""
     try:
         principals = _callers(services) if facts is None else _machines(services, facts)
     except UnansweredError as reason:
@@ -44,14 +44,12 @@ def find(services: Services, facts: ClusterFacts | None, buckets: Collection[str
         yield _finding("role of the run", "resources", _unread(reason), ("KMS.1",))
         return
     if not principals:
-        yield _finding(
-            "role of the run", "actions", unknown("the cluster's settings name no role"), ("IAM.1", "IAM.21")
-        )
+        yield _finding("role of the run", "actions", unknown("the cluster section names no role"), ("IAM.1", "IAM.21"))
     for principal in principals:
-        yield from _judge(services, principal, buckets)
+        yield from _check_principal(services, principal, buckets)
 
 
-def _judge(services: Services, principal: Principal, buckets: Collection[str]) -> Iterator[AuditFinding]:
+def _check_principal(services: Services, principal: Principal, buckets: Collection[str]) -> Iterator[AuditFinding]:
     try:
         policies = list(_policies(services.other("iam"), principal))
     except UnansweredError as reason:
@@ -66,12 +64,14 @@ def _judge(services: Services, principal: Principal, buckets: Collection[str]) -
 def _answer(principal: Principal, found: list[ExcessPermission], good: str) -> ControlResult:
     if not found:
         return passes(good)
-    told = list(dict.fromkeys(f"{each.what} ({each.policy.name})" for each in found))
-    text = ", ".join(told[:MOST_TOLD]) + (f" and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else "")
-    mend = _replace(principal, next((e for e in found if not e.narrowed), found[0]).policy)
+    excess = list(dict.fromkeys(f"{each.what} ({each.policy.name})" for each in found))
+    text = ", ".join(excess[:MOST_LISTED]) + (
+        f" and {len(excess) - MOST_LISTED} more" if len(excess) > MOST_LISTED else ""
+    )
+    remedy = _replace(principal, next((e for e in found if not e.narrowed), found[0]).policy)
     if all(each.narrowed for each in found):
-        return unknown(f"{text}: unless its conditions narrow that", mend)
-    return fails(text, mend)
+        return unknown(f"{text}: unless its conditions narrow this", remedy)
+    return fails(text, remedy)
 
 
 def _replace(principal: Principal, policy: Policy) -> str:
@@ -87,14 +87,14 @@ def _replace(principal: Principal, policy: Policy) -> str:
 
 
 def _callers(services: Services) -> list[Principal]:
-    """Return whoever's credentials these are, and the groups of a user."""
-    told = ask(services.other("sts").get_caller_identity)
-    assert told is not None
-    kind, _, rest = told["Arn"].split(":", 5)[-1].partition("/")
+    """Return the caller and, for a user, the user's groups."""
+    identity = ask(services.other("sts").get_caller_identity)
+    assert identity is not None
+    kind, _, rest = identity["Arn"].split(":", 5)[-1].partition("/")
     if kind == "assumed-role":
         return [Principal("role", rest.split("/")[-2])]
     if kind != "user":
-        raise UnansweredError(f"{told['Arn']} is no role")
+        raise UnansweredError(f"{identity['Arn']} is neither a role nor a user")
     user = Principal("user", rest.split("/")[-1])
     with answered():
         groups = _every(services.other("iam"), "list_groups_for_user", "Groups", UserName=user.name)
@@ -102,13 +102,13 @@ def _callers(services: Services) -> list[Principal]:
 
 
 def _machines(services: Services, facts: ClusterFacts) -> list[Principal]:
-    """Return the roles that the cluster's machines have, by name."""
+    """Return the roles of the cluster's machines, by name."""
     names = [role.rsplit("/", 1)[-1] for role in facts.roles]
     for profile in facts.instance_profiles:
         name = profile.rsplit("/", 1)[-1]
-        told = ask(services.other("iam").get_instance_profile, InstanceProfileName=name)
-        assert told is not None
-        names += [role["RoleName"] for role in told["InstanceProfile"]["Roles"]]
+        response = ask(services.other("iam").get_instance_profile, InstanceProfileName=name)
+        assert response is not None
+        names += [role["RoleName"] for role in response["InstanceProfile"]["Roles"]]
     return [Principal("role", name) for name in dict.fromkeys(names)]
 
 
@@ -135,4 +135,4 @@ def _unread(reason: UnansweredError) -> ControlResult:
 
 
 def _finding(subject: str, setting: str, answer: ControlResult, references: tuple[str, ...]) -> AuditFinding:
-    return AuditFinding(subject, setting, answer.verdict, answer.found, ARTICLES, references, answer.mend)
+    return AuditFinding(subject, setting, answer.verdict, answer.found, ARTICLES, references, answer.remedy)

@@ -1,4 +1,4 @@
-"""The AWS services that an audit asks, each with region and endpoint said; no answer is an answer of its own."""
+"""AWS clients of the audit, each with an explicit region and endpoint, and the errors of its requests."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ ENDPOINTS = {
     "sts": "https://sts.{region}.amazonaws.com",
 }
 GLOBAL_REGION = "us-east-1"
-"""IAM has no regions; this is the one that its requests are signed for."""
+"""IAM is global; its requests are signed for this region."""
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AllAccessDisabled", "UnauthorizedOperation", "403"})
 UNKNOWN = frozenset({"NotImplemented", "MethodNotAllowed", "NotSupported", "UnknownOperationException", "405", "501"})
 
 
 class UnansweredError(Exception):
-    """A question has no answer; the text says why."""
+    """A request failed; the text gives the reason."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """Makes the clients of one audit; `storage` is settled."""
+    """Creates and caches the clients of one audit; `storage` has its region resolved."""
 
     storage: Storage
     _made: dict[tuple[str, str], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def is_aws(self) -> bool:
-        """Whether the store is AWS's own, as far as its address tells."""
+        """Whether the endpoint is AWS's."""
         endpoint = self.storage.endpoint
         return endpoint is None or (urlsplit(endpoint).hostname or "").endswith(".amazonaws.com")
 
@@ -59,7 +59,7 @@ class Services:
         assert asked_region is not None
         given = os.environ.get(f"AWS_ENDPOINT_URL_{name.upper()}") or os.environ.get("AWS_ENDPOINT_URL")
         if given is None and not self.is_aws:
-            raise UnansweredError(f"storage.endpoint is not AWS's, so there is no {name.upper()} to be asked")
+            raise UnansweredError(f"storage.endpoint is not AWS's, so {name.upper()} is unavailable")
         endpoint = given or ENDPOINTS[name].format(region=asked_region)
         key = (name, endpoint)
         if key not in self._made:
@@ -69,9 +69,9 @@ class Services:
 
 
 def ask(request: Callable[..., Mapping[str, Any]], absent: str = "", **arguments: object) -> dict[str, Any] | None:
-    """Make a request; None when the store answers with the error code `absent`: there is no such setting.
+    """Make a request; return None on the error code `absent` (the setting does not exist).
 
-    Raises UnansweredError when it is denied, unknown to the store, or fails.
+    Raises UnansweredError if the request is denied, not supported by the store, or fails.
     """
     from botocore.exceptions import ClientError
 
@@ -86,7 +86,7 @@ def ask(request: Callable[..., Mapping[str, Any]], absent: str = "", **arguments
 
 @contextmanager
 def answered() -> Iterator[None]:
-    """Turn every failure of a request into an UnansweredError."""
+    """Raise every failure of a request as UnansweredError."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -98,7 +98,7 @@ def answered() -> Iterator[None]:
 
 
 def code(error: ClientError) -> str:
-    """Return the code of an error, as AWS names it."""
+    """Return the AWS error code."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
@@ -107,7 +107,7 @@ def _reason(error: ClientError) -> str:
         return f"access is denied to {error.operation_name}"
     if code(error) in UNKNOWN:
         return f"the store has no {error.operation_name}"
-    return f"{error.operation_name}: {code(error) or 'no reason is given'}"
+    return f"{error.operation_name}: {code(error) or 'no error code'}"
 
 
 def _client(name: str, region: str, endpoint: str, seconds: float) -> Any:  # noqa: ANN401

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
+from fruitscale.config.cluster_section import Emr
 from fruitscale.gdpr import cluster_controls
 from fruitscale.gdpr.access_controls import encryption_key
 from fruitscale.gdpr.audit import audit
 from fruitscale.gdpr.buckets import Bucket
-from fruitscale.gdpr.cluster_controls import ClusterFacts
 from fruitscale.gdpr.findings import AuditFinding, AuditVerdict, ControlResult
 from fruitscale.gdpr.services import Services, UnansweredError
 from tests.s3.proxy import Proxy
@@ -23,20 +21,20 @@ def test_a_bucket_in_another_region_fails_whatever_the_config_says(cloud: Aws) -
     name = cloud.bucket("usa", "us-east-1")
     found = of(audit(config(cloud.endpoint, name)), f"s3://{name}")["region"]
     assert (found.verdict, found.found) == (FAIL, "it is in us-east-1, which is not allowed")
-    assert found.mend.startswith(f"aws s3api create-bucket --bucket {name}-{PARIS} --region {PARIS}")
+    assert found.remedy.startswith(f"aws s3api create-bucket --bucket {name}-{PARIS} --region {PARIS}")
 
 
 def test_a_bucket_in_an_allowed_region_that_is_not_the_configured_one_fails(cloud: Aws) -> None:
     name = cloud.bucket("dublin", "eu-west-1")
     found = of(audit(config(cloud.endpoint, name)), f"s3://{name}")["region"]
     assert found.verdict is FAIL
-    assert found.mend == "--set storage.region=eu-west-1"
+    assert found.remedy == "--set storage.region=eu-west-1"
 
 
 def test_of_a_bucket_that_is_not_there_that_alone_is_told(cloud: Aws) -> None:
     found = of(audit(config(cloud.endpoint, "not-there-at-all")), "s3://not-there-at-all")
     assert [(each.setting, each.verdict) for each in found.values()] == [("region", FAIL)]
-    cloud.run(found["region"].mend)
+    cloud.run(found["region"].remedy)
     assert of(audit(config(cloud.endpoint, "not-there-at-all")), "s3://not-there-at-all")["region"].verdict is PASS
 
 
@@ -85,7 +83,7 @@ def test_rules_must_cover_each_prefix_and_those_proposed_cover_no_other(cloud: A
     cloud.lifecycle(name, theirs, partly, some, off)
     found = of(audit(config(cloud.endpoint, name)), f"s3://{name}")
     assert found["old versions"].verdict is FAIL
-    cloud.run(found["old versions"].mend)
+    cloud.run(found["old versions"].remedy)
     rules = cloud.s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
     assert {rule["ID"] for rule in rules[:4]} == {"theirs", "in", "some", "off"}
     assert [rule["Filter"] for rule in rules[4:]] == [{"Prefix": "in/"}, {"Prefix": "out/"}]
@@ -104,7 +102,7 @@ def test_access_logs_are_looked_at_where_they_go(cloud: Aws) -> None:
         "old versions", "retention of logs",
     }  # fmt: skip
     assert "access logging" not in told
-    cloud.run(told["retention of logs"].mend)
+    cloud.run(told["retention of logs"].remedy)
     told = of(audit(config(cloud.endpoint, name)), f"s3://{kept}")
     assert {each.verdict for each in told.values()} == {PASS}
     rules = cloud.s3.get_bucket_lifecycle_configuration(Bucket=kept)["Rules"]
@@ -124,7 +122,7 @@ def test_a_clusters_logs_are_in_the_staging_area_unless_said(
         audit(config(cloud.endpoint, secured_photos, cluster, staging_uri=f"s3://{name}/stage/")), f"s3://{name}"
     )
     assert found["retention of logs"].verdict is FAIL
-    cloud.run(found["retention of logs"].mend)
+    cloud.run(found["retention of logs"].remedy)
     rules = cloud.s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
     assert [rule["Filter"]["Prefix"] for rule in rules] == ["other/", *prefixes]
 
@@ -150,7 +148,7 @@ def test_keys(cloud: Aws, logs: str) -> None:
     assert look() == ControlResult(PASS, f"{key['Arn']} in {PARIS}")
     kms.disable_key(KeyId=key["KeyId"])
     assert look().verdict is FAIL
-    cloud.run(look().mend)
+    cloud.run(look().remedy)
     assert look().verdict is PASS
     kms.replicate_key(KeyId=key["KeyId"], ReplicaRegion="us-east-1")
     assert (look().verdict, look().found) == (FAIL, f"{key['Arn']} is in us-east-1 too, which is not allowed")
@@ -172,9 +170,10 @@ def test_a_store_that_is_not_aws_has_no_keys_to_be_asked(
 # The cluster's network
 
 
-def on_cluster(cloud: Aws, **told: Any) -> dict[str, AuditFinding]:
+def on_cluster(cloud: Aws, *subnets: str) -> dict[str, AuditFinding]:
     services = Services(config(cloud.endpoint, "photos").storage)
-    return {finding.setting: finding for finding in cluster_controls.find(ClusterFacts(kind="emr", **told), services)}
+    facts = Emr(kind="emr", subnets=subnets).facts()
+    return {finding.setting: finding for finding in cluster_controls.find(facts, services)}
 
 
 @pytest.mark.slow  # moto's EC2 takes seconds to begin
@@ -185,15 +184,15 @@ def test_subnets_are_asked_whether_they_give_out_public_addresses(
     ec2 = cloud.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
-    assert on_cluster(cloud, subnets=(subnet,))["addresses"].verdict is PASS
+    assert on_cluster(cloud, subnet)["addresses"].verdict is PASS
     ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
-    found = on_cluster(cloud, subnets=(subnet,))["addresses"]
-    assert (found.verdict, found.found) == (FAIL, f"machines get public ones in {subnet}")
-    assert found.mend == f"aws ec2 modify-subnet-attribute --subnet-id {subnet} --no-map-public-ip-on-launch"
+    found = on_cluster(cloud, subnet)["addresses"]
+    assert (found.verdict, found.found) == (FAIL, f"public ones are assigned in {subnet}")
+    assert found.remedy == f"aws ec2 modify-subnet-attribute --subnet-id {subnet} --no-map-public-ip-on-launch"
     assert on_cluster(cloud)["addresses"].verdict is UNKNOWN
     cloud_proxy.rule = lambda _: "denied"
     monkeypatch.setenv("AWS_ENDPOINT_URL_EC2", cloud_proxy.url)
-    assert on_cluster(cloud, subnets=(subnet,))["addresses"].verdict is UNKNOWN
+    assert on_cluster(cloud, subnet)["addresses"].verdict is UNKNOWN
 
 
 def test_emr_is_asked_whether_it_refuses_open_clusters(cloud: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,5 +203,5 @@ def test_emr_is_asked_whether_it_refuses_open_clusters(cloud: Aws, monkeypatch: 
     cloud.client("emr").put_block_public_access_configuration(BlockPublicAccessConfiguration=blocked | ssh)
     found = on_cluster(cloud)["connections from outside"]
     assert (found.verdict, "22-22" in found.found) == (UNKNOWN, True)
-    cloud.run(found.mend)
+    cloud.run(found.remedy)
     assert on_cluster(cloud)["connections from outside"].verdict is PASS

@@ -1,4 +1,4 @@
-"""Each control of a bucket: one that passes, one that fails, one that can't be looked at; and what mends it.
+"""Each control of a bucket: one that passes, one that fails, one that can't be looked at; and the remedy.
 
 moto stands in for AWS, and a proxy before it denies what it never does.
 """
@@ -98,30 +98,30 @@ CASES = {
         "ownershipControls", "ObjectWriter",
     ),
     "default encryption": Case(
-        no_encryption, "encryption", "as they come", frozenset({"encryption key"}),
+        no_encryption, "encryption", "no default encryption", frozenset({"encryption key"}),
     ),
     "encryption key": Case(
         foreign_key, "encryption", "is in us-east-1, which is not allowed",
     ),
-    "others let in": Case(
-        let_in("*"), "policy", "the bucket's policy lets in: *",
+    "outside access": Case(
+        let_in("*"), "policy", "the bucket's policy grants access to: *",
     ),
     "TLS only": Case(
-        old_policy, "policy", "lets requests without TLS pass",
+        old_policy, "policy", "allows requests without TLS",
     ),
     "access logging": Case(
         lambda cloud, b: cloud.s3.put_bucket_logging(Bucket=b, BucketLoggingStatus={}), "logging",
-        "nobody writes down who reads",
+        "access logging is off",
     ),
     "replication": Case(
         lambda cloud, b: cloud.replicate(b, cloud.bucket("copy", "us-east-1")), "replication", "in us-east-1",
     ),
     "old versions": Case(
-        keeps_versions_too_long, "lifecycle", "can be had back",
+        keeps_versions_too_long, "lifecycle", "can be restored",
     ),
     "delete markers": Case(keeps_markers, "versioning", "names"),
     "object lock": Case(lock, "object-lock", "locked for 365 days (compliance)"),
-    "retention of logs": Case(keeps_logs, "lifecycle", "no rule ends the logs"),
+    "retention of logs": Case(keeps_logs, "lifecycle", "no rule expires the logs"),
 }  # fmt: skip
 """In the order of the controls."""
 
@@ -158,7 +158,7 @@ def test_every_control_has_a_case() -> None:
 def test_what_is_as_it_should_be_passes(good: Audit, setting: str) -> None:
     found = [finding for finding in good.findings if finding.setting == setting]
     assert {finding.verdict for finding in found} == {PASS}, found
-    assert all(finding.basis and not finding.mend for finding in found)
+    assert all(finding.basis and not finding.remedy for finding in found)
 
 
 def look(endpoint: str, name: str, logs: str | None, *settings: str) -> dict[str, AuditFinding]:
@@ -171,7 +171,7 @@ def look(endpoint: str, name: str, logs: str | None, *settings: str) -> dict[str
 
 
 @pytest.mark.parametrize("setting", CASES)
-def test_what_is_not_fails_alone_and_its_command_mends_it(cloud: Aws, logs: str, setting: str) -> None:
+def test_what_is_not_fails_alone_and_its_command_fixes_it(cloud: Aws, logs: str, setting: str) -> None:
     case, into = CASES[setting], None if setting == "retention of logs" else logs
     name = cloud.secured("spoilt", into)
     case.spoil(cloud, name)
@@ -179,9 +179,9 @@ def test_what_is_not_fails_alone_and_its_command_mends_it(cloud: Aws, logs: str,
     assert found[setting].verdict is FAIL
     assert case.told in found[setting].found
     assert verdicts(found, setting, *case.also) == {PASS}, found
-    cloud.run(found[setting].mend)
-    mended = look(cloud.endpoint, name, into, setting, *case.also)
-    assert verdicts(mended) == {PASS}, mended
+    cloud.run(found[setting].remedy)
+    remedied = look(cloud.endpoint, name, into, setting, *case.also)
+    assert verdicts(remedied) == {PASS}, remedied
 
 
 @pytest.mark.parametrize("setting", CASES)
@@ -195,7 +195,7 @@ def test_what_is_denied_could_not_be_checked(
     assert found[setting].verdict is UNKNOWN
     assert "access is denied to Get" in found[setting].found
     assert "s3:Get" in found[setting].found
-    assert found[setting].mend.startswith("aws s3api get-")
+    assert found[setting].remedy.startswith("aws s3api get-")
     assert verdicts(found, setting) == {PASS}, found
 
 
@@ -219,9 +219,9 @@ def test_who_else_is_let_in(
 ) -> None:
     photos = cloud.secured("shared", logs)
     let_in(principal, **more)(cloud, photos)
-    found = look(cloud.endpoint, photos, logs, "others let in", "TLS only")
-    assert found["others let in"].verdict is verdict, found["others let in"]
-    assert verdicts(found, "others let in") == {PASS}
+    found = look(cloud.endpoint, photos, logs, "outside access", "TLS only")
+    assert found["outside access"].verdict is verdict, found["outside access"]
+    assert verdicts(found, "outside access") == {PASS}
     if verdict is not PASS:
-        cloud.run(found["others let in"].mend)
-        assert verdicts(look(cloud.endpoint, photos, logs, "others let in", "TLS only")) == {PASS}
+        cloud.run(found["outside access"].remedy)
+        assert verdicts(look(cloud.endpoint, photos, logs, "outside access", "TLS only")) == {PASS}

@@ -39,7 +39,7 @@ def test_a_role_that_may_do_everything_fails(cloud: Aws, secured_photos: str) ->
     found = judged(cloud, secured_photos, f"arn:aws:iam::123456789012:role/path/{name}")[f"role {name}"]
     assert {each.verdict for each in found.values()} == {FAIL}
     assert found["actions"].found == "* (policy-1)"
-    assert found["actions"].mend == (
+    assert found["actions"].remedy == (
         f"aws iam put-role-policy --role-name {name} --policy-name policy-1 "
         "--policy-document file://configs/iam/worker.json"
     )
@@ -55,8 +55,8 @@ def test_an_attached_policy_and_a_profile_are_seen(cloud: Aws, secured_photos: s
     found = judged(cloud, secured_photos, profile=f"profile-{name}")[f"role {name}"]
     assert (found["actions"].verdict, found["resources"].verdict) == (FAIL, PASS)
     assert found["actions"].found == f"s3:* (p-{name})"
-    assert found["actions"].mend.endswith(f"&& aws iam detach-role-policy --role-name {name} --policy-arn {arn}")
-    cloud.run(found["actions"].mend.split(" && ")[1])
+    assert found["actions"].remedy.endswith(f"&& aws iam detach-role-policy --role-name {name} --policy-arn {arn}")
+    cloud.run(found["actions"].remedy.split(" && ")[1])
     assert judged(cloud, secured_photos, name)[f"role {name}"]["actions"].verdict is PASS
 
 

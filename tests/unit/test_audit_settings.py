@@ -1,16 +1,17 @@
-"""What the config and the cluster's settings say for themselves: no server is needed to judge it."""
+"""Controls on the config and the cluster section that need no server."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
+from fruitscale.config.cluster_section import ClusterFacts
 from fruitscale.config.loading import from_mapping
 from fruitscale.config.schema import Storage
 from fruitscale.gdpr import cluster_controls, config_controls
-from fruitscale.gdpr.cluster_controls import ClusterFacts, facts_of
 from fruitscale.gdpr.findings import AuditFinding, AuditVerdict
 from fruitscale.gdpr.services import Services
 
@@ -40,17 +41,17 @@ def find(storage: dict[str, Any], **output: Any) -> dict[str, AuditFinding]:
         ("endpoint", {"endpoint": "http://[::1]:9000"}, PASS),
         ("endpoint", {"endpoint": "http://minio.example"}, FAIL),
         ("endpoint", {"endpoint": "http://localhost.example"}, FAIL),
-        ("encryption asked for", {}, UNKNOWN),
-        ("encryption asked for", {"encryption": "sse-s3"}, PASS),
-        ("encryption asked for", {"encryption": "sse-kms"}, PASS),
-        ("encryption asked for", {"encryption": "sse-kms", "kms_key": KEY, "endpoint": "http://127.0.0.1:1"}, UNKNOWN),
+        ("requested encryption", {}, UNKNOWN),
+        ("requested encryption", {"encryption": "sse-s3"}, PASS),
+        ("requested encryption", {"encryption": "sse-kms"}, PASS),
+        ("requested encryption", {"encryption": "sse-kms", "kms_key": KEY, "endpoint": "http://127.0.0.1:1"}, UNKNOWN),
     ],
 )
 def test_storage(setting: str, storage: dict[str, Any], verdict: AuditVerdict) -> None:
     found = find(storage)[setting]
     assert found.verdict is verdict
     assert found.articles
-    assert bool(found.mend) is (verdict is not PASS) or "KMS" in found.found
+    assert bool(found.remedy) is (verdict is not PASS) or "KMS" in found.found
 
 
 @pytest.mark.parametrize(("paths", "verdict"), [("hashed", PASS), ("plain", UNKNOWN)])
@@ -62,86 +63,96 @@ def test_without_s3_there_is_only_what_is_written() -> None:
     assert [finding.setting for finding in config_controls.find(from_mapping({}), None)] == ["names of photos"]
 
 
-GOOD: dict[str, Any] = {
-    "kind": "emr", "region": "eu-west-3", "disks_encrypted": True, "transit_encrypted": True,
-    "public_addresses": False, "inbound": False, "imdsv2": True, "max_hours": 8,
-}  # fmt: skip
-BAD: dict[str, Any] = {
-    "region": "us-east-1", "disks_encrypted": False, "transit_encrypted": False, "public_addresses": True,
-    "inbound": True, "imdsv2": False, "max_hours": 1000,
-}  # fmt: skip
-SETTINGS = {
-    "region": "region", "disks_encrypted": "disks", "transit_encrypted": "between machines",
-    "public_addresses": "addresses", "inbound": "connections from outside", "imdsv2": "instance metadata",
-    "max_hours": "lifetime",
-}  # fmt: skip
+GOOD = ClusterFacts(
+    kind="emr", log_uri=None, roles=(), instance_profiles=(), subnets=(), disks_encrypted=True, transit_encrypted=True,
+    public_addresses=False, inbound=False, imdsv2=True, max_hours=8,
+)  # fmt: skip
+FAILING: dict[str, tuple[str, Any]] = {
+    "disks": ("disks_encrypted", False),
+    "between machines": ("transit_encrypted", False),
+    "addresses": ("public_addresses", True),
+    "connections from outside": ("inbound", True),
+    "instance metadata": ("imdsv2", False),
+    "lifetime": ("max_hours", 1000),
+}
 
 
-def judge(**told: Any) -> dict[str, AuditFinding]:
-    return {
-        finding.setting: finding
-        for finding in cluster_controls.find(ClusterFacts(**told), Services(Storage(endpoint="http://127.0.0.1:1")))
-    }
+def check(facts: ClusterFacts, region: str | None = "eu-west-3") -> dict[str, AuditFinding]:
+    services = Services(Storage(region=region, endpoint="http://127.0.0.1:1"))
+    return {finding.setting: finding for finding in cluster_controls.find(facts, services)}
 
 
 def test_a_good_cluster_passes() -> None:
-    assert {finding.verdict for finding in judge(**GOOD).values()} == {PASS}
+    found = check(GOOD)
+    assert set(found) == {"region", *FAILING}
+    assert {finding.verdict for finding in found.values()} == {PASS}
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_a_bad_setting_fails_alone(name: str) -> None:
-    found = judge(**GOOD | {name: BAD[name]})
-    assert [setting for setting, each in found.items() if each.verdict is not PASS] == [SETTINGS[name]]
-    assert found[SETTINGS[name]].verdict is FAIL
+@pytest.mark.parametrize("setting", FAILING)
+def test_a_bad_setting_fails_alone(setting: str) -> None:
+    name, value = FAILING[setting]
+    found = check(replace(GOOD, **{name: value}))
+    assert {each: finding.verdict for each, finding in found.items() if finding.verdict is not PASS} == {setting: FAIL}
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_what_is_not_said_could_not_be_checked(name: str) -> None:
-    found = judge(**GOOD | {name: None})
-    assert found[SETTINGS[name]].verdict is UNKNOWN
+@pytest.mark.parametrize("setting", [each for each in FAILING if each != "lifetime"])
+def test_an_undetermined_fact_could_not_be_checked(setting: str) -> None:
+    unknown: dict[str, Any] = {FAILING[setting][0]: None}
+    assert check(replace(GOOD, **unknown))[setting].verdict is UNKNOWN
 
 
-@pytest.mark.parametrize("hours", [0, -1, "8", True, float("nan"), 169])
-def test_a_lifetime_is_a_number_of_hours_up_to_a_week(hours: object) -> None:
-    assert judge(**GOOD | {"max_hours": hours})["lifetime"].verdict is FAIL
+@pytest.mark.parametrize("hours", [0, -1, float("nan"), 169])
+def test_a_lifetime_is_a_number_of_hours_up_to_a_week(hours: float) -> None:
+    assert check(replace(GOOD, max_hours=hours))["lifetime"].verdict is FAIL
 
 
-def test_the_storages_region_is_the_clusters_where_it_says_none() -> None:
-    (first, *_) = cluster_controls.find(ClusterFacts(), Services(Storage(region="eu-west-3")))
-    assert first.verdict is PASS
+@pytest.mark.parametrize(("region", "verdict"), [("eu-west-3", PASS), ("us-east-1", FAIL), (None, UNKNOWN)])
+def test_the_clusters_region_is_the_storages(region: str | None, verdict: AuditVerdict) -> None:
+    assert check(GOOD, region)["region"].verdict is verdict
 
 
-@dataclass
-class Settings:
-    """Settings of a cluster as another module may have them."""
-
-    kind: str = "ec2-dask"
-    disks: bool = True
-
-
-class Knowing(Settings):
-    """The same, with an account of themselves."""
-
-    def audit_facts(self) -> ClusterFacts:
-        return ClusterFacts(kind=self.kind, disks_encrypted=self.disks)
+ALL_PASS = dict.fromkeys(("region", *FAILING), PASS)
+NETWORK = {"addresses": UNKNOWN, "connections from outside": UNKNOWN}
+OWN_SECURITY = dict.fromkeys(("disks", "between machines", "instance metadata"), UNKNOWN)
 
 
 @pytest.mark.parametrize(
-    ("cluster", "expected"),
+    ("section", "others"),
     [
-        (None, None),
-        (
-            {"kind": "emr", "roles": ["a"], "max_hours": 2, "other": 1},
-            ClusterFacts(kind="emr", roles=("a",), max_hours=2),
-        ),
-        ({"roles": "a", "instance_profiles": None}, ClusterFacts(roles=("a",))),
-        ({}, ClusterFacts()),
-        (Settings(), ClusterFacts(kind="ec2-dask")),
-        (Knowing(), ClusterFacts(kind="ec2-dask", disks_encrypted=True)),
+        ("kind: emr", NETWORK),
+        ("{kind: emr, security_configuration: ours}", NETWORK | OWN_SECURITY),
+        ("kind: emr-serverless", {"between machines": UNKNOWN, "instance metadata": UNKNOWN}),
+        ("kind: ec2-dask", {}),
+        ("{kind: ec2-dask, security_group: sg-1}", {"connections from outside": UNKNOWN}),
     ],
 )
-def test_what_a_cluster_tells(cluster: object, expected: ClusterFacts | None) -> None:
-    assert facts_of(cluster) == expected
+def test_from_a_config_file_to_the_verdict_of_every_cluster_control(
+    section: str, others: dict[str, AuditVerdict]
+) -> None:
+    config = from_mapping({"cluster": yaml.safe_load(section)})
+    assert config.cluster is not None
+    found = check(config.cluster.facts())
+    assert {setting: finding.verdict for setting, finding in found.items()} == ALL_PASS | others
+
+
+@pytest.mark.parametrize(
+    ("section", "roles", "profiles"),
+    [
+        ({"kind": "emr", "instance_profile": "mine"}, (), ("mine",)),
+        ({"kind": "emr-serverless", "execution_role": "arn:aws:iam::1:role/mine"}, ("arn:aws:iam::1:role/mine",), ()),
+        ({"kind": "emr-serverless"}, (), ()),
+        ({"kind": "ec2-dask", "instance_profile": "mine"}, (), ("mine",)),
+    ],
+)
+def test_the_facts_carry_what_the_other_controls_read(
+    section: dict[str, Any], roles: tuple[str, ...], profiles: tuple[str, ...]
+) -> None:
+    common = {"subnets": ["subnet-1"], "log_uri": "s3://logs/x", "max_hours": 3}
+    config = from_mapping({"cluster": section | common})
+    assert config.cluster is not None
+    facts = config.cluster.facts()
+    assert (facts.kind, facts.roles, facts.instance_profiles) == (section["kind"], roles, profiles)
+    assert (facts.subnets, facts.log_uri, facts.max_hours) == (("subnet-1",), "s3://logs/x", 3)
 
 
 @pytest.mark.parametrize(
@@ -158,5 +169,5 @@ def test_what_a_cluster_tells(cluster: object, expected: ClusterFacts | None) ->
     ],
 )
 def test_emrs_block_of_public_access(block: dict[str, Any], verdict: AuditVerdict | None) -> None:
-    answer = cluster_controls.judge_block(block)
+    answer = cluster_controls.check_block(block)
     assert (answer and answer.verdict) is verdict

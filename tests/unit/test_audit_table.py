@@ -18,9 +18,9 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def audit(text: str, mend: str = "aws s3api x") -> Audit:
+def audit(text: str, remedy: str = "aws s3api x") -> Audit:
     findings = (
-        AuditFinding(f"s3://{text}", text, AuditVerdict.FAIL, text, ("17",), (text,), mend),
+        AuditFinding(f"s3://{text}", text, AuditVerdict.FAIL, text, ("17",), (text,), remedy),
         AuditFinding("config", "region", AuditVerdict.UNKNOWN, text, ("44",)),
         AuditFinding("config", "residency", AuditVerdict.PASS, "checked", ("44",), ("S3.5",)),
     )
@@ -62,10 +62,10 @@ def test_nothing_that_is_named_changes_the_tables(text: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("mend", ['aws x \'{"a": "```"}\'', "aws `````", "a\n```\n# not a heading", "<b> | x"])
-def test_commands_stay_in_their_fence(mend: str) -> None:
-    tokens = MarkdownIt("commonmark").parse(markdown(audit("x", mend)))
-    assert [token.content for token in tokens if token.type == "fence"] == [mend.replace("\n", " ") + "\n"]
+@pytest.mark.parametrize("remedy", ['aws x \'{"a": "```"}\'', "aws `````", "a\n```\n# not a heading", "<b> | x"])
+def test_commands_stay_in_their_fence(remedy: str) -> None:
+    tokens = MarkdownIt("commonmark").parse(markdown(audit("x", remedy)))
+    assert [token.content for token in tokens if token.type == "fence"] == [remedy.replace("\n", " ") + "\n"]
 
 
 def test_it_reads_as_an_annex() -> None:
@@ -73,13 +73,13 @@ def test_it_reads_as_an_annex() -> None:
     headings = re.findall("^#+ (.*)", text, re.MULTILINE)
     assert headings == [
         "Technical and organisational measures", "Where the data are", r"s3://photos", "config",
-        "What mends it, or shows it", "Notes",
+        "Remedies and inspection commands", "Notes",
     ]  # fmt: skip
     first = tables(text)[0]
-    assert ["Looked at", "2026-01-02T03:04:05Z"] in first
+    assert ["Checked at", "2026-01-02T03:04:05Z"] in first
     assert ["Result", "fails"] in first
     assert ["Settings", "1 pass, 1 failed, 1 could not be checked"] in first
-    for part in ("article 30(1)(g)", "no legal advice", "is not a pass", "references to AWS's controls"):
+    for part in ("article 30(1)(g)", "neither legal advice", "is not a pass", "references to AWS's controls"):
         assert part in text
 
 

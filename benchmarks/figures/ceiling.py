@@ -40,7 +40,7 @@ def main() -> None:
     share = paired.shares([(row["bare"], row["ceiling"]) for row in rows])
     paired.write_figure("ceiling", {"operations_per_photo": per_photo, "share": share, "rows": rows}, config)
     print(
-        f"{per_photo / 1e9:.3f} GFLOP a photo; at a matrix product's speed "
+        f"{per_photo / 1e9:.3f} GFLOP per photo; at a matrix product's speed "
         f"{paired.median([row['ceiling'] for row in rows]):.0f} images/s, of which the bare loops reach {share['median']:.1%}"
     )
 

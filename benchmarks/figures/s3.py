@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import psutil
 
@@ -47,38 +48,14 @@ def main() -> None:
         paired.run(first, str(source), str(work / "first"), work)
         for number in range(options.rounds):
             for engine in paired.shuffled(options.engines, number):
-                config = paired.settings(engine=engine)
-                disk, *_ = paired.run(config, str(source), str(work / f"{engine}-{number}"), work)
-                cpu_before = servers_cpu_seconds()
-                s3, *_ = paired.run(
-                    with_endpoint(config, delayed_endpoint),
-                    bucket.uri,
-                    f"s3://{BUCKET}/{engine}-{number}",
-                    work,
-                    **CREDENTIALS,
+                row: dict[str, Any] = {"round": number, "engine": engine} | pair(
+                    engine, number, str(source), bucket, delayed_endpoint, work
                 )
-                servers_cpu = servers_cpu_seconds() - cpu_before
-                rows.append(
-                    {
-                        "round": number,
-                        "engine": engine,
-                        "disk": kept_fields(disk),
-                        "s3": kept_fields(s3),
-                        "servers_cpu_seconds": servers_cpu,
-                    }
-                )
-                print(
-                    f"{number} {engine}: {s3['images_per_second']:.1f} of {disk['images_per_second']:.1f}",
-                    flush=True,
-                )
+                rows.append(row)
+                s3_rate, disk_rate = (row[store]["images_per_second"] for store in ("s3", "disk"))
+                print(f"{number} {engine}: {s3_rate:.1f} of {disk_rate:.1f}", flush=True)
         cost = [reading_ms(bucket) for _ in range(options.rounds)]
-    of_disk, of_rest = defaultdict(list), defaultdict(list)
-    for row in rows:
-        s3_rate, disk_rate = row["s3"]["images_per_second"], row["disk"]["images_per_second"]
-        of_disk[row["engine"]].append((s3_rate, disk_rate))
-        free = 1 - row["servers_cpu_seconds"] / (SLOTS * row["s3"]["seconds"]["featurize"])
-        of_rest[row["engine"]].append((s3_rate, disk_rate * free))
-    share, share_of_rest = ({name: paired.shares(pairs) for name, pairs in each.items()} for each in (of_disk, of_rest))
+    share, share_of_rest = ratios(rows)
     figure = {
         "images": options.images,
         "delay_seconds": DELAY_SECONDS,
@@ -89,12 +66,39 @@ def main() -> None:
     }
     paired.write_figure("s3", figure, paired.settings())
     for engine, ratio in share.items():
-        rest = share_of_rest[engine]["median"]
         print(
             f"{engine}: {ratio['median']:.1%} of the disk's ({ratio['low']:.1%} to {ratio['high']:.1%}); "
-            f"{rest:.1%} of what the servers left"
+            f"{share_of_rest[engine]['median']:.1%} of what the servers left"
         )
     print(f"reading: {paired.median(cost):.3f} ms of CPU per image")
+
+
+def pair(engine: str, number: int, photos: str, bucket: Bucket, endpoint: str, work: Path) -> dict[str, Any]:
+    """Run once from disk and once from S3; return the kept fields of both, and the servers' CPU seconds."""
+    config = paired.settings(engine=engine)
+    disk, *_ = paired.run(config, photos, str(work / f"{engine}-{number}"), work)
+    cpu_before = servers_cpu_seconds()
+    output = f"s3://{BUCKET}/{engine}-{number}"
+    s3, *_ = paired.run(with_endpoint(config, endpoint), bucket.uri, output, work, **CREDENTIALS)
+    servers_cpu = servers_cpu_seconds() - cpu_before
+    return {"disk": kept_fields(disk), "s3": kept_fields(s3), "servers_cpu_seconds": servers_cpu}
+
+
+Ratios: TypeAlias = dict[str, dict[str, float | int]]
+
+
+def ratios(rows: list[dict[str, Any]]) -> tuple[Ratios, Ratios]:
+    """Return each engine's S3 rate relative to disk, and relative to disk scaled to the CPU that the servers left."""
+    of_disk, of_rest = defaultdict(list), defaultdict(list)
+    for row in rows:
+        s3_rate, disk_rate = row["s3"]["images_per_second"], row["disk"]["images_per_second"]
+        of_disk[row["engine"]].append((s3_rate, disk_rate))
+        free = 1 - row["servers_cpu_seconds"] / (SLOTS * row["s3"]["seconds"]["featurize"])
+        of_rest[row["engine"]].append((s3_rate, disk_rate * free))
+    of_disk_ratios, of_rest_ratios = (
+        {engine: paired.shares(pairs) for engine, pairs in by_engine.items()} for by_engine in (of_disk, of_rest)
+    )
+    return of_disk_ratios, of_rest_ratios
 
 
 def servers_cpu_seconds() -> float:

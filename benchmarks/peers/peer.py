@@ -13,7 +13,7 @@ from pathlib import Path
 class PeerTask:
     """A peer's task.
 
-    `input` is a folder of photos (one folder a label), or of features in Parquet; `output` is a folder to write to;
+    `input` is a folder of photos (one subfolder per label) or of features in Parquet; `output` is a folder to write to;
     `model` a folder with model.keras, model.xml and model.bin; `variant` selects one of a module's methods.
     """
 

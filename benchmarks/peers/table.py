@@ -15,7 +15,7 @@ TimeField: TypeAlias = Literal["stage_seconds", "process_seconds"]
 
 
 def rows(contestants: Sequence[Contestant], samples: Sequence[Sample], seed: int) -> Rows:
-    """Return the table of a job, whose contestants are given."""
+    """Return the table of a job from its contestants and their runs."""
     ours = [contestant for contestant in contestants if contestant.ours]
     job = contestants[0].job
     stage = "featurize" if job == "featurize" else "fit"

@@ -20,7 +20,7 @@ LINE_STYLES = ("solid", "dashed", "dotted", "dotdash")
 REST = "rest of the process"
 PARTS = (*(stage for stage in STAGES if stage != "total"), REST)
 TONES = {"featurize": 0, "start": 1, "list": 2, "export": 3, "fit": 4, "project": 5, REST: 6}
-"""The number of each part's colour."""
+"""The colour number of each part."""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def write_answer(folder: Path, photos: Path, values: NDArray[np.float32] = VALUE
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, here: Workspace, code: str, values: NDArray[np.float32] = VALUES) -> None:
-    """Replace a peer by a script, whose result is already written."""
+    """Replace a peer by a script; its result is already written."""
     write_answer(here.work / "answer", here.photos, values)
     line = json.dumps({"seconds_featurize": 2.5, "images": 2, "answer": str(here.work / "answer" / "features")})
     monkeypatch.setattr(trial, "command", lambda *_: [sys.executable, "-c", code.replace("LINE", repr(line))])

@@ -1,4 +1,4 @@
-"""What the benchmarks share: photos, the packaged weights at full size, and one BLAS thread, as in a worker."""
+"""Fixtures of the benchmarks: photos, the packaged weights at full size, and one BLAS thread, as in a worker."""
 
 from __future__ import annotations
 

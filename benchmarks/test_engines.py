@@ -1,4 +1,4 @@
-"""Whole runs, as a user starts them: a process each, its start included. For verdicts there is `fruitscale bench`."""
+"""Whole runs as a user starts them, each in its own process, start-up included. For verdicts use `fruitscale bench`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernels: bytes to pixels, pixels to features, features to components. Times are of one call, so many items each."""
+"""The kernels: bytes to pixels, pixels to features, features to components. Times are per call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZES = {"100x100": (100, 100), "12 megapixels": (4000, 3000)}
 
 
 def photo(content: bytes, kind: str, size: tuple[int, int]) -> bytes:
-    """The same photo in another format and size."""
+    """Return the photo in another format and size."""
     sink = io.BytesIO()
     Image.open(io.BytesIO(content)).convert("RGB").resize(size, Image.Resampling.BICUBIC).save(sink, kind, quality=90)
     return sink.getvalue()
@@ -37,7 +37,7 @@ def decoded(content: bytes) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def rows() -> NDArray[np.float32]:
-    """As features are: few directions have most of the variance."""
+    """Synthetic features: as in real ones, a few directions hold most of the variance."""
     rng = np.random.default_rng(0)
     factors = rng.standard_normal((ROWS, 64)) @ (rng.standard_normal((64, FEATURES)) / np.arange(1, 65)[:, None])
     return (factors + 0.1 * rng.standard_normal((ROWS, FEATURES))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What a worker does with one task, in this process: the stages without an engine."""
+"""The tasks of each stage, run in this process without an engine."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SHARD = 80
 
 
 @dataclass(frozen=True)
-class Held:
-    """Bytes that need no engine to be shared."""
+class InProcessValue:
+    """A shared value without an engine."""
 
     payload: bytes
 
@@ -34,10 +34,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Work:
-    """A run folder that is ready for tasks."""
+    """A run folder, prepared for tasks."""
 
     job: stages.Job
-    payload: Held
+    payload: InProcessValue
     shards: tuple[stages.Shard, ...]
 
     @property
@@ -47,7 +47,7 @@ class Work:
     def featurize(self) -> list[stages.ShardReport]:
         return stages.featurize_shards(stages.ShardBatch(self.job, self.shards), self.payload)
 
-    def forget(self) -> None:
+    def remove_features(self) -> None:
         shutil.rmtree(self.output / "features", ignore_errors=True)
 
 
@@ -67,7 +67,7 @@ def work(request: pytest.FixtureRequest, config: Config, photos: Path, tmp_path:
     shards = tuple(stages.Shard(i, start, min(start + SHARD, listed.images)) for i, start in enumerate(starts))
     with lock.locked(output, "benchmark"):
         manifest.write(listed, output)
-        yield Work(job, Held(exported.payload), shards)
+        yield Work(job, InProcessValue(exported.payload), shards)
 
 
 def test_list(benchmark: BenchmarkFixture, config: Config, photos: Path) -> None:
@@ -81,9 +81,9 @@ def test_list(benchmark: BenchmarkFixture, config: Config, photos: Path) -> None
 
 def test_featurize(benchmark: BenchmarkFixture, work: Work) -> None:
     benchmark.group = "featurize 240 images"
-    reports = benchmark.pedantic(work.featurize, setup=work.forget, rounds=5, warmup_rounds=1)
+    reports = benchmark.pedantic(work.featurize, setup=work.remove_features, rounds=5, warmup_rounds=1)
     for step in ("read", "decode", "infer", "write"):
-        benchmark.extra_info[f"{step}, ms an image"] = sum(r.seconds.get(step, 0) for r in reports) / 240 * 1000
+        benchmark.extra_info[f"{step}, ms per image"] = sum(r.seconds.get(step, 0) for r in reports) / 240 * 1000
     assert sum(report.featurized for report in reports) == 240
 
 
@@ -99,6 +99,6 @@ def test_project(benchmark: BenchmarkFixture, work: Work) -> None:
     work.featurize()
     _, found = stages.group_moments(stages.PartGroup(work.job, 0, 0, len(work.shards)), None)
     fitted: Components = fit(found, 32)
-    task, shared = stages.ProjectionTask(work.job, 0, 1, work.job.model_sha256), Held(fitted.to_bytes())
+    task, shared = stages.ProjectionTask(work.job, 0, 1, work.job.model_sha256), InProcessValue(fitted.to_bytes())
     benchmark.group = f"project {SHARD} images"
     assert benchmark.pedantic(stages.project_parts, (task, shared), rounds=10, warmup_rounds=1) == 1

@@ -1,1 +1,1 @@
-"""The figures of docs/performance.md, each made by one command: `python -m benchmarks.figures.NAME --input PHOTOS`."""
+"""The figures of docs/performance.md, each produced by one command: `python -m benchmarks.figures.NAME --input PHOTOS`."""

@@ -1,6 +1,6 @@
-"""Featurize images/s of each engine, as a share of two bare loops that decode, resize and infer, and do nothing else.
+"""Featurize images/s of each engine, relative to two bare loops that only decode, resize and infer.
 
-The bare loops run before and after each engine; its share is of the mean of the two next to it.
+The bare loops run before and after each engine; an engine is compared with the mean of both.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ WARM_UP = 20
 
 
 def main() -> None:
-    """Measure, and print one line an engine."""
+    """Measure, and print one line per engine."""
     parser = paired.arguments(__doc__, images=10_000, rounds=5)
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--bare-images", type=int, default=2_400)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
-    given = parser.parse_args()
-    config = paired.settings(model__precision=given.precision)
+    options = parser.parse_args()
+    config = paired.settings(model__precision=options.precision)
     payload = exported_model.export(config.model).payload
     rows: list[dict[str, Any]] = []
-    with paired.workplace() as work:
-        blobs = [path.read_bytes() for path in sorted(Path(given.input).rglob("*.jpg"))][: given.bare_images]
-        source = str(paired.photos(given.input, given.images, work / "in"))
-        bare = bare_images_per_second(payload, given.precision, config.model.input_size, blobs)
-        for number in range(given.rounds):
-            for engine in paired.shuffled(given.engines, number):
+    with paired.working_folder() as work:
+        blobs = [path.read_bytes() for path in sorted(Path(options.input).rglob("*.jpg"))][: options.bare_images]
+        source = str(paired.photos(options.input, options.images, work / "in"))
+        bare = bare_images_per_second(payload, options.precision, config.model.input_size, blobs)
+        for number in range(options.rounds):
+            for engine in paired.shuffled(options.engines, number):
                 record, seconds, peak = paired.run(
                     config.model_copy(update={"engine": engine}), source, str(work / "out"), work
                 )
                 shutil.rmtree(work / "out")
-                after = bare_images_per_second(payload, given.precision, config.model.input_size, blobs)
+                after = bare_images_per_second(payload, options.precision, config.model.input_size, blobs)
                 rows.append(
                     {
                         "round": number,
@@ -54,25 +54,25 @@ def main() -> None:
                 )
                 print(f"{number} {engine}: {record['images_per_second']:.1f} of {bare:.1f} and {after:.1f}", flush=True)
                 bare = after
-    found = defaultdict(list)
+    pairs_by_engine = defaultdict(list)
     for row in rows:
-        found[row["engine"]].append((row["images_per_second"], sum(row["bare"]) / 2))
-    figure = {"images": given.images, "precision": given.precision, "rows": rows}
-    figure["share"] = {engine: paired.shares(pairs) for engine, pairs in found.items()}
-    paired.keep(f"bare-{given.precision}", figure, config)
+        pairs_by_engine[row["engine"]].append((row["images_per_second"], sum(row["bare"]) / 2))
+    figure = {"images": options.images, "precision": options.precision, "rows": rows}
+    figure["share"] = {engine: paired.shares(pairs) for engine, pairs in pairs_by_engine.items()}
+    paired.write_figure(f"bare-{options.precision}", figure, config)
     for engine, share in figure["share"].items():
         print(f"{engine}: {share['median']:.1%} of bare ({share['low']:.1%} to {share['high']:.1%})")
 
 
 def bare_images_per_second(payload: bytes, precision: str, size: int, blobs: list[bytes]) -> float:
-    """Return the images/s of the bare loops together, each over its share of the photos."""
+    """Return the total images/s of the bare loops, each over its share of the photos."""
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
         shares = [(payload, precision, size, blobs[i::PROCESSES]) for i in range(PROCESSES)]
         return sum(pool.starmap(loop, shares, chunksize=1))
 
 
 def loop(payload: bytes, precision: str, size: int, blobs: list[bytes]) -> float:
-    """Return the images/s of one bare loop, from libraries alone."""
+    """Return the images/s of one bare loop, written with the libraries alone."""
     import cv2
     import numpy as np
     import simplejpeg

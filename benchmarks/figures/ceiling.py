@@ -1,6 +1,6 @@
-"""How many photos a second the cores could infer if the network ran as fast as they multiply large matrices.
+"""The photos per second that the cores could infer if the network ran as fast as they multiply large matrices.
 
-Next to it, in turn, what two bare loops do that decode, resize and infer.
+Compared, in turn, with two bare loops that decode, resize and infer.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ SECONDS = 8.0
 
 
 def main() -> None:
-    """Measure, and print the ceiling and the bare loops' share of it."""
-    given = paired.arguments(__doc__, images=1_200, rounds=5).parse_args()
+    """Measure, and print the ceiling and the fraction of it that the bare loops reach."""
+    options = paired.arguments(__doc__, images=1_200, rounds=5).parse_args()
     config = paired.settings()
     size = config.model.input_size
     payload = exported_model.export(config.model).payload
-    blobs = [path.read_bytes() for path in sorted(Path(given.input).rglob("*.jpg"))][: given.images]
+    blobs = [path.read_bytes() for path in sorted(Path(options.input).rglob("*.jpg"))][: options.images]
     per_photo = operations(payload, size)
     rows: list[dict[str, float]] = []
-    for number in range(given.rounds):
+    for number in range(options.rounds):
         ceiling = operations_per_second() / per_photo
         bare = bare_images_per_second(payload, "f32", size, blobs)
         rows.append({"ceiling": ceiling, "bare": bare})
         print(f"{number}: {bare:.1f} of {ceiling:.1f} images/s", flush=True)
     share = paired.shares([(row["bare"], row["ceiling"]) for row in rows])
-    paired.keep("ceiling", {"operations_per_photo": per_photo, "share": share, "rows": rows}, config)
+    paired.write_figure("ceiling", {"operations_per_photo": per_photo, "share": share, "rows": rows}, config)
     print(
-        f"{per_photo / 1e9:.3f} GFLOP a photo; at a matrix product's speed "
-        f"{paired.median([row['ceiling'] for row in rows]):.0f} images/s, of which the bare loops do {share['median']:.1%}"
+        f"{per_photo / 1e9:.3f} GFLOP per photo; at a matrix product's speed "
+        f"{paired.median([row['ceiling'] for row in rows]):.0f} images/s, of which the bare loops reach {share['median']:.1%}"
     )
 
 
 def operations(payload: bytes, size: int) -> int:
-    """Return the multiplications and additions of the network's convolutions, for one photo."""
+    """Return the number of multiplications and additions in the network's convolutions, per photo."""
     _, files = backbone.unpack(payload)
     model = backbone.import_openvino().Core().read_model(files["model.xml"], files["model.bin"])
     model.reshape([1, size, size, 3])
@@ -54,7 +54,7 @@ def operations(payload: bytes, size: int) -> int:
 
 
 def products(operation: Any) -> int:
-    """Return a convolution's multiplications: the numbers it gives × the weights that each of them takes."""
+    """Return a convolution's multiplications: its outputs × the weights per output; 0 for other operations."""
     before_weights = {"Convolution": 1, "GroupConvolution": 2}.get(operation.get_type_name())
     if before_weights is None:
         return 0
@@ -62,13 +62,13 @@ def products(operation: Any) -> int:
 
 
 def operations_per_second() -> float:
-    """Return the multiplications and additions a second of as many processes as the bare loops have."""
+    """Return the multiplications and additions per second of PROCESSES processes together."""
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
         return sum(pool.map(multiply, range(PROCESSES), chunksize=1))
 
 
 def multiply(seed: int) -> float:
-    """Return the multiplications and additions a second of one thread that multiplies float32 matrices."""
+    """Return the multiplications and additions per second of one thread that multiplies float32 matrices."""
     left, right = np.random.default_rng(seed).random((2, SIDE, SIDE), np.float32)
     out = np.empty_like(left)
     with threadpool_limits(1):

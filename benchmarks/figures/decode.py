@@ -1,6 +1,6 @@
-"""Milliseconds to decode and resize a photo of 12 megapixels, and how far the pixels are from Pillow's way of doing it.
+"""Milliseconds to decode and resize a 12-megapixel photo, and how far the pixels are from Pillow's.
 
-The photos are made: a mosaic of those given, enlarged to 4000 × 3000, with a sensor's noise, as JPEG with EXIF.
+The photos are synthetic: a mosaic of the input photos, enlarged to 4000 × 3000, with sensor noise, as JPEG with EXIF.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ SIZE = 224
 
 
 def main() -> None:
-    """Measure, and print one line a quality."""
-    given = paired.arguments(__doc__, images=50, rounds=1).parse_args()
-    sources = sorted(Path(given.input).rglob("*.jpg"))
+    """Measure, and print one line per JPEG quality."""
+    options = paired.arguments(__doc__, images=50, rounds=1).parse_args()
+    sources = sorted(Path(options.input).rglob("*.jpg"))
     rows: list[dict[str, Any]] = []
     for quality in QUALITIES:
-        photos = [large(sources, number, quality) for number in range(given.images)]
+        photos = [large(sources, number, quality) for number in range(options.images)]
         ms, apart = zip(*(measure(photo) for photo in photos), strict=True)
         rows.append(
             {"quality": quality, "ms": ms, "grey_levels": apart, "mb": sum(map(len, photos)) / len(photos) / 1e6}
         )
         print(
             f"quality {quality}: {paired.median(ms):.1f} ms (at most {max(ms):.1f}), "
-            f"{np.mean(apart):.2f} grey levels apart (at most {max(apart):.2f}), {rows[-1]['mb']:.1f} MB a photo"
+            f"{np.mean(apart):.2f} grey levels from Pillow (at most {max(apart):.2f}), {rows[-1]['mb']:.1f} MB per photo"
         )
-    paired.keep("decode-12mp", {"images": given.images, "rows": rows}, paired.settings())
+    paired.write_figure("decode-12mp", {"images": options.images, "rows": rows}, paired.settings())
 
 
 def large(sources: list[Path], seed: int, quality: int) -> bytes:
-    """Make one photo of 12 megapixels."""
+    """Return one 12-megapixel JPEG."""
     rng = np.random.default_rng(seed)
     mosaic = Image.new("RGB", (ACROSS * 100, DOWN * 100))
     for place in range(ACROSS * DOWN):
@@ -56,7 +56,7 @@ def large(sources: list[Path], seed: int, quality: int) -> bytes:
 
 
 def measure(photo: bytes) -> tuple[float, float]:
-    """Return the milliseconds, and the mean absolute difference to Pillow's full decoding and area filter."""
+    """Return the milliseconds, and the mean absolute difference from Pillow's full decoding and box filter."""
     start = time.perf_counter()
     found = decode(photo, SIZE)
     ms = (time.perf_counter() - start) * 1000

@@ -1,6 +1,6 @@
-"""A relay before a server that passes each request on some time after it came, and answers back at once.
+"""A TCP relay that delays each request by a fixed time and passes responses on at once.
 
-One loop over raw sockets: it runs on the cores that are measured, and takes half of what asyncio's protocols take.
+One loop over raw sockets: it runs on the measured cores, and takes half the CPU time of asyncio's protocols.
 """
 
 from __future__ import annotations
@@ -17,17 +17,24 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 
 
 @contextmanager
 def delayed(endpoint: str, seconds: float) -> Iterator[str]:
-    """Run a relay before an http:// endpoint, in a process of its own; yield its endpoint."""
-    with tempfile.NamedTemporaryFile("w+") as told:
-        command = [sys.executable, "-m", "benchmarks.figures.relay", urlsplit(endpoint).netloc, str(seconds), told.name]
+    """Run a relay in front of an http:// endpoint, in its own process; yield the relay's endpoint."""
+    with tempfile.NamedTemporaryFile("w+") as port_file:
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.figures.relay",
+            urlsplit(endpoint).netloc,
+            str(seconds),
+            port_file.name,
+        ]
         process = subprocess.Popen(command)
         try:
-            while not (port := Path(told.name).read_text().strip()):
+            while not (port := Path(port_file.name).read_text().strip()):
                 if process.poll() is not None:
                     raise RuntimeError("the relay did not start")
                 time.sleep(0.05)
@@ -38,7 +45,7 @@ def delayed(endpoint: str, seconds: float) -> Iterator[str]:
 
 
 class Relay:
-    """Connections in pairs, the client's and the server's, and what waits to be passed on."""
+    """Pairs of client and server connections, and the delayed bytes."""
 
     def __init__(self, upstream: tuple[str, int], seconds: float) -> None:
         self._upstream, self._seconds = upstream, seconds
@@ -48,28 +55,28 @@ class Relay:
         self._clients: dict[int, socket.socket] = {}
         self._servers: dict[int, socket.socket] = {}
         self._peers: dict[socket.socket, socket.socket] = {}
-        self._waiting: deque[tuple[float, socket.socket, bytes]] = deque()  # in order: the delay is always the same
+        self._waiting: deque[tuple[float, socket.socket, bytes]] = deque()  # in order: the delay is constant
 
     @property
     def port(self) -> int:
-        """Where clients connect."""
+        """The port that clients connect to."""
         return int(self._listener.getsockname()[1])
 
     def run(self) -> None:
-        """Pass bytes on, for ever."""
+        """Relay bytes forever."""
         while True:
             pause = max(self._waiting[0][0] - time.monotonic(), 0) if self._waiting else None
             for number, _ in self._poll.poll(pause):
                 if number == self._listener.fileno():
                     self._accept()
                 elif (server := self._servers.get(number)) is not None:
-                    self._pass(self._peers[server], _received(server))
+                    self._send(self._peers[server], _received(server))
                 elif (client := self._clients.get(number)) is not None:
-                    self._hold(client, _received(client))
+                    self._delay(client, _received(client))
             now = time.monotonic()
             while self._waiting and self._waiting[0][0] <= now:
                 _, server, data = self._waiting.popleft()
-                self._pass(server, data)
+                self._send(server, data)
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
@@ -80,14 +87,14 @@ class Relay:
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._poll.register(each, select.EPOLLIN)
 
-    def _hold(self, client: socket.socket, data: bytes) -> None:
+    def _delay(self, client: socket.socket, data: bytes) -> None:
         self._waiting.append((time.monotonic() + self._seconds, self._peers[client], data))
         if not data:
             self._poll.unregister(client)
 
-    def _pass(self, to: socket.socket, data: bytes) -> None:
-        """Pass bytes on; none are the end of the connection, on both sides."""
-        if to not in self._peers:  # it ended while they waited
+    def _send(self, to: socket.socket, data: bytes) -> None:
+        """Send bytes; no bytes mean that the connection has ended, and both sides are closed."""
+        if to not in self._peers:  # closed meanwhile
             return
         with suppress(OSError):
             if data:
@@ -102,7 +109,7 @@ class Relay:
 
 def _received(connection: socket.socket) -> bytes:
     try:
-        return connection.recv(MOST_BYTES)
+        return connection.recv(MAX_BYTES)
     except OSError:
         return b""
 

@@ -1,7 +1,7 @@
-"""Featurize images/s from S3 with 30 ms more a request, as a share of the same run on disk; and what reading costs.
+"""Featurize images/s from S3 with 30 ms of added latency per request, relative to disk; and the CPU cost of reading.
 
-SeaweedFS and a relay that delays what it passes on run on the same cores, so the share is a lower bound. What they take
-is measured; `share_of_what_was_left` is the share of what the cores would do on disk with that taken away.
+SeaweedFS and the delaying relay run on the same cores, so the ratio is a lower bound. Their CPU time is measured;
+`share_of_what_was_left` compares with the disk's images/s scaled to the CPU time that the servers left.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import psutil
 
@@ -28,90 +29,97 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": servers.KEY_ID, "AWS_SECRET_ACCESS_KEY": ser
 
 
 def main() -> None:
-    """Measure, and print one line an engine and one for reading."""
+    """Measure, and print one line per engine and one for reading."""
     parser = paired.arguments(__doc__, images=2_400, rounds=5)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
-    given = parser.parse_args()
-    os.environ["GOMAXPROCS"] = "1"  # SeaweedFS's: with two, its threads look for work on the cores that are measured
+    options = parser.parse_args()
+    os.environ["GOMAXPROCS"] = "1"  # for SeaweedFS: with two, its idle threads spin on the measured cores
     rows: list[dict[str, Any]] = []
     with (
-        paired.workplace() as work,
+        paired.working_folder() as work,
         servers.seaweedfs(work) as endpoint,
-        relay.delayed(endpoint, DELAY_SECONDS) as far,
+        relay.delayed(endpoint, DELAY_SECONDS) as delayed_endpoint,
     ):
-        source = paired.photos(given.input, given.images, work / "in")
+        source = paired.photos(options.input, options.images, work / "in")
         bucket = Bucket(endpoint, BUCKET, PHOTOS, servers.client(endpoint))
         bucket.client.create_bucket(Bucket=bucket.name)
         bucket.put_folder(source)
-        first = paired.settings(engine="local")  # exports the model, so that no pair has to
+        first = paired.settings(engine="local")  # exports the model before the pairs
         paired.run(first, str(source), str(work / "first"), work)
-        for number in range(given.rounds):
-            for engine in paired.shuffled(given.engines, number):
-                config = paired.settings(engine=engine)
-                here, *_ = paired.run(config, str(source), str(work / f"{engine}-{number}"), work)
-                taken = servers_cpu_seconds()
-                there, *_ = paired.run(
-                    at(config, far), bucket.uri, f"s3://{BUCKET}/{engine}-{number}", work, **CREDENTIALS
+        for number in range(options.rounds):
+            for engine in paired.shuffled(options.engines, number):
+                row: dict[str, Any] = {"round": number, "engine": engine} | pair(
+                    engine, number, str(source), bucket, delayed_endpoint, work
                 )
-                taken = servers_cpu_seconds() - taken
-                rows.append(
-                    {
-                        "round": number,
-                        "engine": engine,
-                        "disk": part_of(here),
-                        "s3": part_of(there),
-                        "servers_cpu_seconds": taken,
-                    }
-                )
-                print(
-                    f"{number} {engine}: {there['images_per_second']:.1f} of {here['images_per_second']:.1f}",
-                    flush=True,
-                )
-        cost = [reading_ms(bucket) for _ in range(given.rounds)]
-    found, left = defaultdict(list), defaultdict(list)
-    for row in rows:
-        there, here = row["s3"]["images_per_second"], row["disk"]["images_per_second"]
-        found[row["engine"]].append((there, here))
-        free = 1 - row["servers_cpu_seconds"] / (SLOTS * row["s3"]["seconds"]["featurize"])
-        left[row["engine"]].append((there, here * free))
-    share, share_left = ({name: paired.shares(pairs) for name, pairs in each.items()} for each in (found, left))
+                rows.append(row)
+                s3_rate, disk_rate = (row[store]["images_per_second"] for store in ("s3", "disk"))
+                print(f"{number} {engine}: {s3_rate:.1f} of {disk_rate:.1f}", flush=True)
+        cost = [reading_ms(bucket) for _ in range(options.rounds)]
+    share, share_of_rest = ratios(rows)
     figure = {
-        "images": given.images,
+        "images": options.images,
         "delay_seconds": DELAY_SECONDS,
         "reading_cpu_ms": cost,
         "share": share,
-        "share_of_what_was_left": share_left,
+        "share_of_what_was_left": share_of_rest,
         "rows": rows,
     }
-    paired.keep("s3", figure, paired.settings())
+    paired.write_figure("s3", figure, paired.settings())
     for engine, ratio in share.items():
-        without = share_left[engine]["median"]
         print(
             f"{engine}: {ratio['median']:.1%} of the disk's ({ratio['low']:.1%} to {ratio['high']:.1%}); "
-            f"{without:.1%} of what the servers left"
+            f"{share_of_rest[engine]['median']:.1%} of what the servers left"
         )
-    print(f"reading: {paired.median(cost):.3f} ms of CPU an image")
+    print(f"reading: {paired.median(cost):.3f} ms of CPU per image")
+
+
+def pair(engine: str, number: int, photos: str, bucket: Bucket, endpoint: str, work: Path) -> dict[str, Any]:
+    """Run once from disk and once from S3; return the kept fields of both, and the servers' CPU seconds."""
+    config = paired.settings(engine=engine)
+    disk, *_ = paired.run(config, photos, str(work / f"{engine}-{number}"), work)
+    cpu_before = servers_cpu_seconds()
+    output = f"s3://{BUCKET}/{engine}-{number}"
+    s3, *_ = paired.run(with_endpoint(config, endpoint), bucket.uri, output, work, **CREDENTIALS)
+    servers_cpu = servers_cpu_seconds() - cpu_before
+    return {"disk": kept_fields(disk), "s3": kept_fields(s3), "servers_cpu_seconds": servers_cpu}
+
+
+Ratios: TypeAlias = dict[str, dict[str, float | int]]
+
+
+def ratios(rows: list[dict[str, Any]]) -> tuple[Ratios, Ratios]:
+    """Return each engine's S3 rate relative to disk, and relative to disk scaled to the CPU that the servers left."""
+    of_disk, of_rest = defaultdict(list), defaultdict(list)
+    for row in rows:
+        s3_rate, disk_rate = row["s3"]["images_per_second"], row["disk"]["images_per_second"]
+        of_disk[row["engine"]].append((s3_rate, disk_rate))
+        free = 1 - row["servers_cpu_seconds"] / (SLOTS * row["s3"]["seconds"]["featurize"])
+        of_rest[row["engine"]].append((s3_rate, disk_rate * free))
+    of_disk_ratios, of_rest_ratios = (
+        {engine: paired.shares(pairs) for engine, pairs in by_engine.items()} for by_engine in (of_disk, of_rest)
+    )
+    return of_disk_ratios, of_rest_ratios
 
 
 def servers_cpu_seconds() -> float:
-    """Return what the store and the relay have taken so far: they are the only children between two runs."""
+    """Return the CPU time of the store and the relay so far: they are the only children between two runs."""
     times = [process.cpu_times() for process in psutil.Process().children(recursive=True)]
     return float(sum(each.user + each.system for each in times))
 
 
-def part_of(record: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a record is kept."""
+def kept_fields(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record that are kept in the JSON."""
     return {key: record[key] for key in ("images_per_second", "seconds", "worker_seconds", "retries")}
 
 
-def at(config: Config, endpoint: str) -> Config:
-    """Return a configuration for a store of this machine."""
-    place = {"region": servers.REGION, "endpoint": endpoint, "residency": "declared", "place": PLACE}
-    return config.model_copy(update={"storage": config.storage.model_copy(update=place)})
+def with_endpoint(config: Config, endpoint: str) -> Config:
+    """Return the configuration with a store on this machine."""
+    storage = {"region": servers.REGION, "endpoint": endpoint, "residency": "declared", "place": PLACE}
+    return config.model_copy(update={"storage": config.storage.model_copy(update=storage)})
 
 
 def reading_ms(bucket: Bucket) -> float:
-    """Return the milliseconds of CPU that this process needs to read one photo, of all that are there."""
+    """Return this process's CPU milliseconds per photo, when reading all photos of the bucket."""
     os.environ.update(CREDENTIALS)
     store = bucket.store()
     photos = [Photo(entry.name, "", entry.size, entry.etag) for entry in store.entries()]

@@ -1,1 +1,1 @@
-"""Other tools doing the same job, paired with fruitscale: `python -m benchmarks.peers --input photos`. See README.md."""
+"""Benchmarks of fruitscale against other tools: `python -m benchmarks.peers --input photos`. See README.md."""

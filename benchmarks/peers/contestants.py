@@ -1,4 +1,4 @@
-"""Who takes part: other tools, and fruitscale on each of its engines."""
+"""The contestants: other tools, and fruitscale on each of its engines."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ JobName: TypeAlias = Literal["featurize", "pca"]
 
 @dataclass(frozen=True)
 class Contestant:
-    """One way to do a job.
+    """One tool that does a job.
 
-    `module` is run with `variant`; None is fruitscale's own command, on the engine that `variant` names. An `exact`
-    PCA must agree with the reference; one that is not is an approximation by its nature, and how far off it is, is shown.
-    `processes`: it has a process or thread of its own a slot; else its BLAS gets as many threads as there are slots.
+    `module` is run with `variant`; None is `fruitscale run` on the engine `variant`. An `exact` PCA must agree with the
+    reference; for an approximation the deviation is only reported. With `processes` the tool has one process or thread
+    per slot; otherwise its BLAS gets one thread per slot.
     """
 
     name: str
@@ -45,7 +45,7 @@ PEERS = (
 
 
 def ours(engines: Sequence[str]) -> tuple[Contestant, ...]:
-    """Return fruitscale on these engines, for both jobs."""
-    whole = (Contestant(f"fruitscale_{engine}", "featurize", None, engine, ours=True) for engine in engines)
+    """Return fruitscale's contestants on these engines, for both jobs."""
+    runs = (Contestant(f"fruitscale_{engine}", "featurize", None, engine, ours=True) for engine in engines)
     fits = (Contestant(f"fruitscale_{engine}_pca", "pca", "fruitscale_pca", engine, ours=True) for engine in engines)
-    return (*whole, *fits)
+    return (*runs, *fits)

@@ -1,4 +1,4 @@
-"""Daft's batch inference, as its guide shows it: download, decode and resize by Daft, and a class UDF.
+"""Daft's batch inference, as in its guide: download, decode and resize by Daft, and a class UDF.
 
 https://docs.daft.ai/en/stable/custom-code/cls/ and https://docs.daft.ai/en/stable/modalities/images/
 """
@@ -16,14 +16,14 @@ import pyarrow.dataset
 from daft import DataType, col
 
 from benchmarks.peers.networks import BATCH, FEATURES, SIZE, Network, load
-from benchmarks.peers.peer import tell_features, told
+from benchmarks.peers.peer import parse_task, report_features
 
 
 class Featurizer:
-    """Daft calls one instance from a thread a slot: each call takes a network, or loads one, and puts it back.
+    """Keeps a pool of networks: Daft calls one instance from one thread per slot.
 
-    With images or embeddings Daft (0.7.26) has threads of its own process, also where `use_process` is asked for; with
-    one network for all of them, one photo in 16 has another one's features.
+    With images or embeddings Daft (0.7.26) uses threads even with `use_process`. If they share one network, one photo
+    in 16 gets another photo's features.
     """
 
     def __init__(self, runtime: str, folder: str) -> None:
@@ -42,7 +42,7 @@ class Featurizer:
 
 
 def main() -> None:
-    task = told()
+    task = parse_task()
     featurizer = daft.cls(Featurizer, max_concurrency=task.slots)(task.variant, str(task.model))
     photos = daft.from_glob_path(f"{task.input}/**/*.jpg")
     images = photos.with_column("image", col("path").download().decode_image(mode="RGB").resize(SIZE, SIZE))
@@ -50,7 +50,7 @@ def main() -> None:
     start = time.perf_counter()
     features.write_parquet(str(task.output / "features"))
     seconds = time.perf_counter() - start
-    tell_features(task, seconds, pyarrow.dataset.dataset(task.output / "features").count_rows())
+    report_features(task, seconds, pyarrow.dataset.dataset(task.output / "features").count_rows())
 
 
 if __name__ == "__main__":

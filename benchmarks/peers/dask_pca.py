@@ -14,41 +14,41 @@ import dask
 import dask.array as da
 import pyarrow.parquet as pq
 
-from benchmarks.peers import matrix
-from benchmarks.peers.peer import Told, tell_ratios, told
+from benchmarks.peers import pca_input
+from benchmarks.peers.peer import PeerTask, parse_task, report_ratios
 
 
 def main() -> None:
-    task = told()
-    ways = {"tsqr": tsqr, "dask_ml": dask_ml}
+    task = parse_task()
+    methods = {"tsqr": tsqr, "dask_ml": dask_ml}
     with dask.config.set(scheduler="threads", num_workers=task.slots):
         start = time.perf_counter()
         features = load(task.input, task.slots)
-        ratios = ways[task.variant](features, task)
+        ratios = methods[task.variant](features, task)
         seconds = time.perf_counter() - start
-    tell_ratios(task, seconds, features.shape[0], ratios)
+    report_ratios(task, seconds, features.shape[0], ratios)
 
 
 def load(folder: Path, slots: int) -> Any:
-    """Return the features as an array with one tall chunk a slot: with more chunks than that, QR takes longer."""
-    blocks = [block(part) for part in matrix.parts(folder)]
+    """Return the features as an array with one tall chunk per slot; with more chunks, QR takes longer."""
+    blocks = [block(part) for part in pca_input.parts(folder)]
     features = da.concatenate(blocks)
     return features.rechunk((-(-features.shape[0] // slots), features.shape[1]))
 
 
 def block(part: Path) -> Any:
-    shape = (pq.read_metadata(part).num_rows, matrix.width(part))
-    return da.from_delayed(dask.delayed(matrix.read)(part), shape, float)
+    shape = (pq.read_metadata(part).num_rows, pca_input.width(part))
+    return da.from_delayed(dask.delayed(pca_input.read)(part), shape, float)
 
 
-def tsqr(features: Any, task: Told) -> list[float]:
+def tsqr(features: Any, task: PeerTask) -> list[float]:
     _, singular, directions = da.linalg.svd(features - features.mean(axis=0))
     singular, _ = dask.compute(singular, directions[: task.components])
     variance = singular**2
     return list(variance[: task.components] / variance.sum())
 
 
-def dask_ml(features: Any, task: Told) -> list[float]:
+def dask_ml(features: Any, task: PeerTask) -> list[float]:
     from dask_ml.decomposition import PCA
 
     fitted = PCA(n_components=task.components, svd_solver="tsqr").fit(features)

@@ -1,16 +1,16 @@
-"""fruitscale's own PCA on an engine: stage 2 of `fruitscale run`, the same function, on features parts that are there.
+"""fruitscale's PCA on an engine: the function behind stage 2 of `fruitscale run`, on existing features parts.
 
-There is no command that fits without a run. The engine and its workers are started before the clock is, as the others'
-are, and as they are in a run, where stage 1 had them.
+No command runs stage 2 alone. The engine and its workers are started before the clock, as for the other tools and as
+in a run, where stage 1 has used them.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.peers import matrix
-from benchmarks.peers.peer import tell_ratios, told
-from benchmarks.peers.worker import process_of
+from benchmarks.peers import pca_input
+from benchmarks.peers.peer import parse_task, report_ratios
+from benchmarks.peers.worker import process_id
 from fruitscale.config.loading import load
 from fruitscale.config.schema import Config
 from fruitscale.engines import registry
@@ -22,31 +22,33 @@ from fruitscale.stages import Job
 
 
 def main() -> None:
-    task = told()
+    task = parse_task()
     settings = [f"engine={task.variant}", f"slots={task.slots}", f"pca.components={task.components}"]
     config = load(None, settings).config
-    parts = matrix.parts(task.input)
+    parts = pca_input.parts(task.input)
     job = _job(config, str(task.input.parent), parts)
     watch = RunProgress("pca", lambda event: None)
     engine = registry.open_engine(config, task.slots, (WARM,))
     try:
         _wait_for_workers(engine, task.slots)
-        fitted = fit_parts(engine, job, config, len(parts), matrix.rows(parts), watch)
+        fitted = fit_parts(engine, job, config, len(parts), pca_input.rows(parts), watch)
     finally:
         engine.close()
-    tell_ratios(task, watch.seconds["fit"], fitted.n, fitted.ratio[: fitted.k].tolist())
+    report_ratios(task, watch.seconds["fit"], fitted.n, fitted.ratio[: fitted.k].tolist())
 
 
 def _wait_for_workers(engine: Engine, slots: int) -> None:
     processes: set[int] = set()
     while len(processes) < slots:
-        processes.update(engine.map(process_of, range(8 * slots)))
+        processes.update(engine.map(process_id, range(8 * slots)))
 
 
 def _job(config: Config, run: str, parts: list[Path]) -> Job:
-    """Return what stage 2 must know of a run: where its parts are, and how wide."""
-    features = matrix.width(parts[0])
-    return Job("pca", run, run, config.storage, config.images, "", "", "", "f32", 0, features, matrix.rows(parts[:1]))
+    """Return a job with what stage 2 needs: the location and width of the parts."""
+    features = pca_input.width(parts[0])
+    return Job(
+        "pca", run, run, config.storage, config.images, "", "", "", "f32", 0, features, pca_input.rows(parts[:1])
+    )
 
 
 if __name__ == "__main__":

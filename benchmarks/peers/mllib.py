@@ -12,11 +12,11 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import col
 
-from benchmarks.peers.peer import tell_ratios, told
+from benchmarks.peers.peer import parse_task, report_ratios
 
 
 def main() -> None:
-    task = told()
+    task = parse_task()
     spark = (
         SparkSession.builder.appName("mllib")
         .master(f"local[{task.slots}]")
@@ -34,7 +34,7 @@ def main() -> None:
     seconds = time.perf_counter() - start
     rows = features.count()
     spark.stop()
-    tell_ratios(task, seconds, rows, ratios)
+    report_ratios(task, seconds, rows, ratios)
 
 
 if __name__ == "__main__":

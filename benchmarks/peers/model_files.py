@@ -1,4 +1,4 @@
-"""The network on disk for the peers, in a process of its own: model.keras, and fruitscale's OpenVINO bytes.
+"""Write the network for the peers: model.keras, and the OpenVINO model that fruitscale exports.
 
 `python -m benchmarks.peers.model_files FOLDER [KEY=VALUE…]`, in fruitscale's environment.
 """
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.peers.ground import CONFIG
+from benchmarks.peers.workspace import CONFIG
 from fruitscale.config.loading import load
 from fruitscale.kernels import backbone
 from fruitscale.model import exported_model, keras_process

@@ -1,4 +1,4 @@
-"""The network in a peer's worker: Keras `predict`, or the OpenVINO model that fruitscale's own workers load."""
+"""Load the network in a peer's worker: Keras `predict`, or the OpenVINO model of fruitscale's own workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FEATURES = 1280
 BATCH = 64
 
 Network: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""RGB pixels (n, 224, 224, 3) to features (n, 1280)."""
+"""Maps RGB pixels (n, 224, 224, 3) to features (n, 1280)."""
 
 
 def load(runtime: str, folder: Path) -> Network:
@@ -39,7 +39,7 @@ def predictor(model: Any) -> Network:
 
 
 def import_keras() -> Any:
-    """Import Keras, and give TensorFlow one thread, as every other process has."""
+    """Import Keras with TensorFlow limited to one thread, like every other process."""
     import tensorflow
 
     tensorflow.config.threading.set_intra_op_parallelism_threads(1)
@@ -50,12 +50,12 @@ def import_keras() -> Any:
 
 
 def load_openvino(folder: Path) -> Network:
-    """Load model.xml with the settings and the way of calling of fruitscale's workers (kernels/backbone.py).
+    """Load model.xml with the settings of fruitscale's workers, and call it as they do (kernels/backbone.py).
 
-    One photo a call, buffers shared: what is compared is then the engine, and nothing of the inference.
+    One photo per call and shared buffers, so that the comparison is of the engines and not of the inference.
     """
     modules: dict[str, Any] = sys.modules
-    modules["openvino_telemetry"] = None  # its tools report usage unless this import fails
+    modules["openvino_telemetry"] = None  # OpenVINO reports usage unless this import fails
     import openvino
 
     core = openvino.Core()

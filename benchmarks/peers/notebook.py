@@ -1,7 +1,7 @@
-"""The notebook recipe, as OpenClassrooms' data scientists hand it in for "big data in the cloud", project 8.
+"""The notebook recipe, as students of OpenClassrooms hand it in for the data science project "big data in the cloud".
 
 Spark `binaryFile`, `repartition(20)`, an iterator `pandas_udf` with Pillow and Keras `predict`, the weights broadcast, the
-network built anew in each task; Parquet; then MLlib's PCA on what was written.
+network rebuilt in each task; Parquet; then MLlib's PCA on the written features.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pyspark.sql import SparkSession
 from pyspark.sql.functions import col, element_at, pandas_udf, split
 
 from benchmarks.peers.networks import SIZE, import_keras
-from benchmarks.peers.peer import Told, tell_features, told
+from benchmarks.peers.peer import PeerTask, parse_task, report_features
 
 PARTITIONS = 20
 
 
 def main() -> None:
-    task = told()
+    task = parse_task()
     spark = (
         SparkSession.builder.appName("notebook")
         .master(f"local[{task.slots}]")
@@ -40,11 +40,11 @@ def main() -> None:
     seconds_featurize = featurize(spark, task)
     seconds_pca, variance, images = reduce(spark, task)
     spark.stop()
-    tell_features(task, seconds_featurize, images, seconds_pca=seconds_pca, retained_variance=variance)
+    report_features(task, seconds_featurize, images, seconds_pca=seconds_pca, retained_variance=variance)
 
 
-def featurize(spark: Any, task: Told) -> float:
-    """Write features of all photos; return the seconds of the job."""
+def featurize(spark: Any, task: PeerTask) -> float:
+    """Write the features of all photos; return the seconds of the Spark job."""
     images = (
         spark.read.format("binaryFile")
         .option("pathGlobFilter", "*.jpg")
@@ -81,13 +81,13 @@ def featurize(spark: Any, task: Told) -> float:
 
 
 def preprocess(content: bytes) -> NDArray[np.uint8]:
-    """Decode a photo, as the recipe does; its default filter is bicubic, and bilinear is what all others take."""
+    """Decode a photo as the recipe does, but bilinear like all other contestants (the recipe's default is bicubic)."""
     image = Image.open(io.BytesIO(content)).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     return np.asarray(image)  # the scaling is part of the network
 
 
-def reduce(spark: Any, task: Told) -> tuple[float, float, int]:
-    """Fit MLlib's PCA and write its scores; return the seconds, the part of the variance that is kept, and the rows."""
+def reduce(spark: Any, task: PeerTask) -> tuple[float, float, int]:
+    """Fit MLlib's PCA and write its scores; return the seconds, the retained variance (0 to 1) and the rows."""
     start = time.perf_counter()
     features = spark.read.parquet(str(task.output / "features"))
     vectors = features.withColumn("vector", array_to_vector("features"))

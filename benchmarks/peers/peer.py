@@ -1,4 +1,4 @@
-"""What every peer is told and tells: a few arguments in, one line of JSON out. Needs nothing but Python."""
+"""The interface of every peer: a few arguments in, one line of JSON out. Uses only the standard library."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Told:
+class PeerTask:
     """A peer's task.
 
-    `input` is a folder of photos (one folder a label), or of features in Parquet; `output` is a folder to write to;
-    `model` a folder with model.keras, model.xml and model.bin; `variant` says which of a file's ways is meant.
+    `input` is a folder of photos (one subfolder per label) or of features in Parquet; `output` is a folder to write to;
+    `model` a folder with model.keras, model.xml and model.bin; `variant` selects one of a module's methods.
     """
 
     input: Path
@@ -25,31 +25,31 @@ class Told:
     variant: str
 
 
-def told() -> Told:
-    """Return the task on the command line."""
+def parse_task() -> PeerTask:
+    """Parse the task from the command line and create its output folder."""
     parser = argparse.ArgumentParser()
     for name in ("input", "output", "model"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--slots", type=int, required=True)
     parser.add_argument("--components", type=int, required=True)
     parser.add_argument("--variant", default="")
-    task = Told(**vars(parser.parse_args()))
+    task = PeerTask(**vars(parser.parse_args()))
     task.output.mkdir(parents=True, exist_ok=True)
     return task
 
 
-def tell_features(task: Told, seconds_featurize: float, images: int, **more: float) -> None:
-    """Say that features were written to `features` in the output folder, in Parquet: `path` and `features`."""
-    _tell({"seconds_featurize": seconds_featurize, "images": images, "answer": str(task.output / "features"), **more})
+def report_features(task: PeerTask, seconds_featurize: float, images: int, **more: float) -> None:
+    """Report features, written to `features` in the output folder as Parquet with columns `path` and `features`."""
+    _print({"seconds_featurize": seconds_featurize, "images": images, "answer": str(task.output / "features"), **more})
 
 
-def tell_ratios(task: Told, seconds_fit: float, rows: int, ratios: list[float]) -> None:
-    """Say which part of the variance each component has."""
+def report_ratios(task: PeerTask, seconds_fit: float, rows: int, ratios: list[float]) -> None:
+    """Write the explained variance ratios to ratios.json and report them."""
     answer = task.output / "ratios.json"
     answer.write_text(json.dumps([float(ratio) for ratio in ratios]), encoding="utf-8")
-    _tell({"seconds_fit": seconds_fit, "rows": rows, "answer": str(answer)})
+    _print({"seconds_fit": seconds_fit, "rows": rows, "answer": str(answer)})
 
 
-def _tell(figures: dict[str, object]) -> None:
+def _print(figures: dict[str, object]) -> None:
     sys.stdout.write(f"\n{json.dumps(figures)}\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Spark's own `predict_batch_udf`, as its reference shows it: the network is loaded once a Python worker, and kept.
+"""Spark's own `predict_batch_udf`, as in its reference: each Python worker loads the network once and keeps it.
 
 https://spark.apache.org/docs/latest/api/python/reference/api/pyspark.ml.functions.predict_batch_udf.html
 """
@@ -18,11 +18,11 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import ArrayType, FloatType
 
 from benchmarks.peers.networks import BATCH, SIZE, load
-from benchmarks.peers.peer import tell_features, told
+from benchmarks.peers.peer import parse_task, report_features
 
 
 def main() -> None:
-    task = told()
+    task = parse_task()
     folder = task.model
 
     def make_predict_fn() -> Callable[[NDArray[Any]], NDArray[np.float32]]:
@@ -48,7 +48,7 @@ def main() -> None:
     seconds = time.perf_counter() - start
     rows = spark.read.parquet(str(task.output / "features")).count()
     spark.stop()
-    tell_features(task, seconds, rows)
+    report_features(task, seconds, rows)
 
 
 def preprocess(content: bytes) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Ray Data's batch inference, as its guide shows it: `read_images`, then `map_batches` of a class over a pool of actors.
+"""Ray Data's batch inference, as in its guide: `read_images`, then `map_batches` of a class over a pool of actors.
 
 https://docs.ray.io/en/latest/data/batch_inference.html and https://docs.ray.io/en/latest/data/working-with-images.html
 """
@@ -15,11 +15,11 @@ import ray
 from numpy.typing import NDArray
 
 from benchmarks.peers.networks import BATCH, SIZE, load
-from benchmarks.peers.peer import tell_features, told
+from benchmarks.peers.peer import parse_task, report_features
 
 
 class Featurizer:
-    """An actor: it loads the network once."""
+    """An actor that loads the network once."""
 
     def __init__(self, runtime: str, folder: Path) -> None:
         self.network = load(runtime, folder)
@@ -29,10 +29,10 @@ class Featurizer:
 
 
 def main() -> None:
-    task = told()
-    # Twice the logical CPUs: actors hold one each for good, and tasks that read and write must be scheduled beside them.
+    task = parse_task()
+    # Twice the CPUs: each actor holds one permanently, and read and write tasks need some to be scheduled.
     ray.init(num_cpus=2 * task.slots, include_dashboard=False, log_to_driver=False)
-    # A batch a block: left to itself, Ray reads 12 photos a task, and is a fifth slower.
+    # One batch per block: by default Ray reads 12 photos per task, which is a fifth slower.
     n_blocks = max(2 * task.slots, sum(1 for _ in task.input.rglob("*.jpg")) // BATCH)
     photos = ray.data.read_images(
         str(task.input), size=(SIZE, SIZE), mode="RGB", include_paths=True, override_num_blocks=n_blocks
@@ -48,7 +48,7 @@ def main() -> None:
     seconds = time.perf_counter() - start
     rows = pyarrow.dataset.dataset(task.output / "features").count_rows()
     ray.shutdown()
-    tell_features(task, seconds, rows)
+    report_features(task, seconds, rows)
 
 
 if __name__ == "__main__":

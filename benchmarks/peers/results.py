@@ -1,4 +1,4 @@
-"""What was found: the tables as text, and every run as JSON."""
+"""The results of a comparison: tables as Markdown, and every run as JSON."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from benchmarks.peers import table
 from benchmarks.peers.answers import RATIO_TOLERANCE, TYPICAL_TOLERANCE, WORST_TOLERANCE
 from benchmarks.peers.contestants import Contestant
-from benchmarks.peers.ground import CONFIG
 from benchmarks.peers.trial import VARIANCE_TOLERANCE, Sample
+from benchmarks.peers.workspace import CONFIG
 from fruitscale.bench import bench_environment
 from fruitscale.bench.bench_environment import BenchEnvironment
 from fruitscale.bench.result_tables import Rows, to_markdown
@@ -20,7 +20,7 @@ from fruitscale.config.loading import load
 
 @dataclass(frozen=True)
 class Options:
-    """The command line."""
+    """The options of the command line."""
 
     input: str | None
     images: int
@@ -39,8 +39,8 @@ class Options:
 
 
 @dataclass
-class Results:
-    """What was asked for, which versions of the peers are there, and the runs of the jobs' contestants."""
+class PeerResults:
+    """The options, the installed versions of the peers, and the runs of each job's contestants."""
 
     options: Options
     started: str
@@ -51,23 +51,24 @@ class Results:
 
     @property
     def tables(self) -> list[Rows]:
-        """Return a table a job."""
-        return [table.rows(these, self.samples, self.options.seed) for these in self.contestants]
+        """Return one table per job."""
+        return [table.rows(job, self.samples, self.options.seed) for job in self.contestants]
 
     @property
     def text(self) -> str:
-        """Return everything that a reader wants, in Markdown."""
-        given, here = self.options, self._environment()
-        commit = f"{(here.commit or '-')[:12]}{' and changes' if here.dirty else ''}"
+        """Return the environment, the notes and the tables as Markdown."""
+        options, environment = self.options, self._environment()
+        notes = "; ".join(self.notes)
+        commit = f"{(environment.commit or '-')[:12]}{' with changes' if environment.dirty else ''}"
         lines = [
-            f"{self.started}, {here.cpu}, {given.slots} slots, {given.pairs} pairs, seed {given.seed}; {'; '.join(self.notes)}",
-            f"fruitscale {here.fruitscale}, commit {commit}, {_list(here.packages)}",
+            f"{self.started}, {environment.cpu}, {options.slots} slots, {options.pairs} pairs, seed {options.seed}; {notes}",
+            f"fruitscale {environment.fruitscale}, commit {commit}, {_list(environment.packages)}",
             f"Peers: {_list(self.installed) or 'not installed'}",
         ]
         return "".join(f"- {line}\n" for line in lines) + "\n" + "\n".join(map(to_markdown, self.tables))
 
     def write(self) -> Path:
-        """Write the runs as JSON, and the text beside it; return the JSON's path."""
+        """Write the runs as JSON and the text beside it; return the path of the JSON."""
         options = {
             name: value for name, value in asdict(self.options).items() if name not in ("input", "python", "out")
         }
@@ -92,7 +93,7 @@ class Results:
         return path
 
     def _environment(self) -> BenchEnvironment:
-        return bench_environment.look(load(str(CONFIG), sets=self.options.set).config)
+        return bench_environment.read_environment(load(str(CONFIG), sets=self.options.set).config)
 
 
 def _list(versions: dict[str, str]) -> str:

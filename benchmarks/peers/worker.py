@@ -1,10 +1,10 @@
-"""A task for fruitscale's engines that tells which process did it. Their workers import it, so it is a module."""
+"""A task that returns its process id, in a module of its own because workers import it."""
 
 from __future__ import annotations
 
 import os
 
 
-def process_of(_task: int, _shared: object) -> int:
+def process_id(_task: int, _shared: object) -> int:
     """Return the id of the worker's process."""
     return os.getpid()

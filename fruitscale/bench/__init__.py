@@ -1,1 +1,1 @@
-"""Benchmarks of the real command, and what makes them believable: pairs, a noise floor, and answers that are checked."""
+"""Benchmarks of the real command: paired runs, a measured noise floor, and results checked before their times count."""

@@ -1,4 +1,4 @@
-"""Where a benchmark ran: what its figures can't be understood without. No host name, no user name, no path."""
+"""The machine and versions that a benchmark ran on. Holds no host name, user name or path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fruitscale.runs.environment import environment
 
 @dataclass(frozen=True)
 class BenchEnvironment:
-    """The machine, the versions, the commit and the configuration. `dirty`: something was not committed."""
+    """The machine, the versions, the commit and the configuration. `dirty`: there were uncommitted changes."""
 
     cpu: str
     cores: int
@@ -29,7 +29,7 @@ class BenchEnvironment:
     config_sha256: str
 
 
-def look(config: Config) -> BenchEnvironment:
+def read_environment(config: Config) -> BenchEnvironment:
     """Return the environment of this process."""
     here, commit, status = environment(), _git("rev-parse", "HEAD"), _git("status", "--porcelain")
     return BenchEnvironment(
@@ -47,13 +47,13 @@ def look(config: Config) -> BenchEnvironment:
 
 
 def config_sha256(config: Config) -> str:
-    """Hash a configuration, without where its photos and results are."""
+    """Return the SHA-256 of a configuration, without the locations of its photos and results."""
     settings = config.model_dump_json(exclude={"input": {"uri", "list"}, "output": {"uri"}})
     return hashlib.sha256(settings.encode()).hexdigest()
 
 
 def _git(*arguments: str) -> str | None:
-    """Ask git about the checkout that fruitscale is in; None where it is in none, or there is no git."""
+    """Return git's output for the checkout of fruitscale; None if it is not a checkout or git is missing."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""The page of a benchmark: verdicts first, then where the time goes, how it grows, and everything that was measured."""
+"""The HTML page of a benchmark: verdicts, time by stage, scaling, and everything that was measured."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from bokeh.models import Plot
 
 NAMES = ("bench.json", "recovery.json", "overhead.json")
-"""What is looked for in a folder: what `bench`, `bench recovery` and `bench overhead` print with `--json`."""
+"""The files read from a folder: the JSON of `bench`, `bench recovery` and `bench overhead`."""
 
 
 @dataclass(frozen=True)
 class BenchFiles:
-    """What was read; `raw` is the text of each file."""
+    """The results read from the JSON files; `raw` is the text of each file."""
 
     results: Results | None = None
     recovery: tuple[Recovery, ...] = ()
@@ -35,57 +35,63 @@ class BenchFiles:
 
 
 def is_bench(path: Path) -> bool:
-    """Tell whether a path is something of the bench: a JSON file, or a folder with one of its names."""
+    """Return True if a path is a JSON file, or a folder with a JSON file of the bench."""
     return (path.suffix == ".json" and path.is_file()) or any((path / name).is_file() for name in NAMES)
 
 
 def publish(path: Path) -> Path:
-    """Make the page of a benchmark beside its JSON, and return where it is. Raises InputError or OutputError."""
+    """Write the page of a benchmark beside its JSON and return its path. Raises InputError or OutputError."""
     html_page.check_installed()
     files = [path] if path.is_file() else [path / name for name in NAMES if (path / name).is_file()]
-    measured = BenchFiles()
+    read_so_far = BenchFiles()
     for file in files:
-        measured = read(file, measured)
+        read_so_far = read(file, read_so_far)
     target = files[0].with_suffix(".html")
     try:
-        target.write_bytes(make_bench_page(measured))
+        target.write_bytes(make_bench_page(read_so_far))
     except OSError as error:
-        raise OutputError(f"{target} can't be written: {error.strerror}.", "Check its folder.") from None
+        raise OutputError(
+            f"{target} can't be written: {error.strerror}.", "Check the permissions of its folder."
+        ) from None
     return target
 
 
 def read(file: Path, known: BenchFiles) -> BenchFiles:
-    """Read one file beside what is known: of `bench`, of `bench recovery` or of `bench overhead`. Raises InputError."""
+    """Return `known` with one more file: of `bench`, `bench recovery` or `bench overhead`. Raises InputError."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise InputError(f"{file} can't be read: {error}.", "Give what fruitscale bench wrote with --out.") from None
+        raise InputError(
+            f"{file} can't be read: {error}.", "Give a file that fruitscale bench wrote with --out."
+        ) from None
     known = replace(known, raw={**known.raw, file.name: text})
     if text.lstrip().startswith("{"):
         try:
             return replace(known, results=results.from_json(text))
         except InputError as error:
-            raise InputError(f"{file}: {error.message}", "Give what fruitscale bench wrote with --out.") from None
+            raise InputError(
+                f"{file}: {error.message}", "Give a file that fruitscale bench wrote with --out."
+            ) from None
     kind = Recovery if "undisturbed_seconds" in text else Overhead
     try:
         rows = TypeAdapter(tuple[kind, ...]).validate_json(text)  # type: ignore[valid-type]
     except ValidationError:
         raise InputError(
-            f"{file} is no JSON of fruitscale bench.", "Give what bench, bench recovery or bench overhead wrote."
+            f"{file} was not written by fruitscale bench.", "Give the JSON of bench, bench recovery or bench overhead."
         ) from None
     return replace(known, recovery=rows) if kind is Recovery else replace(known, overhead=rows)
 
 
-def make_bench_page(measured: BenchFiles) -> bytes:
+def make_bench_page(files: BenchFiles) -> bytes:
     """Return the page."""
-    found, plots = measured.results, _plots(measured.results)
+    found, plots = files.results, _plots(files.results)
     facts: dict[str, Any] = {
         "title": "Benchmark",
-        "measured": measured,
+        "measured": files,
         "found": found,
-        "downloads": {name: _data_uri(text) for name, text in measured.raw.items()},
-        "recovery": result_tables.recovery_rows(measured.recovery) if measured.recovery else None,
-        "overhead": result_tables.overhead_rows(measured.overhead) if measured.overhead else None,
+        "downloads": {name: _data_uri(text) for name, text in files.raw.items()},
+        "recovery": result_tables.recovery_rows(files.recovery) if files.recovery else None,
+        "overhead": result_tables.overhead_rows(files.overhead) if files.overhead else None,
         "has": plots.keys(),
     }
     if found is not None:
@@ -96,8 +102,8 @@ def make_bench_page(measured: BenchFiles) -> bytes:
             "floors": bench_charts.whiskers(found.floors),
             "bars": bench_charts.bars(found.variants),
             "parts": [(part, bench_charts.TONES[part]) for part in bench_charts.PARTS],
-            "looks": bench_charts.looks(found),
-            "dashes": {what: bench_charts.dashes_in_words(found, what) for what in ("slots", "images")},
+            "styles": bench_charts.engine_styles(found),
+            "line_styles": {axis: bench_charts.line_style_caption(found, axis) for axis in ("slots", "images")},
             "most_mb": max((v.peak_mb for v in found.variants), default=0.0) or 1.0,
         }
     return html_page.render("bench.html", facts, {"looks": []}, plots)
@@ -106,12 +112,12 @@ def make_bench_page(measured: BenchFiles) -> bytes:
 def _plots(found: Results | None) -> dict[str, Plot]:
     if found is None:
         return {}
-    made = {
+    plots = {
         "scaling": bench_charts.scaling(found),
         "growth": bench_charts.growth(found, "seconds"),
         "memory": bench_charts.growth(found, "peak_mb"),
     }
-    return {name: plot for name, plot in made.items() if plot is not None}
+    return {name: plot for name, plot in plots.items() if plot is not None}
 
 
 def _data_uri(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What is measured: the variants, which two are compared, and the order of the runs of a round."""
+"""The plan of a benchmark: its variants, the comparisons between them, and the order of runs in a round."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fruitscale.config.schema import Bench
 
 @dataclass(frozen=True, order=True)
 class Variant:
-    """One way to run the job."""
+    """One combination of engine, slots, number of images and precision."""
 
     engine: str
     slots: int
@@ -22,13 +22,13 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """Return a short name, which is unique: spark-2x1000-f32."""
+        """Return a short unique name, such as spark-2x1000-f32."""
         return f"{self.engine}-{self.slots}x{self.images}-{self.precision}"
 
 
 @dataclass(frozen=True, order=True)
 class RoundEntry:
-    """One run of a round: a variant, or its twin, the same once more for the noise floor."""
+    """One run of a round: a variant, or its twin, a second run of the same variant for the noise floor."""
 
     variant: Variant
     twin: bool = False
@@ -36,14 +36,14 @@ class RoundEntry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two entries whose times of the same round make a pair."""
+    """Two entries of a round whose times form a pair."""
 
     subject: RoundEntry
     baseline: RoundEntry
 
     @property
     def is_floor(self) -> bool:
-        """Tell whether it compares a variant with itself."""
+        """Return True if this compares a variant with itself (an A/A comparison)."""
         return self.subject.twin
 
 
@@ -59,25 +59,25 @@ class BenchPlan:
 
     @property
     def entries(self) -> tuple[RoundEntry, ...]:
-        """Return what a round runs: each variant, and the twins."""
+        """Return all entries of a round: each variant, and the twins."""
         twins = tuple(c.subject for c in self.comparisons if c.is_floor)
         return (*map(RoundEntry, self.variants), *twins)
 
     @property
     def references(self) -> tuple[Variant, ...]:
-        """Return the runs whose answers the others' must be: one for each number of images and precision."""
+        """Return the runs that give the expected results: one for each number of images and precision."""
         most = max(variant.slots for variant in self.variants)
         kinds = dict.fromkeys((variant.images, variant.precision) for variant in self.variants)
         return tuple(Variant(self.reference, most, images, precision) for images, precision in kinds)
 
     def floor_of(self, comparison: Comparison) -> Comparison:
-        """Return the A/A comparison that tells the noise of a comparison: that of as many images."""
+        """Return the A/A comparison that measures a comparison's noise: the one with the same number of images."""
         images = comparison.subject.variant.images
         return next(c for c in self.comparisons if c.is_floor and c.subject.variant.images == images)
 
 
 def make_plan(bench: Bench, cores: int) -> BenchPlan:
-    """Return the plan of a configuration; slots that are `auto` are `cores`."""
+    """Return the plan of a configuration; `auto` slots become `cores`."""
     slots = tuple(dict.fromkeys(cores if n == "auto" else n for n in bench.slots))
     axes = (dict.fromkeys(bench.engines), slots, dict.fromkeys(bench.images), dict.fromkeys(bench.precisions))
     variants = tuple(Variant(*choice) for choice in product(*axes))
@@ -86,10 +86,10 @@ def make_plan(bench: Bench, cores: int) -> BenchPlan:
 
 
 def _comparisons(variants: Sequence[Variant]) -> Iterable[Comparison]:
-    """Yield the A/A pair of each number of images, then each variant with the first choice of one axis at a time.
+    """Yield the A/A comparison of each number of images, then each variant against the first value of one axis.
 
-    So engines are compared at the same slots, and slots (strong scaling) and precisions on the same engine. Numbers of
-    images are not compared: a line is fitted to them.
+    Engines are compared at the same slots; slots (strong scaling) and precisions on the same engine. Numbers of images
+    are not compared: a line is fitted to them.
     """
     first = variants[0]
     for images in dict.fromkeys(variant.images for variant in variants):
@@ -105,9 +105,9 @@ def _comparisons(variants: Sequence[Variant]) -> Iterable[Comparison]:
 
 
 def order_of(entries: Sequence[RoundEntry], seed: int, round_number: int) -> list[RoundEntry]:
-    """Return the entries of a round in a random order, the same for the same seed and round.
+    """Return the entries of a round in a random order that depends only on the seed and the round.
 
-    Each round has every entry once, so that what changes with time (heat, other load) falls on all of them alike.
+    Each round has every entry once, so what changes with time (heat, other load) affects all of them alike.
     """
     shuffled = np.random.default_rng((seed, round_number)).permutation(len(entries))
     ordered = sorted(entries)

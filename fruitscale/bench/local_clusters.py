@@ -1,7 +1,7 @@
-"""Real clusters on loopback, whose workers can be taken away: a standalone Spark, or a Dask scheduler, with two workers.
+"""Clusters on loopback whose workers can be killed: Spark standalone, or a Dask scheduler, with two workers each.
 
-Every process is a child that ends with this one, whatever happens to it. As a script, this module is what holds a
-command that is not Python's: `python -m fruitscale.bench.local_clusters COMMAND…`.
+Every process is a child that ends with this one, even after SIGKILL. Run as a script, this module wraps a command that
+is not a Python module: `python -m fruitscale.bench.local_clusters COMMAND…`.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from fruitscale.errors import EngineError, MissingExtraError
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90
-LIGHT_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # starts in half the time
+LIGHT_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # halves the start-up time
 WORKERS = ("a", "b")
 
 
 @dataclass
 class LocalCluster:
-    """A running cluster: the address of its master, and its workers, each of which has one core."""
+    """A running cluster: the address of its master, and its one-core workers."""
 
     address: str
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def take_away(self) -> None:
-        """End one worker and all that it started, at once, as when its machine is gone."""
+    def kill_worker(self) -> None:
+        """Kill one worker and all its processes with SIGKILL, as if its machine were lost."""
         processes.stop(self.workers.pop(0))
 
 
 @contextmanager
 def spark_cluster(folder: Path) -> Iterator[LocalCluster]:
-    """Start a standalone Spark, its logs in a folder; its address is spark://host:port.
+    """Start Spark standalone with its logs in `folder`; its address is spark://host:port.
 
-    Raises MissingExtraError without PySpark, EngineError where there is no Java or it doesn't start.
+    Raises MissingExtraError without PySpark, EngineError without Java or if it doesn't start.
     """
     try:
         import pyspark
@@ -55,10 +55,10 @@ def spark_cluster(folder: Path) -> Iterator[LocalCluster]:
         "SPARK_DAEMON_MEMORY": "256m", "JDK_JAVA_OPTIONS": LIGHT_JAVA, "PYSPARK_PYTHON": sys.executable,
     }  # fmt: skip
     start = [str(home / "bin" / "spark-class")]
-    here = ["--host", "127.0.0.1", "--webui-port", "0"]
-    master = [*start, "org.apache.spark.deploy.master.Master", *here, "--port", "0"]
-    worker = [*start, "org.apache.spark.deploy.worker.Worker", *here, "--cores", "1", "--memory", "1g"]
-    with _ended() as children:
+    common = ["--host", "127.0.0.1", "--webui-port", "0"]
+    master = [*start, "org.apache.spark.deploy.master.Master", *common, "--port", "0"]
+    worker = [*start, "org.apache.spark.deploy.worker.Worker", *common, "--cores", "1", "--memory", "1g"]
+    with _stopped_at_exit() as children:
         children.append(_spawn("fruitscale.bench.local_clusters", master, variables, folder / "master.log"))
         cluster = LocalCluster(_await(lambda: _find(r"Starting Spark master at (\S+)", folder / "master.log"), folder))
         for name in WORKERS:
@@ -74,15 +74,15 @@ def spark_cluster(folder: Path) -> Iterator[LocalCluster]:
 
 @contextmanager
 def dask_cluster(folder: Path) -> Iterator[LocalCluster]:
-    """Start a Dask scheduler and two workers, their logs in a folder; its address is tcp://host:port.
+    """Start a Dask scheduler and two workers with their logs in `folder`; its address is tcp://host:port.
 
-    Raises EngineError when it doesn't start.
+    Raises EngineError if it doesn't start.
     """
     address_path = folder / "scheduler.json"
     common = ["--host", "127.0.0.1", "--scheduler-file", str(address_path)]
     scheduler = [*common, "--port", "0", "--dashboard-address", "127.0.0.1:0"]
     worker = [*common, "--nthreads", "1", "--no-dashboard"]
-    with _ended() as children:
+    with _stopped_at_exit() as children:
         children.append(_spawn("distributed.cli.dask_scheduler", scheduler, {}, folder / "scheduler.log"))
         cluster = LocalCluster(_await(lambda: _address(address_path), folder))
         for name in WORKERS:
@@ -95,28 +95,28 @@ def dask_cluster(folder: Path) -> Iterator[LocalCluster]:
 
 
 def _spawn(module: str, arguments: list[str], more: Mapping[str, str], log_path: Path) -> subprocess.Popen[bytes]:
-    # fruitscale must be importable in workers that were started from elsewhere
+    # Workers start in another folder and must import fruitscale.
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with log_path.open("ab") as log:
         return processes.start(module, arguments, output=log, environment={"PYTHONPATH": path, **more})
 
 
 @contextmanager
-def _ended() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """End the processes in the list, and all that they started, the last one first."""
+def _stopped_at_exit() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Yield a list; on exit, stop the processes in it and their descendants, last first."""
     children: list[subprocess.Popen[bytes]] = []
     try:
         yield children
     finally:
         for process in reversed(children):
-            if process.returncode is None:  # not taken away before
+            if process.returncode is None:  # not killed yet
                 processes.stop(process)
 
 
-def _await(look: Callable[[], str | None], folder: Path) -> str:
+def _await(find: Callable[[], str | None], folder: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if found := look():
+        if found := find():
             return found
         time.sleep(0.1)
     raise EngineError(f"The cluster did not start in {START_SECONDS} s.", f"Its logs are in {folder}")
@@ -125,7 +125,7 @@ def _await(look: Callable[[], str | None], folder: Path) -> str:
 def _address(path: Path) -> str | None:
     try:
         return str(json.loads(path.read_text())["address"])
-    except (OSError, ValueError, KeyError):  # not there yet, or not whole
+    except (OSError, ValueError, KeyError):  # not written yet, or only partly
         return None
 
 

@@ -1,4 +1,4 @@
-"""One variant, measured: the real command in a fresh process, and its answer checked before its time counts."""
+"""Measure one run: the real command in a fresh process, its result checked before its time counts."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Outcome: TypeAlias = Literal["ok", "failed", "timeout", "out of memory", "wrong 
 VARIANCE_TOLERANCE = 1e-9
 OUT_OF_MEMORY = ("memoryerror", "outofmemory", "out of memory", "memory runs out", "cannot allocate memory")
 STAGES = tuple(StageSeconds.model_fields)
-LONGEST_MESSAGE = 300
+MAX_MESSAGE_LENGTH = 300
 
 
 @dataclass(frozen=True)
 class RunAnswer:
-    """What a run made: its rows, a hash of its features parts, and what its PCA keeps of the variance."""
+    """The result of a run: row counts, a hash of its features parts, and its PCA's retained variance."""
 
     featurized: int
     rejected: int
@@ -40,7 +40,7 @@ class RunAnswer:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run. Its `seconds` (process and stages) count only where `outcome` is ok; `message` says what else it is."""
+    """One run. `seconds` (of the process) and `stages` are set only if `outcome` is ok; else `message` gives the reason."""
 
     variant: Variant
     kind: Kind
@@ -57,16 +57,16 @@ class Measurement:
     resumed: int = 0
     task_retries: int = 0
 
-    def compared(self, what: str) -> float | None:
-        """Return the seconds that are compared: of the whole process, or of a stage. None where they are void."""
+    def compared_seconds(self, scope: str) -> float | None:
+        """Return the seconds of the whole process (`process`) or of a stage; None if the run does not count."""
         if self.outcome != "ok":
             return None
-        return self.seconds if what == "process" else self.stages[what]
+        return self.seconds if scope == "process" else self.stages[scope]
 
 
 @dataclass(frozen=True)
 class BenchSetup:
-    """Where runs are made: the configuration, folders of photos by their number, a working folder, a cache folder."""
+    """The configuration, folders of photos by number of images, a working folder and a cache folder."""
 
     config: Config
     photos: Mapping[int, str]
@@ -74,18 +74,18 @@ class BenchSetup:
     cache: Path
 
 
-def measure(setting: BenchSetup, variant: Variant, kind: Kind, round_number: int = 0) -> Measurement:
-    """Run a variant once, in a run folder that is removed again. A failure is a result; nothing is raised for one.
+def measure(setup: BenchSetup, variant: Variant, kind: Kind, round_number: int = 0) -> Measurement:
+    """Run a variant once and remove its run folder. A failing run is returned as a result, never raised.
 
-    A cold run has a cache folder of its own, so that the model is exported in it.
+    A cold run has its own empty cache folder, so it exports the model too.
     """
     name = uuid.uuid4().hex[:12]
-    run, config, cold = (setting.work / f"{name}{suffix}" for suffix in ("", ".yaml", ".cache"))
-    config.write_text(_config_of(setting, variant, run).model_dump_json(), encoding="utf-8")  # JSON is YAML
-    environment = environment_for(cold if kind == "cold" else setting.cache)
+    run, config, cold = (setup.work / f"{name}{suffix}" for suffix in ("", ".yaml", ".cache"))
+    config.write_text(_config_of(setup, variant, run).model_dump_json(), encoding="utf-8")  # JSON is YAML
+    environment = environment_for(cold if kind == "cold" else setup.cache)
     try:
-        watched = process_tree.watch(command(config), environment, setting.config.bench.timeout_seconds)
-        return _sample(Measurement(variant, kind, round_number, "ok"), watched, run)
+        result = process_tree.run(command(config), environment, setup.config.bench.timeout_seconds)
+        return _with_result(Measurement(variant, kind, round_number, "ok"), result, run)
     finally:
         config.unlink()
         for folder in (run, cold):
@@ -93,44 +93,44 @@ def measure(setting: BenchSetup, variant: Variant, kind: Kind, round_number: int
 
 
 def command(config: Path) -> list[str]:
-    """Return the command of a run: what a user types, with the JSON record for an answer."""
+    """Return the command of a run as a user types it, with `--json` for its record."""
     return [sys.executable, "-m", "fruitscale", "run", "--quiet", "--json", "--config", str(config)]
 
 
 def environment_for(cache: Path) -> dict[str, str]:
-    """Return the environment of a run: ours, with a cache folder of its own, and fruitscale where we have it from."""
+    """Return this process's environment with another cache folder, and this fruitscale on the path."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     return {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": path}
 
 
 def check(sample: Measurement, reference: Measurement) -> Measurement:
-    """Return the sample as it is when its answer is the reference's, else one whose times are void."""
+    """Return the sample if its answer is the reference's, else the same without times and with the reason."""
     if sample.outcome != "ok":
         return sample
     if reference.answer is None:
-        return _void(sample, "there is no reference to check it with: its run failed")
+        return _void(sample, "the reference run failed, so there is nothing to check against")
     assert sample.answer is not None
     problem = difference(sample.answer, reference.answer)
     return sample if problem is None else _void(sample, problem)
 
 
 def difference(answer: RunAnswer, expected: RunAnswer) -> str | None:
-    """Say how an answer differs from the one that is expected; None where it does not."""
+    """Return how an answer differs from the expected one, or None."""
     if (answer.featurized, answer.rejected) != (expected.featurized, expected.rejected):
         rows = f"{answer.featurized:,} images and {answer.rejected:,} rejects"
-        return f"{rows}, not {expected.featurized:,} and {expected.rejected:,}"
+        return f"{rows}, expected {expected.featurized:,} and {expected.rejected:,}"
     if answer.features_sha256 != expected.features_sha256:
-        return "its features are not the reference's"
+        return "features differ from the reference"
     gap = abs(answer.retained_variance - expected.retained_variance)
     if answer.components != expected.components or not gap <= VARIANCE_TOLERANCE:
-        kept = f"{answer.components} components keep {answer.retained_variance:.12f}"
-        return f"{kept}, not {expected.components} and {expected.retained_variance:.12f}"
+        retained = f"{answer.components} components retain {answer.retained_variance:.12f}"
+        return f"{retained}, expected {expected.components} and {expected.retained_variance:.12f}"
     return None
 
 
 def features_sha256(run: Path) -> str:
-    """Hash the names and bytes of a run's features parts, in order of their names."""
+    """Return the SHA-256 of the names and bytes of a run's features parts, in order of their names."""
     digest = hashlib.sha256()
     for path in sorted((run / "features").glob("*.parquet")):
         digest.update(f"{path.name} {path.stat().st_size}\n".encode())
@@ -138,26 +138,24 @@ def features_sha256(run: Path) -> str:
     return digest.hexdigest()
 
 
-def _config_of(setting: BenchSetup, variant: Variant, run: Path) -> Config:
-    config = setting.config
+def _config_of(setup: BenchSetup, variant: Variant, run: Path) -> Config:
+    config = setup.config
     return config.model_copy(
         update={
             "engine": variant.engine,
             "slots": variant.slots,
-            "input": config.input.model_copy(
-                update={"uri": setting.photos[variant.images], "list": None, "limit": None}
-            ),
+            "input": config.input.model_copy(update={"uri": setup.photos[variant.images], "list": None, "limit": None}),
             "output": config.output.model_copy(update={"uri": str(run), "overwrite": False}),
             "model": config.model.model_copy(update={"precision": variant.precision}),
         }
     )
 
 
-def _sample(sample: Measurement, watched: ProcessResult, run: Path) -> Measurement:
-    sample = replace(sample, peak_mb=round(watched.peak_mb, 1), cpu_seconds=round(watched.cpu_seconds, 2))
-    if watched.code != 0:
-        return replace(sample, outcome=outcome_of(watched), message=last_words(watched))
-    record = RunRecord.model_validate_json(watched.out)
+def _with_result(sample: Measurement, result: ProcessResult, run: Path) -> Measurement:
+    sample = replace(sample, peak_mb=round(result.peak_mb, 1), cpu_seconds=round(result.cpu_seconds, 2))
+    if result.code != 0:
+        return replace(sample, outcome=outcome_of(result), message=failure_message(result))
+    record = RunRecord.model_validate_json(result.out)
     answer = RunAnswer(
         record.images.featurized,
         record.images.rejected,
@@ -165,9 +163,9 @@ def _sample(sample: Measurement, watched: ProcessResult, run: Path) -> Measureme
         record.pca.components,
         record.pca.retained_variance,
     )
-    done = replace(
+    measured = replace(
         sample,
-        seconds=watched.seconds,
+        seconds=result.seconds,
         stages={stage: getattr(record.seconds, stage) for stage in STAGES},
         images_per_second=record.images_per_second,
         images_per_second_per_slot=record.images_per_second_per_core,
@@ -176,8 +174,8 @@ def _sample(sample: Measurement, watched: ProcessResult, run: Path) -> Measureme
         task_retries=record.retries.tasks,
     )
     if answer.featurized + answer.rejected != sample.variant.images:
-        return _void(done, f"{answer.featurized + answer.rejected:,} rows, not {sample.variant.images:,}")
-    return done
+        return _void(measured, f"{answer.featurized + answer.rejected:,} rows, expected {sample.variant.images:,}")
+    return measured
 
 
 def _void(sample: Measurement, problem: str) -> Measurement:
@@ -185,18 +183,18 @@ def _void(sample: Measurement, problem: str) -> Measurement:
                    images_per_second_per_slot=None)  # fmt: skip
 
 
-def outcome_of(watched: ProcessResult) -> Outcome:
-    """Name the way in which a command failed."""
-    if watched.timed_out:
+def outcome_of(result: ProcessResult) -> Outcome:
+    """Classify a failed command: timeout, out of memory, or failed."""
+    if result.timed_out:
         return "timeout"
-    said = watched.err.lower()
-    if watched.code == -9 or any(sign in said for sign in OUT_OF_MEMORY):
+    stderr = result.err.lower()
+    if result.code == -9 or any(sign in stderr for sign in OUT_OF_MEMORY):
         return "out of memory"
     return "failed"
 
 
-def last_words(watched: ProcessResult) -> str:
-    """Say why a command failed: its exit code, and its own error or last line."""
-    lines = [line.strip() for line in watched.err.splitlines() if line.strip()]
-    error = next((line for line in lines if line.startswith("Error: ")), lines[-1] if lines else "it said nothing")
-    return f"exit code {watched.code}: {error.removeprefix('Error: ')}"[:LONGEST_MESSAGE]
+def failure_message(result: ProcessResult) -> str:
+    """Return why a command failed: its exit code, and its error message or last line of stderr."""
+    lines = [line.strip() for line in result.err.splitlines() if line.strip()]
+    error = next((line for line in lines if line.startswith("Error: ")), lines[-1] if lines else "no error message")
+    return f"exit code {result.code}: {error.removeprefix('Error: ')}"[:MAX_MESSAGE_LENGTH]

@@ -1,4 +1,4 @@
-"""What an engine costs a task: tasks that do nothing."""
+"""Measure an engine's overhead per task with tasks that do nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TASKS = (100, 1_000, 10_000)
 
 @dataclass(frozen=True)
 class Overhead:
-    """Milliseconds a task, the median of some maps of `tasks` null tasks; with `failure`, why there are none."""
+    """Milliseconds per task, the median over maps of `tasks` empty tasks; or the `failure` that prevented them."""
 
     engine: EngineName
     slots: int
@@ -27,8 +27,8 @@ class Overhead:
     failure: str = ""
 
 
-def null(task: int, shared: SharedValue | None) -> int:
-    """Do nothing, in a worker."""
+def empty_task(task: int, shared: SharedValue | None) -> int:
+    """Return at once (runs in a worker)."""
     return task
 
 
@@ -37,13 +37,13 @@ def measure_overhead(
     engines: Sequence[EngineName],
     tasks: Sequence[int] = TASKS,
     repeats: int = 3,
-    tell: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> list[Overhead]:
-    """Start each engine in turn, and time maps of null tasks on it; an engine that can't start is a result."""
+    """Start each engine in turn and time maps of empty tasks; an engine that can't start is returned as a failure."""
     found: list[Overhead] = []
     for name in engines:
         found += _of_engine(config.model_copy(update={"engine": name}), name, tasks, repeats)
-        tell(f"{name}: {found[-1].failure or 'done'}")
+        log(f"{name}: {found[-1].failure or 'done'}")
     return found
 
 
@@ -54,7 +54,7 @@ def _of_engine(config: Config, name: EngineName, tasks: Sequence[int], repeats: 
     except FruitscaleError as error:
         return [Overhead(name, slots, n, None, None, error.message) for n in tasks]
     try:
-        _map(engine, 4 * slots)  # the workers' first tasks are their start
+        _map(engine, 4 * slots)  # workers start with their first tasks
         started = time.perf_counter() - start
         return [Overhead(name, slots, n, _milliseconds(engine, n, repeats), started) for n in tasks]
     finally:
@@ -67,6 +67,6 @@ def _milliseconds(engine: Engine, tasks: int, repeats: int) -> float:
 
 def _map(engine: Engine, tasks: int) -> float:
     start = time.perf_counter()
-    done = sum(1 for _ in engine.map(null, range(tasks)))
+    done = sum(1 for _ in engine.map(empty_task, range(tasks)))
     assert done == tasks
     return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""A folder of just so many photos: links to some of those there are, or to all of them and to some again."""
+"""Folders with a given number of photos, as links: a subset of the input, or all of it with repeats."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fruitscale.uris import is_s3, local_path
 
 @dataclass(frozen=True)
 class PhotoFolder:
-    """A folder with `images` photos, of which `distinct` are different files."""
+    """A folder of `images` photos, of which `distinct` are different files."""
 
     folder: Path
     images: int
@@ -24,52 +24,52 @@ class PhotoFolder:
 
     @property
     def note(self) -> str | None:
-        """Say that photos are repeated, where they are."""
+        """Return a note if photos are repeated, else None."""
         if self.images == self.distinct:
             return None
         return f"{self.images:,} images: {self.distinct:,} photos, repeated under other names"
 
 
 def list_paths(source: Input) -> list[str]:
-    """Return the paths of an input's photos, sorted. Raises InputError when there are none, UsageError for S3."""
+    """Return the sorted paths of an input's photos. Raises InputError if there are none, UsageError for S3."""
     if is_s3(source.uri):
         raise UsageError(
-            "The bench links photos into folders of the sizes that it is asked for, and can't do that on S3.",
-            "Copy some photos to a disk, and give that folder: --input.",
+            f"{source.uri}: the bench links photos into folders, which is not possible on S3.",
+            "Copy some photos to a disk and give that folder: --input.",
         )
     if not source.uri:
         raise UsageError("input.uri is not set.", "Give --input, or input.uri in the config.")
     paths = sorted(photo.path for photo in list_photos(source, Storage()))
     if not paths:
-        raise InputError(f"There are no photos in {source.uri}.", "See input.include and input.exclude.")
+        raise InputError(f"There are no photos in {source.uri}.", "Check input.include and input.exclude.")
     return paths[: source.limit]
 
 
 def link_photos(root_uri: str, paths: Sequence[str], images: int, folder: Path) -> PhotoFolder:
-    """Make a folder of `images` photos, each in a subfolder of its label's name: all labels have their share."""
-    root, made = local_path(root_uri), set[Path]()
+    """Link `images` photos into a folder, evenly spread over the labels, with the same subfolders as the input."""
+    root, created = local_path(root_uri), set[Path]()
     for number, path in enumerate(spread(paths, images)):
         again, name = number // len(paths), PurePosixPath(path)
         label = folder / str(name.parent)
-        if label not in made:
+        if label not in created:
             label.mkdir(parents=True, exist_ok=True)
-            made.add(label)
+            created.add(label)
         _link(root / path, label / (f"again-{again}-{name.name}" if again else name.name))
     return PhotoFolder(folder, images, min(images, len(paths)))
 
 
 def spread(paths: Sequence[str], count: int) -> list[str]:
-    """Return `count` paths: evenly spread ones, or, when that is more than there are, all of them again and again."""
+    """Return `count` evenly spread paths; if there are fewer, all of them, repeated."""
     if count <= len(paths):
         return [paths[i * len(paths) // count] for i in range(count)]
     return [paths[i % len(paths)] for i in range(count)]
 
 
 def _link(source: Path, target: Path) -> None:
-    """Hard-link a photo; where that can't be (another disk), link by name, or copy."""
-    for way in (os.link, os.symlink, shutil.copyfile):
+    """Hard-link a photo; where that fails (another disk), make a symbolic link or a copy."""
+    for method in (os.link, os.symlink, shutil.copyfile):
         try:
-            way(source.resolve(), target)
+            method(source.resolve(), target)
         except FileExistsError:
             raise
         except OSError:

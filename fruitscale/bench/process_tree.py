@@ -1,4 +1,4 @@
-"""A command in a process of its own, timed, with the memory and CPU time of everything that it starts."""
+"""Run a command and measure its time, and the memory and CPU time of its whole process tree."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ except ModuleNotFoundError:
     raise MissingExtraError("psutil", "bench") from None
 
 SAMPLE_SECONDS = 0.2
-"""Between looks at the processes: often enough to see a peak, seldom enough to cost about 1 % of a core."""
+"""The sampling interval: short enough to catch a peak, long enough to cost about 1 % of a core."""
 GRACE_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """How a command ended, and what it needed.
+    """The exit code, output, time and resources of a command.
 
-    `peak_mb` sums the resident memory of all its processes at one moment, in MB of 10^6 bytes: pages that they share
-    count once a process.
+    `peak_mb` is the largest sum of its processes' resident memory at one moment, in MB of 10^6 bytes; shared pages
+    count once per process.
     """
 
     code: int
@@ -43,25 +43,25 @@ class ProcessResult:
     timed_out: bool
 
 
-def watch(command: Sequence[str], environment: Mapping[str, str], timeout_seconds: float) -> ProcessResult:
-    """Run a command to its end. One that takes longer is stopped, and so is one whose caller is interrupted."""
+def run(command: Sequence[str], environment: Mapping[str, str], timeout_seconds: float) -> ProcessResult:
+    """Run a command; stop it after the timeout, or when the caller is interrupted."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         before, start = _children_cpu(), time.perf_counter()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=dict(environment), start_new_session=True
         )
-        with _ended(process), Sampler(process.pid) as sampler:
+        with _killed_at_exit(process), Sampler(process.pid) as sampler:
             timed_out = not _wait(process, timeout_seconds)
             seconds = time.perf_counter() - start
-        waited_for = _children_cpu() - before
-        # What was sampled misses each process's last moments, what was waited for those whose parents ended first.
-        cpu = max(waited_for, sampler.cpu_seconds)
+        reaped = _children_cpu() - before
+        # Sampling misses the last moments of each process; rusage misses processes that outlived their parents.
+        cpu = max(reaped, sampler.cpu_seconds)
         return ProcessResult(process.returncode, _text(out), _text(err), seconds, sampler.peak_mb, cpu, timed_out)
 
 
 @dataclass
 class Sampler:
-    """Looks at a process and its descendants again and again, in a thread."""
+    """Samples the memory and CPU time of a process and its descendants, in a thread."""
 
     pid: int
     peak_mb: float = 0.0
@@ -70,7 +70,7 @@ class Sampler:
 
     @property
     def cpu_seconds(self) -> float:
-        """Return the CPU time of all that were seen."""
+        """Return the CPU time of all sampled processes."""
         return sum(self._cpu.values())
 
     def __enter__(self) -> Sampler:
@@ -84,10 +84,10 @@ class Sampler:
 
     def _sample(self) -> None:
         while not self._stop.is_set():
-            self._look()
+            self._take_sample()
             self._stop.wait(SAMPLE_SECONDS)
 
-    def _look(self) -> None:
+    def _take_sample(self) -> None:
         total = 0.0
         for process in tree(self.pid):
             with contextlib.suppress(psutil.Error), process.oneshot():
@@ -98,7 +98,7 @@ class Sampler:
 
 
 def tree(pid: int) -> list[Any]:
-    """Return a process and its descendants, those that are there."""
+    """Return a process and its living descendants; empty if it has ended."""
     try:
         root = psutil.Process(pid)
         return [root, *root.children(recursive=True)]
@@ -106,25 +106,25 @@ def tree(pid: int) -> list[Any]:
         return []
 
 
-def end(pid: int) -> None:
-    """End a process and all that it started, now."""
+def kill(pid: int) -> None:
+    """Kill a process and all its descendants."""
     for process in tree(pid):
         with contextlib.suppress(psutil.Error):
             process.kill()
 
 
 @contextlib.contextmanager
-def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _killed_at_exit(process: subprocess.Popen[bytes]) -> Iterator[None]:
     try:
         yield
     finally:
         if process.poll() is None:
-            end(process.pid)
+            kill(process.pid)
             process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], timeout_seconds: float) -> bool:
-    """Wait for a process; tell whether it ended by itself. One that did not is told to, and then made to."""
+    """Wait for a process and return True if it ended in time; else send SIGTERM and give it GRACE_SECONDS."""
     try:
         process.wait(timeout_seconds)
     except subprocess.TimeoutExpired:

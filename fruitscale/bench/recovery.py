@@ -1,4 +1,4 @@
-"""What it costs when one of two machines is taken away at half of a run, on a real cluster of each engine."""
+"""Measure what losing one of two workers halfway through a run costs, on a real cluster of each engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fruitscale.errors import EngineError, MissingExtraError
 from fruitscale.runs.fingerprints import shard_images
 
 PARTS = 40
-"""Parts of a run at least, so that half of it can be seen."""
+"""The minimum number of parts of a run, so that its halfway point can be observed."""
 CLUSTERS: Mapping[str, Callable[[Path], AbstractContextManager[LocalCluster]]] = {
     "spark": local_clusters.spark_cluster,
     "dask": local_clusters.dask_cluster,
@@ -31,11 +31,11 @@ KEYS = {"spark": "master", "dask": "scheduler"}
 
 @dataclass(frozen=True)
 class Recovery:
-    """A disturbed run beside an undisturbed one, in seconds of the whole process.
+    """A run that lost a worker compared with one that did not, in seconds of the whole process.
 
-    `capacity_seconds` is what half of stage 1 takes longer on one worker of two; what is lost beyond it is the engine's
-    own: noticing, and doing work again. `remade_images` are in parts that were there, and were written once more;
-    `kept_images` were found finished by a task that ran again; `task_retries` is what the engine counted.
+    `capacity_seconds` is how much longer the rest of stage 1 takes on one worker instead of two; the remaining loss is
+    the engine's: detecting the failure and redoing work. `remade_images` are in parts that had been written and were
+    written again; `kept_images` were found finished by a retried task; `task_retries` is the engine's own count.
     """
 
     engine: str
@@ -53,10 +53,10 @@ class Recovery:
     failure: str = ""
 
 
-def measure_recovery(config: Config, engine: str, tell: Callable[[str], None] = lambda line: None) -> Recovery:
-    """Run three times on a cluster of two workers: for warm-up, undisturbed, and with one taken away at half.
+def measure_recovery(config: Config, engine: str, log: Callable[[str], None] = lambda line: None) -> Recovery:
+    """Run three times on a cluster of two workers: warm-up, undisturbed, and with one worker killed halfway.
 
-    A run that fails is a result, and so is a cluster that can't be started.
+    A failing run, or a cluster that can't be started, is returned as a failure.
     """
     images = max(config.bench.images)
     with tempfile.TemporaryDirectory(prefix="fruitscale-bench-", ignore_cleanup_errors=True) as name:
@@ -66,49 +66,49 @@ def measure_recovery(config: Config, engine: str, tell: Callable[[str], None] = 
         ).folder
         try:
             with CLUSTERS[engine](work) as cluster:
-                setting = BenchSetup(_on(cluster, engine, config, images), {images: str(folder)}, work, work / "cache")
-                return _compare(setting, engine, images, cluster, tell)
+                setup = BenchSetup(_on(cluster, engine, config, images), {images: str(folder)}, work, work / "cache")
+                return _compare(setup, engine, images, cluster, log)
         except (MissingExtraError, EngineError) as error:
             return Recovery(engine, images, failure=error.message)
 
 
 def _compare(
-    setting: BenchSetup, engine: str, images: int, cluster: LocalCluster, tell: Callable[[str], None]
+    setup: BenchSetup, engine: str, images: int, cluster: LocalCluster, log: Callable[[str], None]
 ) -> Recovery:
-    variant = Variant(engine, len(cluster.workers), images, setting.config.model.precision)
+    variant = Variant(engine, len(cluster.workers), images, setup.config.model.precision)
 
-    def run(what: str) -> Measurement:
-        sample = measure(setting, variant, "timed")
-        tell(f"{engine}, {what}: {sample.message or f'{sample.seconds:.2f} s'}")
+    def run(name: str) -> Measurement:
+        sample = measure(setup, variant, "timed")
+        log(f"{engine}, {name}: {sample.message or f'{sample.seconds:.2f} s'}")
         return sample
 
     run("warm-up")
     undisturbed = run("undisturbed")
-    with WorkerKiller(cluster, setting.work, -(-images // shard_images(setting.config, images))) as thief:
-        disturbed = run("one worker taken away")
-    return account(engine, images, undisturbed, disturbed, thief)
+    with WorkerKiller(cluster, setup.work, -(-images // shard_images(setup.config, images))) as killer:
+        disturbed = run("one worker killed")
+    return account(engine, images, undisturbed, disturbed, killer)
 
 
 def account(
-    engine: str, images: int, undisturbed: Measurement, disturbed: Measurement, thief: WorkerKiller
+    engine: str, images: int, undisturbed: Measurement, disturbed: Measurement, killer: WorkerKiller
 ) -> Recovery:
-    """Return what the disturbance cost."""
+    """Return what the lost worker cost, or the failure that prevented the comparison."""
     problem = next((f"{s.outcome}: {s.message}" for s in (undisturbed, disturbed) if s.outcome != "ok"), "")
-    if not problem and thief.seen is None:
-        problem = "the run was over before half of it was seen; give it more images"
+    if not problem and killer.parts_at_kill is None:
+        problem = "the run ended before it was seen halfway through; use more images"
     if problem:
         return Recovery(engine, images, undisturbed.seconds, disturbed.seconds, failure=problem)
-    assert undisturbed.seconds is not None and disturbed.seconds is not None and thief.seen is not None
+    assert undisturbed.seconds is not None and disturbed.seconds is not None and killer.parts_at_kill is not None
     return Recovery(
         engine=engine,
         images=images,
         undisturbed_seconds=undisturbed.seconds,
         disturbed_seconds=disturbed.seconds,
         lost_seconds=disturbed.seconds - undisturbed.seconds,
-        capacity_seconds=undisturbed.stages["featurize"] * (1 - thief.seen / thief.parts),
-        parts_at_kill=thief.seen,
-        parts=thief.parts,
-        remade_images=thief.remade * -(-images // thief.parts),
+        capacity_seconds=undisturbed.stages["featurize"] * (1 - killer.parts_at_kill / killer.parts),
+        parts_at_kill=killer.parts_at_kill,
+        parts=killer.parts,
+        remade_images=killer.rewritten_parts * -(-images // killer.parts),
         kept_images=disturbed.resumed,
         task_retries=disturbed.task_retries,
         same_answer=_is_same(undisturbed.answer, disturbed.answer),
@@ -116,58 +116,58 @@ def account(
 
 
 class WorkerKiller:
-    """Watches the run folder that appears in a working folder, and takes a worker away at half of its parts."""
+    """Watches for a new run folder in the working folder, and kills a worker once half of its parts are written."""
 
     def __init__(self, cluster: LocalCluster, work: Path, parts: int) -> None:
         self.parts = parts
-        self.seen: int | None = None
-        self.remade = 0
+        self.parts_at_kill: int | None = None
+        self.rewritten_parts = 0
         self._cluster, self._work = cluster, work
         self._before = {path.name for path in work.iterdir()}
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._lurk, name="thief", daemon=True)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="worker-killer", daemon=True)
 
     def __enter__(self) -> WorkerKiller:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stop.set()
         self._thread.join()
 
-    def _lurk(self) -> None:
-        there: dict[str, int] = {}
-        while not self._over.wait(0.01) and self.seen is None:
-            there = self._look()
-            if len(there) * 2 >= self.parts:
-                self.seen = len(there)
-                self._cluster.take_away()
-        remade = set[str]()
-        while self.seen is not None and not self._over.wait(0.05):
-            remade |= {name for name, version in self._look().items() if there.get(name, version) != version}
-            self.remade = len(remade)
+    def _watch(self) -> None:
+        at_kill: dict[str, int] = {}
+        while not self._stop.wait(0.01) and self.parts_at_kill is None:
+            at_kill = self._parts()
+            if len(at_kill) * 2 >= self.parts:
+                self.parts_at_kill = len(at_kill)
+                self._cluster.kill_worker()
+        rewritten = set[str]()
+        while self.parts_at_kill is not None and not self._stop.wait(0.05):
+            rewritten |= {name for name, inode in self._parts().items() if at_kill.get(name, inode) != inode}
+            self.rewritten_parts = len(rewritten)
 
-    def _look(self) -> dict[str, int]:
-        """Return the parts of the run that is under way; a part that is written again has another inode."""
+    def _parts(self) -> dict[str, int]:
+        """Return the inode of each part of the current run; a part that is written again has another one."""
         parts: dict[str, int] = {}
         try:
             for run in (path for path in self._work.iterdir() if path.name not in self._before):
                 if (run / "features").is_dir():
                     with os.scandir(run / "features") as entries:
                         parts |= {e.name: e.inode() for e in entries if e.name.endswith(".parquet")}
-        except FileNotFoundError:  # removed while we looked
+        except FileNotFoundError:  # the run folder was removed meanwhile
             return {}
         return parts
 
 
 def _on(cluster: LocalCluster, engine: str, config: Config, images: int) -> Config:
-    """Return a configuration for a cluster, with enough parts for half of them to be seen."""
-    here: dict[str, Any] = {KEYS[engine]: cluster.address}
-    if engine == "spark":  # its workers are on this machine: theirs is this Python, and not the first on the PATH
-        here["conf"] = {"spark.pyspark.python": sys.executable, **config.spark.conf}
-    section = getattr(config, engine).model_copy(update=here)
-    few = images // shard_images(config, images) < PARTS
-    shards = config.shards.model_copy(update={"images": max(images // PARTS, 1)}) if few else config.shards
+    """Return a configuration for a cluster, with at least PARTS parts."""
+    changes: dict[str, Any] = {KEYS[engine]: cluster.address}
+    if engine == "spark":  # workers on this machine must use this Python, not the first on the PATH
+        changes["conf"] = {"spark.pyspark.python": sys.executable, **config.spark.conf}
+    section = getattr(config, engine).model_copy(update=changes)
+    too_few = images // shard_images(config, images) < PARTS
+    shards = config.shards.model_copy(update={"images": max(images // PARTS, 1)}) if too_few else config.shards
     return config.model_copy(update={engine: section, "shards": shards})
 
 

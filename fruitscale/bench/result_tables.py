@@ -1,20 +1,20 @@
-"""A benchmark's results as rows of text, for a terminal and for Markdown alike."""
+"""A benchmark's results as tables of text, for the terminal, Markdown and HTML."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fruitscale.bench.bench_statistics import Ratio
 from fruitscale.bench.measure import STAGES
 from fruitscale.bench.overhead import Overhead
 from fruitscale.bench.recovery import Recovery
 from fruitscale.bench.results import ComparisonResult, Results, ScalingFit, VariantResult
-from fruitscale.bench.statistics import Ratio
 
 
 @dataclass(frozen=True)
 class Rows:
-    """One table. The first `texts` columns are text, the others figures."""
+    """One table. The first `texts` columns are text, the others numbers."""
 
     title: str
     headings: tuple[str, ...]
@@ -24,7 +24,7 @@ class Rows:
 
 def tables(results: Results) -> list[Rows]:
     """Return the tables that have rows: variants, stages, comparisons, scaling, growth, cold starts and failures."""
-    made = [
+    all_tables = [
         _variants(results),
         _stages(results.variants),
         _comparisons(results),
@@ -33,7 +33,7 @@ def tables(results: Results) -> list[Rows]:
         _cold(results),
         _failures(results),
     ]
-    return [table for table in made if table.rows]
+    return [table for table in all_tables if table.rows]
 
 
 def markdown(results: Results) -> str:
@@ -52,9 +52,9 @@ def to_markdown(table: Rows) -> str:
 
 
 def environment_lines(results: Results) -> list[str]:
-    """Return what a reader must know of where and what it was."""
+    """Return the machine, the versions, the commit and the seed as lines of text."""
     e = results.environment
-    commit = "no commit known" if e.commit is None else f"commit {e.commit[:12]}{' and changes' if e.dirty else ''}"
+    commit = "unknown commit" if e.commit is None else f"commit {e.commit[:12]}{' with changes' if e.dirty else ''}"
     versions = ", ".join(f"{name} {version}" for name, version in e.packages.items())
     return [
         f"{results.started}, {e.cpu}, {e.cores} cores, {e.memory_gb:g} GB, {e.platform}",
@@ -66,14 +66,14 @@ def environment_lines(results: Results) -> list[str]:
 
 def _variants(results: Results) -> Rows:
     priced = any(v.cost_per_million is not None for v in results.variants)
-    headings = ["variant", "runs", "process s", "featurize s", "images/s", "images/s a slot", "CPU s", "peak MB", "k",
-                "variance kept"]  # fmt: skip
+    headings = ["variant", "runs", "process s", "featurize s", "images/s", "images/s per slot", "CPU s", "peak MB", "k",
+                "variance retained"]  # fmt: skip
     rows = tuple(_variant_row(v, priced=priced) for v in results.variants)
-    return Rows("Variants (medians)", (*headings, *(["cost a million"] if priced else [])), rows)
+    return Rows("Variants (medians)", (*headings, *(["cost per million"] if priced else [])), rows)
 
 
 def _variant_row(v: VariantResult, *, priced: bool) -> tuple[str, ...]:
-    kept = "-" if v.retained_variance is None else f"{v.retained_variance:.6f}"
+    retained = "-" if v.retained_variance is None else f"{v.retained_variance:.6f}"
     cells = (
         v.variant.name,
         str(v.runs),
@@ -84,7 +84,7 @@ def _variant_row(v: VariantResult, *, priced: bool) -> tuple[str, ...]:
         figure(v.cpu_seconds, 1),
         figure(v.peak_mb),
         figure(v.components),
-        kept,
+        retained,
     )
     return (*cells, figure(v.cost_per_million, 2)) if priced else cells
 
@@ -104,12 +104,14 @@ def _comparisons(results: Results) -> Rows:
         )
         for c in results.comparisons
     ]
-    rows += [(f"A/A: {c.subject.name}", *ratio_cells(c.ratio), _percent(c.floor), "the floor") for c in results.floors]
+    rows += [
+        (f"A/A: {c.subject.name}", *ratio_cells(c.ratio), _percent(c.floor), "noise floor") for c in results.floors
+    ]
     return Rows("Pairs", ("seconds of", "pairs", "median ratio", "95 %", "floor", "verdict"), tuple(rows))
 
 
 def ratio_cells(ratio: Ratio | None) -> tuple[str, str, str]:
-    """Return how many pairs, their median ratio and its interval."""
+    """Return the number of pairs, their median ratio and its interval."""
     if ratio is None:
         return "0", "-", "-"
     return str(ratio.pairs), f"{ratio.median:.3f}", f"{ratio.low:.3f} to {ratio.high:.3f}"
@@ -139,7 +141,7 @@ def _growth(growth: Iterable[ScalingFit]) -> Rows:
         )
         for g in growth
     ]
-    headings = ("variant", "images", "start s", "ms an image", "R²", "worst off the line", "MB a thousand images")
+    headings = ("variant", "images", "start s", "ms per image", "R²", "largest residual", "MB per 1,000 images")
     return Rows("Growth with the number of images (straight lines)", headings, tuple(rows))
 
 
@@ -149,13 +151,13 @@ def _cold(results: Results) -> Rows:
         for s in results.cold
     )
     return Rows(
-        "Cold start: the first run, the model not exported yet", ("variant", "process s", "export s", "start s"), rows
+        "Cold start: first run, including the model export", ("variant", "process s", "export s", "start s"), rows
     )
 
 
 def _failures(results: Results) -> Rows:
     rows = tuple((s.variant.name, f"{s.kind} {s.round or ''}".strip(), s.outcome, s.message) for s in results.failed)
-    return Rows("Failures", ("variant", "run", "outcome", "what was said"), rows, texts=4)
+    return Rows("Failures", ("variant", "run", "outcome", "message"), rows, texts=4)
 
 
 def overhead_rows(found: Iterable[Overhead]) -> Rows:
@@ -164,14 +166,14 @@ def overhead_rows(found: Iterable[Overhead]) -> Rows:
         (o.engine, str(o.slots), f"{o.tasks:,}", figure(o.ms_per_task, 2), figure(o.start_seconds, 2), o.failure)
         for o in found
     )
-    return Rows("Null tasks", ("engine", "slots", "tasks", "ms a task", "start s", "failure"), rows)
+    return Rows("Empty tasks", ("engine", "slots", "tasks", "ms per task", "start s", "failure"), rows)
 
 
 def recovery_rows(found: Iterable[Recovery]) -> Rows:
     """Return the table of `bench recovery`."""
-    headings = ("engine", "images", "undisturbed s", "disturbed s", "lost s", "of that capacity s", "parts at the kill",
-                "images made again", "images kept", "tasks again", "same answer")  # fmt: skip
-    return Rows("One of two workers taken away at half of the run", headings, tuple(map(_recovery_row, found)))
+    headings = ("engine", "images", "undisturbed s", "disturbed s", "lost s", "of which capacity s", "parts at kill",
+                "images redone", "images kept", "task retries", "same result")  # fmt: skip
+    return Rows("One of two workers killed halfway through the run", headings, tuple(map(_recovery_row, found)))
 
 
 def _recovery_row(r: Recovery) -> tuple[str, ...]:
@@ -193,7 +195,7 @@ def _recovery_row(r: Recovery) -> tuple[str, ...]:
 
 
 def figure(value: float | None, digits: int = 0) -> str:
-    """Write a figure, or a dash where there is none."""
+    """Format a number, or a dash for None."""
     return "-" if value is None else f"{value:,.{digits}f}"
 
 

@@ -1,21 +1,21 @@
-"""What a benchmark found, as frozen values, made of its samples; and the JSON that `pytest-benchmark compare` reads."""
+"""The results of a benchmark, computed from its samples, and their JSON, which `pytest-benchmark compare` can read."""
 
 from __future__ import annotations
 
 import json
 import platform
-import statistics as middle
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from fruitscale.bench import statistics
+from fruitscale.bench import bench_statistics, round_statistics
 from fruitscale.bench.bench_environment import BenchEnvironment
 from fruitscale.bench.bench_plan import BenchPlan, Comparison, RoundEntry, Variant
+from fruitscale.bench.bench_statistics import LineFit, Ratio, Verdict
 from fruitscale.bench.measure import STAGES, Measurement
-from fruitscale.bench.statistics import LineFit, Ratio, Verdict
 from fruitscale.errors import InputError
 
 MILLION = 1_000_000
@@ -23,7 +23,7 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True)
 class VariantResult:
-    """The medians of a variant's timed runs (`peak_mb`: the largest), and how those that failed did."""
+    """The medians of a variant's timed runs (`peak_mb`: the maximum of all runs), and the reasons of its failures."""
 
     variant: Variant
     runs: int
@@ -41,7 +41,7 @@ class VariantResult:
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """A pair's ratio of seconds, subject to baseline. `floor` is what equals differ by here; no verdict on few pairs."""
+    """The ratio of seconds, subject / baseline. `floor` is the noise floor; `verdict` is None with too few pairs."""
 
     subject: Variant
     baseline: Variant
@@ -64,7 +64,7 @@ class ScalingFit:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that a benchmark found. `floors` are the A/A pairs; `compare` says which seconds were compared."""
+    """All results. `floors` are the A/A comparisons; `compare` is the compared time: `process` or a stage."""
 
     started: str
     compare: str
@@ -79,12 +79,12 @@ class Results:
 
     @property
     def cold(self) -> tuple[Measurement, ...]:
-        """Return the first runs of the engines, which export the model too."""
+        """Return the first run of each engine, which exports the model too."""
         return tuple(sample for sample in self.samples if sample.kind == "cold")
 
     @property
     def failed(self) -> tuple[Measurement, ...]:
-        """Return the runs that failed, or whose answer was wrong."""
+        """Return the runs that failed or gave a wrong result."""
         return tuple(sample for sample in self.samples if sample.outcome != "ok")
 
 
@@ -97,7 +97,7 @@ def make_results(
     plan: BenchPlan, samples: Sequence[Measurement], *, started: str, compare: str, environment: BenchEnvironment,
     notes: Iterable[str] = (), price: float | None = None,
 ) -> Results:  # fmt: skip
-    """Return the results of a plan's samples; `price` is what a core costs an hour."""
+    """Return the results of a plan's samples; `price` is per core and hour."""
     growth = tuple(_growth(plan.variants, samples))
     ratios = {c: ratio_of(c, samples, compare, plan.seed) for c in plan.comparisons}
     return Results(
@@ -107,27 +107,27 @@ def make_results(
         environment=environment,
         notes=tuple(notes),
         variants=tuple(_variant(v, samples, growth, price) for v in plan.variants),
-        comparisons=tuple(_compared(c, ratios, plan) for c in plan.comparisons if not c.is_floor),
-        floors=tuple(_compared(c, ratios, plan) for c in plan.comparisons if c.is_floor),
+        comparisons=tuple(_comparison(c, ratios, plan) for c in plan.comparisons if not c.is_floor),
+        floors=tuple(_comparison(c, ratios, plan) for c in plan.comparisons if c.is_floor),
         growth=growth,
         samples=tuple(samples),
     )
 
 
 def ratio_of(comparison: Comparison, samples: Sequence[Measurement], compare: str, seed: int) -> Ratio | None:
-    """Return the ratio of a comparison's pairs: both of the same round, both right. None without one."""
+    """Return the ratio over the rounds in which both runs are ok; None if there are none."""
     subjects, baselines = (_by_round(e, samples, compare) for e in (comparison.subject, comparison.baseline))
     pairs = [(subjects[n], baselines[n]) for n in sorted(subjects.keys() & baselines.keys())]
-    return statistics.ratio_of(pairs, seed) if pairs else None
+    return bench_statistics.ratio_of(pairs, seed) if pairs else None
 
 
 def cost_per_million(seconds: float, slots: int, price: float) -> float:
-    """Return what a million images cost that take so many seconds on so many cores, at a price a core and hour."""
+    """Return the cost of a million images that take `seconds` on `slots` cores at `price` per core and hour."""
     return seconds / 3600 * slots * price
 
 
 def to_json(results: Results) -> str:
-    """Return the JSON of a benchmark: what `pytest-benchmark compare` reads, and all else under `fruitscale`."""
+    """Return the JSON of a benchmark: the layout of pytest-benchmark, and the full results under `fruitscale`."""
     environment = results.environment
     document = {
         "machine_info": {
@@ -144,19 +144,21 @@ def to_json(results: Results) -> str:
 
 
 def from_json(text: str | bytes) -> Results:
-    """Read what to_json wrote. Raises InputError when it is something else."""
+    """Return the results that to_json wrote. Raises InputError for anything else."""
     try:
         return TypeAdapter(_Document).validate_json(text).fruitscale
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise InputError(f"This is no JSON of fruitscale bench: {where or 'it'}: {first['msg']}.") from None
+        raise InputError(f"This was not written by fruitscale bench: {where or 'it'}: {first['msg']}.") from None
 
 
 def _benchmark(found: VariantResult, results: Results) -> dict[str, Any]:
-    """Return one entry of pytest-benchmark's `benchmarks` (pytest_benchmark/stats.py, Metadata.as_dict)."""
+    """Return one entry of pytest-benchmark's `benchmarks` list."""
     variant = found.variant
-    seconds = [s.compared(results.compare) for s in results.samples if s.kind == "timed" and s.variant == variant]
+    seconds = [
+        s.compared_seconds(results.compare) for s in results.samples if s.kind == "timed" and s.variant == variant
+    ]
     return {
         "group": f"{variant.images} images, {variant.precision}",
         "name": variant.name,
@@ -165,72 +167,72 @@ def _benchmark(found: VariantResult, results: Results) -> dict[str, Any]:
         "param": variant.name,
         "extra_info": {k: v for k, v in asdict(found).items() if k not in ("variant", "runs", "seconds")},
         "options": {"compare": results.compare},
-        "stats": statistics.summary([value for value in seconds if value is not None]),
+        "stats": round_statistics.summarize([value for value in seconds if value is not None]),
     }
 
 
 def _by_round(entry: RoundEntry, samples: Sequence[Measurement], compare: str) -> dict[int, float]:
     kind = "twin" if entry.twin else "timed"
-    found = ((s.round, s.compared(compare)) for s in samples if s.kind == kind and s.variant == entry.variant)
+    found = ((s.round, s.compared_seconds(compare)) for s in samples if s.kind == kind and s.variant == entry.variant)
     return {number: seconds for number, seconds in found if seconds is not None}
 
 
-def _compared(comparison: Comparison, ratios: Mapping[Comparison, Ratio | None], plan: BenchPlan) -> ComparisonResult:
-    ratio, same = ratios[comparison], ratios[plan.floor_of(comparison)]
-    floor = None if same is None else statistics.noise_floor(same)
-    enough = ratio is not None and ratio.pairs >= statistics.LEAST_PAIRS
-    told = statistics.verdict(ratio, floor) if enough and ratio is not None and floor is not None else None
-    return ComparisonResult(comparison.subject.variant, comparison.baseline.variant, ratio, floor, told)
+def _comparison(comparison: Comparison, ratios: Mapping[Comparison, Ratio | None], plan: BenchPlan) -> ComparisonResult:
+    ratio, self_ratio = ratios[comparison], ratios[plan.floor_of(comparison)]
+    floor = None if self_ratio is None else bench_statistics.noise_floor(self_ratio)
+    enough = ratio is not None and ratio.pairs >= bench_statistics.MIN_PAIRS
+    verdict = bench_statistics.verdict(ratio, floor) if enough and ratio is not None and floor is not None else None
+    return ComparisonResult(comparison.subject.variant, comparison.baseline.variant, ratio, floor, verdict)
 
 
 def _variant(
     v: Variant, samples: Sequence[Measurement], growth: Sequence[ScalingFit], price: float | None
 ) -> VariantResult:
-    mine = [s for s in samples if s.variant == v]
-    good = [s for s in mine if s.kind == "timed" and s.outcome == "ok"]
-    answer = good[0].answer if good else None
-    seconds = _median(good, lambda s: s.seconds)
+    own = [s for s in samples if s.variant == v]
+    timed = [s for s in own if s.kind == "timed" and s.outcome == "ok"]
+    answer = timed[0].answer if timed else None
+    seconds = _median(timed, lambda s: s.seconds)
     line = next(
         (g.seconds for g in growth if (g.engine, g.slots, g.precision) == (v.engine, v.slots, v.precision)), None
     )
     cost = None
     if price is not None and seconds is not None:
-        grows = line is not None and line.slope > 0  # noise alone can make it fall
+        grows = line is not None and line.slope > 0  # noise can make the slope negative
         million = line.at(MILLION) if line is not None and grows else seconds * MILLION / v.images
         cost = cost_per_million(million, v.slots, price)
     return VariantResult(
         variant=v,
-        runs=len(good),
+        runs=len(timed),
         seconds=seconds,
-        stages={stage: middle.median(s.stages[stage] for s in good) for stage in STAGES} if good else {},
-        images_per_second=_median(good, lambda s: s.images_per_second),
-        images_per_second_per_slot=_median(good, lambda s: s.images_per_second_per_slot),
-        cpu_seconds=_median(good, lambda s: s.cpu_seconds),
-        peak_mb=max((s.peak_mb for s in mine), default=0.0),
+        stages={stage: statistics.median(s.stages[stage] for s in timed) for stage in STAGES} if timed else {},
+        images_per_second=_median(timed, lambda s: s.images_per_second),
+        images_per_second_per_slot=_median(timed, lambda s: s.images_per_second_per_slot),
+        cpu_seconds=_median(timed, lambda s: s.cpu_seconds),
+        peak_mb=max((s.peak_mb for s in own), default=0.0),
         components=answer.components if answer else None,
         retained_variance=answer.retained_variance if answer else None,
         cost_per_million=cost,
-        failures=tuple(f"{s.kind}: {s.outcome}: {s.message}" for s in mine if s.outcome != "ok"),
+        failures=tuple(f"{s.kind}: {s.outcome}: {s.message}" for s in own if s.outcome != "ok"),
     )
 
 
 def _growth(variants: Sequence[Variant], samples: Sequence[Measurement]) -> Iterable[ScalingFit]:
     for engine, slots, precision in dict.fromkeys((v.engine, v.slots, v.precision) for v in variants):
-        good = [
+        runs = [
             s
             for s in samples
             if s.kind in ("timed", "twin")
             and s.seconds is not None
             and (s.variant.engine, s.variant.slots, s.variant.precision) == (engine, slots, precision)
         ]
-        images = [float(s.variant.images) for s in good]
-        seconds = statistics.fit_line(images, [s.seconds or 0.0 for s in good]) if good else None
-        memory = statistics.fit_line(images, [s.peak_mb for s in good]) if good else None
+        images = [float(s.variant.images) for s in runs]
+        seconds = bench_statistics.fit_line(images, [s.seconds or 0.0 for s in runs]) if runs else None
+        memory = bench_statistics.fit_line(images, [s.peak_mb for s in runs]) if runs else None
         if seconds and memory:
-            counts = tuple(sorted({s.variant.images for s in good}))
+            counts = tuple(sorted({s.variant.images for s in runs}))
             yield ScalingFit(engine, slots, precision, counts, seconds, memory)
 
 
 def _median(samples: Sequence[Measurement], value: Callable[[Measurement], float | None]) -> float | None:
     values = [found for sample in samples if (found := value(sample)) is not None]
-    return middle.median(values) if values else None
+    return statistics.median(values) if values else None

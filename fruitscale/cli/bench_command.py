@@ -1,4 +1,4 @@
-"""fruitscale bench: what an engine costs, measured so that it can be believed."""
+"""fruitscale bench: compare the engines' speed and memory on your photos."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from fruitscale.bench.results import Results
     from fruitscale.config.schema import Config
 
-app = typer.Typer(help="Measure the engines on your photos, in pairs.", invoke_without_command=True)
+app = typer.Typer(help="Benchmark the engines on your photos, in pairs of runs.", invoke_without_command=True)
 
 InputUri = Annotated[
     Optional[str],  # noqa: UP045  Typer reads it
-    typer.Option("--input", "-i", metavar="FOLDER", help="The folder with the photos, one folder a label."),
+    typer.Option("--input", "-i", metavar="FOLDER", help="The folder of photos, one subfolder per label."),
 ]
 Engines = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--engines", metavar="NAMES", help="As local,spark,dask; the first is what others are compared with."),
+    typer.Option("--engines", metavar="NAMES", help="Such as local,spark,dask; the first is the baseline."),
 ]
 Numbers = Optional[str]  # noqa: UP045
 
@@ -34,21 +34,25 @@ def bench(
     config: ConfigFile = None,
     input_uri: InputUri = None,
     engines: Engines = None,
-    slots: Annotated[Numbers, typer.Option("--slots", metavar="NUMBERS", help="Tasks at once, as 1,2.")] = None,
-    images: Annotated[Numbers, typer.Option("--images", metavar="NUMBERS", help="Photos, as 1000,5000,20000.")] = None,
-    repeats: Annotated[Optional[int], typer.Option("--repeats", help="Pairs at most.")] = None,  # noqa: UP045
-    seed: Annotated[Optional[int], typer.Option("--seed", help="Of the order of the runs.")] = None,  # noqa: UP045
+    slots: Annotated[Numbers, typer.Option("--slots", metavar="NUMBERS", help="Parallel tasks, such as 1,2.")] = None,
+    images: Annotated[
+        Numbers, typer.Option("--images", metavar="NUMBERS", help="Photos, such as 1000,5000,20000.")
+    ] = None,
+    repeats: Annotated[Optional[int], typer.Option("--repeats", help="Maximum number of pairs.")] = None,  # noqa: UP045
+    seed: Annotated[Optional[int], typer.Option("--seed", help="Seed of the order of runs.")] = None,  # noqa: UP045
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--out", metavar="FOLDER", help="Write bench.json (for pytest-benchmark too) and bench.md there."),
+        typer.Option(
+            "--out", metavar="FOLDER", help="Folder for bench.json (also readable by pytest-benchmark) and bench.md."
+        ),
     ] = None,
     sets: Sets = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Run the real command again and again, in seeded random order, and compare engines, slots and precisions in pairs.
+    """Run the real command repeatedly, in seeded random order, and compare engines, slots and precisions in pairs.
 
-    Every answer is checked before its time counts. docs/bench.md tells how to read what is printed.
+    Every result is checked before its time counts. docs/bench.md explains the tables.
     """
     if context.invoked_subcommand is not None:
         return
@@ -57,7 +61,7 @@ def bench(
     from fruitscale.bench import result_tables, results, trial
 
     _check_writable(out)
-    found = trial.run_bench(given, _tell)
+    found = trial.run_bench(given, _log)
     text = results.to_json(found)
     if out is not None:
         (out / "bench.json").write_text(text, encoding="utf-8")
@@ -72,19 +76,21 @@ def bench(
 def overhead(
     config: ConfigFile = None,
     engines: Engines = None,
-    tasks: Annotated[str, typer.Option("--tasks", metavar="NUMBERS", help="Null tasks.")] = "100,1000,10000",
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Maps of each size.")] = 3,
+    tasks: Annotated[
+        str, typer.Option("--tasks", metavar="NUMBERS", help="Numbers of empty tasks.")
+    ] = "100,1000,10000",
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Repetitions for each number of tasks.")] = 3,
     sets: Sets = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Print the milliseconds that each engine takes for a task that does nothing."""
+    """Print each engine's overhead in milliseconds per empty task."""
     given = _config(config, sets, None, engines)
     from fruitscale.bench.overhead import measure_overhead
     from fruitscale.bench.result_tables import overhead_rows
 
     numbers = [number for number in _numbers("--tasks", tasks) or [] if isinstance(number, int)]
-    found = measure_overhead(given, given.bench.engines, numbers, repeats, _tell)
+    found = measure_overhead(given, given.bench.engines, numbers, repeats, _log)
     _show(found, overhead_rows(found), as_json=json)
 
 
@@ -92,21 +98,21 @@ def overhead(
 def recovery(
     config: ConfigFile = None,
     input_uri: InputUri = None,
-    engines: Annotated[str, typer.Option("--engines", metavar="NAMES", help="spark, dask or both.")] = "spark,dask",
-    images: Annotated[Numbers, typer.Option("--images", metavar="NUMBER", help="Photos of a run.")] = None,
+    engines: Annotated[str, typer.Option("--engines", metavar="NAMES", help="spark, dask, or both.")] = "spark,dask",
+    images: Annotated[Numbers, typer.Option("--images", metavar="NUMBER", help="Number of photos.")] = None,
     sets: Sets = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Take one of two workers away at half of a run, on a real cluster of each engine, and print what it costs."""
+    """Kill one of two workers halfway through a run, on a real cluster of each engine, and print the time it costs."""
     given = _config(config, sets, input_uri, engines, bench__images=_numbers("--images", images))
     from fruitscale.bench.recovery import CLUSTERS, measure_recovery
     from fruitscale.bench.result_tables import recovery_rows
     from fruitscale.errors import UsageError
 
     if unknown := set(given.bench.engines) - set(CLUSTERS):
-        raise UsageError(f"The engine {', '.join(sorted(unknown))} has no cluster.", "Give --engines spark,dask")
-    found = [measure_recovery(given, engine, _tell) for engine in given.bench.engines]
+        raise UsageError(f"The engine {', '.join(sorted(unknown))} has no cluster.", "Use --engines spark,dask")
+    found = [measure_recovery(given, engine, _log) for engine in given.bench.engines]
     _show(found, recovery_rows(found), as_json=json)
 
 
@@ -117,19 +123,19 @@ def _config(config: Path | None, sets: list[str] | None, input_uri: str | None, 
 
 
 def _numbers(flag: str, text: str | None) -> list[int | str] | None:
-    """Read `1,2` or `auto`; what is neither is refused."""
+    """Parse numbers such as `1,2`; --slots may also be `auto`. Raises UsageError for anything else."""
     from fruitscale.errors import UsageError
 
     if text is None:
         return None
     words = [word.strip().replace("_", "") for word in text.split(",")]
     if not all(word.isdecimal() or (word == "auto" and flag == "--slots") for word in words):
-        raise UsageError(f"{flag} {text}: whole numbers are expected, with commas between them.", f"Like {flag} 1,2")
+        raise UsageError(f"{flag} {text}: expected whole numbers separated by commas.", f"Example: {flag} 1,2")
     return [word if word == "auto" else int(word) for word in words]
 
 
 def _check_writable(out: Path | None) -> None:
-    """Make the folder of the results now, rather than find out after an hour that it can't be made."""
+    """Create the folder of the results now, rather than fail after an hour of runs."""
     from fruitscale.errors import OutputError
 
     if out is None:
@@ -137,10 +143,10 @@ def _check_writable(out: Path | None) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{out} can't be made: {error.strerror}.", "Choose another --out.") from None
+        raise OutputError(f"{out} can't be created: {error.strerror}.", "Choose another --out.") from None
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

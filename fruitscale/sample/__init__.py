@@ -1,6 +1,6 @@
-"""Draws a data set like Fruits-360 where the real one can't be had: fruit on white, turning from photo to photo.
+"""Draw a synthetic data set like Fruits-360: fruit on a white background, rotating from photo to photo.
 
-The pixels are drawn, not photographed: good to try every part of fruitscale with, no evidence about real fruit.
+Good for trying out every part of fruitscale; it says nothing about results on real fruit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fruitscale.errors import OutputError, UsageError
-from fruitscale.sample.kinds import MOST, Kind, first_kinds
+from fruitscale.sample.kinds import MAX_CLASSES, Kind, first_kinds
 
 if TYPE_CHECKING:
     from fruitscale.sample.painter import Fruit
@@ -26,7 +26,7 @@ _PAGE = b"<!DOCTYPE html><html><head><title>404</title></head><body>The photo wa
 
 @dataclass(frozen=True)
 class SampleSet:
-    """What was drawn: `images` good photos and `corrupt` bad files, `bytes` together."""
+    """A drawn data set: `images` good photos and `corrupt` bad files, with a total size of `bytes`."""
 
     path: Path
     classes: int
@@ -38,17 +38,17 @@ class SampleSet:
 def draw(out: Path, *, classes: int = 12, per_class: int = 60, seed: int = 0, corrupt: int = 0) -> SampleSet:
     """Draw photos into `out/<class>/`: JPEGs of 100 x 100 pixels, named as in Fruits-360.
 
-    Two thirds of a class are `<n>_100.jpg`, the fruit turning upright; the others `r_<n>_100.jpg`, lying on its side.
-    A class and a frame have a seed of their own: the same seed gives the same bytes, and more classes the same first
-    ones. `corrupt` adds that many files that are no photos (cut short, an HTML page, empty, noise, a pixel bomb), named
-    like photos. Raises UsageError for numbers out of range, OutputError where `out` is not empty or can't be written.
+    Two thirds of a class are `<n>_100.jpg`, the fruit rotating upright; the rest are `r_<n>_100.jpg`, lying on its side.
+    The same seed gives the same bytes, and more classes leave the first ones unchanged. `corrupt` adds that many bad
+    files named like photos (truncated, an HTML page, empty, noise, a pixel bomb). Raises UsageError for numbers out of
+    range, OutputError if `out` is not empty or can't be written.
     """
     _check(classes, per_class, seed, corrupt)
     kinds = first_kinds(classes)
     try:
-        _claim(out)
+        _prepare(out)
         good = sum(_draw_class(out, kind, (seed, index), per_class) for index, kind in enumerate(kinds))
-        bad = sum(_spoil(out, kinds, number, per_class, seed) for number in range(corrupt))
+        bad = sum(_write_bad_file(out, kinds, number, per_class, seed) for number in range(corrupt))
     except OSError as error:
         raise OutputError(
             f"The sample can't be written to {out}: {error.strerror or error}.", "Choose another folder."
@@ -57,24 +57,24 @@ def draw(out: Path, *, classes: int = 12, per_class: int = 60, seed: int = 0, co
 
 
 def _check(classes: int, per_class: int, seed: int, corrupt: int) -> None:
-    if not 1 <= classes <= MOST:
-        raise UsageError(f"{classes} classes can't be drawn: 1 to {MOST} can, as many as Fruits-360 has.")
+    if not 1 <= classes <= MAX_CLASSES:
+        raise UsageError(f"{classes} classes are out of range.", f"Use 1 to {MAX_CLASSES}, as many as Fruits-360 has.")
     if per_class < 1:
-        raise UsageError(f"{per_class} photos a class can't be drawn.", "Ask for 1 or more.")
+        raise UsageError(f"{per_class} photos per class are out of range.", "Use 1 or more.")
     if seed < 0:
-        raise UsageError(f"The seed is {seed}.", "Give a whole number from 0.")
+        raise UsageError(f"The seed {seed} is negative.", "Use 0 or more.")
     if corrupt < 0:
-        raise UsageError(f"{corrupt} corrupt files can't be made.", "Ask for 0 or more.")
+        raise UsageError(f"The number of corrupt files, {corrupt}, is negative.", "Use 0 or more.")
 
 
-def _claim(out: Path) -> None:
+def _prepare(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
-        raise OutputError(f"The folder {out} is not empty.", "Choose another folder, or remove this one.")
+        raise OutputError(f"The folder {out} is not empty.", "Choose another folder, or delete this one.")
 
 
 def _draw_class(out: Path, kind: Kind, seed: tuple[int, int], count: int) -> int:
-    """Draw the photos of one class. Returns how many bytes were written."""
+    """Draw the photos of one class; return the number of bytes written."""
     from fruitscale.sample.painter import grow
 
     folder = out / kind.name
@@ -84,7 +84,7 @@ def _draw_class(out: Path, kind: Kind, seed: tuple[int, int], count: int) -> int
 
 
 def _frames(fruit: Fruit, seed: tuple[int, int], count: int) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the content of each photo: a full turn upright, then one on the side."""
+    """Yield the name and content of each photo: a full turn upright, then one on its side."""
     import simplejpeg
 
     from fruitscale.sample.painter import photograph
@@ -96,11 +96,11 @@ def _frames(fruit: Fruit, seed: tuple[int, int], count: int) -> Iterator[tuple[s
             yield f"{prefix}{frame}_100.jpg", simplejpeg.encode_jpeg(photo, quality=_QUALITY, colorsubsampling="420")
 
 
-def _spoil(out: Path, kinds: list[Kind], number: int, per_class: int, seed: int) -> int:
-    """Write one bad file into a class, beside its photos. Returns its size in bytes."""
+def _write_bad_file(out: Path, kinds: list[Kind], number: int, per_class: int, seed: int) -> int:
+    """Write one bad file beside the photos of a class; return its size in bytes."""
     folder = out / kinds[number % len(kinds)].name
     photo = (folder / "0_100.jpg").read_bytes()
-    frame = photo.index(b"\xff\xc0") + 5  # where a JPEG says its height and width
+    frame = photo.index(b"\xff\xc0") + 5  # the height and width fields of the JPEG header
     contents = (
         photo[: len(photo) // 2],
         _PAGE,

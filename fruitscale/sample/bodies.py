@@ -1,7 +1,7 @@
-"""The shapes: where a ray from the viewer meets a fruit, and where on its skin that is.
+"""The shapes of fruits: ray casting onto a body, and the skin coordinates of each hit.
 
-A body has its own axes, the stem's end at y = 1. A turn is the 3 x 3 matrix that takes the body's axes to the viewer's:
-x to the right, y up, z towards the viewer, who is far away.
+A body has its own axes, with the stem end at y = 1. `turn` is the 3 x 3 matrix from the body's axes to the viewer's: x to
+the right, y up, z towards the viewer (orthographic projection).
 """
 
 from __future__ import annotations
@@ -16,61 +16,61 @@ from fruitscale.sample.kinds import Kind, Point
 
 Floats = NDArray[np.floating]
 Gap = Callable[[Floats, Floats, Floats], Floats]
-"""How far a point is outside the body (negative: inside), roughly, in the fruit's radii."""
+"""Approximate signed distance of points from the surface, in fruit radii; negative inside."""
 
 Place = Callable[[Floats, Floats, Floats], tuple[Floats, Floats]]
-"""Where on the skin a point of the surface is: around and down, 0 to 1."""
+"""Skin coordinates of surface points: around and down, 0 to 1."""
 
 REACH = 1.3
-"""No body reaches farther from its middle."""
+"""The maximum distance of any surface point from the centre."""
 _HALVINGS = 5
 _ARC_RADIUS, _ARC_HALF = 1.1, 1.0
-"""A banana's middle line: the radius of its bend, and half the angle that it goes round."""
+"""A banana's centre line: the radius of the arc and half its angle in radians."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A body, told by functions of points in its own axes."""
+    """A body, described by functions of points in its own axes."""
 
     gap: Gap
     place: Place
     bound: float
-    """The radius of a sphere around all of it."""
+    """The radius of the bounding sphere."""
     steps: int = 9
-    """Of a ray through that sphere, so that none steps over the thinnest part."""
+    """Steps of a ray through that sphere, enough not to miss the thinnest part."""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """What the viewer sees of a body: for each pixel that shows it, the surface."""
+    """The visible surface of a body; n is the number of pixels that show it."""
 
-    seen: NDArray[np.bool_]
-    """Which pixels show the body, shape (side, side)."""
+    mask: NDArray[np.bool_]
+    """The pixels that show the body, shape (side, side)."""
     normal: Floats
-    """Unit vectors away from the surface, in the viewer's axes, shape (n, 3)."""
+    """Surface normals in the viewer's axes, shape (n, 3)."""
     around: Floats
     """Azimuth on the skin, 0 to 1, shape (n,)."""
     down: Floats
-    """From the stem's end, 0, to the other, 1, shape (n,)."""
+    """Position from the stem end (0) to the other end (1), shape (n,)."""
 
 
-def meet(shape: Shape, turn: Floats, side: int) -> Hit:
-    """Follow a ray through each pixel of a square of side x side that shows [-REACH, REACH]."""
+def cast_rays(shape: Shape, turn: Floats, side: int) -> Hit:
+    """Cast a ray through each pixel of a side x side square that shows [-REACH, REACH]."""
     axis = np.linspace(-REACH, REACH, side, dtype=np.float32)
     x, y = (part.ravel() for part in np.meshgrid(axis, -axis))
-    half = np.sqrt(np.maximum(shape.bound**2 - x * x - y * y, 0))  # of each ray's way through the sphere around
+    half = np.sqrt(np.maximum(shape.bound**2 - x * x - y * y, 0))  # half the ray's path through the bounding sphere
     near = np.flatnonzero(half)
     depth, found = _nearest(shape, turn, x[near], y[near], half[near])
     shown = near[found]
-    seen = np.zeros(side * side, bool)
-    seen[shown] = True
+    mask = np.zeros(side * side, bool)
+    mask[shown] = True
     body = _to_body(turn, x[shown], y[shown], depth[found])
     around, down = shape.place(*body)
-    return Hit(seen.reshape(side, side), _normals(shape.gap, body) @ turn.T, around, down)
+    return Hit(mask.reshape(side, side), _normals(shape.gap, body) @ turn.T, around, down)
 
 
 def revolved(kind: Kind, bend: Floats) -> Shape:
-    """Return the body that an outline describes as it goes round the axis, with its lobes and unevenness."""
+    """Return the body of revolution of an outline, with its lobes and unevenness."""
     table = _radius_by_height(kind.outline)
 
     def gap(x: Floats, y: Floats, z: Floats) -> Floats:
@@ -93,7 +93,7 @@ def revolved(kind: Kind, bend: Floats) -> Shape:
 
 
 def bent(kind: Kind, bend: Floats) -> Shape:
-    """Return a banana: a tube along an arc in the x-y plane, its thickness that of the outline."""
+    """Return a banana: a tube along an arc in the x-y plane, as thick as the outline."""
     heights, radii = _curve(np.array(kind.outline))[::-1].T.astype(np.float32)
     stretch = heights / heights[-1]
     half = np.float32(_ARC_HALF * (1 + bend[0]))
@@ -119,23 +119,23 @@ def bent(kind: Kind, bend: Floats) -> Shape:
 
 
 def berries(kind: Kind, rng: np.random.Generator) -> Floats:
-    """Place the berries of a bunch evenly on their envelope: rows of x, y, z, radius."""
+    """Return the berries of a bunch, evenly spread over the outline: rows of x, y, z, radius."""
     heights, radii = np.array(kind.outline, dtype=np.float32)[::-1].T
     count = round(3.4 * float(np.mean(radii)) / kind.berry**2)
     number = np.arange(count) + 0.5
     height = 1 - 2 * number / count
     radius = np.interp(height, heights, radii) * (1 - kind.berry * 0.5)
-    azimuth = np.pi * (1 + 5**0.5) * number  # the golden angle: no rows
+    azimuth = np.pi * (1 + 5**0.5) * number  # golden angle, to avoid visible rows
     rows = np.stack([radius * np.cos(azimuth), height * (1 - kind.berry * 0.4), radius * np.sin(azimuth)], axis=1)
     rows = rows + rng.normal(0, kind.berry * 0.13, rows.shape)
     sizes = kind.berry * rng.uniform(1.05, 1.3, (count, 1))
     shell = np.concatenate([rows, sizes], axis=1)
-    core = shell * (0.6, 0.75, 0.6, 1.25)  # those behind, or one could look through
+    core = shell * (0.6, 0.75, 0.6, 1.25)  # an inner layer, so that gaps are not see-through
     return np.concatenate([shell, core]).astype(np.float32)
 
 
-def meet_berries(balls: Floats, turn: Floats, side: int) -> tuple[Hit, NDArray[np.intp]]:
-    """Return what is seen of a bunch, and which berry each pixel shows."""
+def cast_rays_at_berries(balls: Floats, turn: Floats, side: int) -> tuple[Hit, NDArray[np.intp]]:
+    """Return the visible surface of a bunch, and the index of the berry at each pixel of it."""
     axis = np.linspace(-REACH, REACH, side, dtype=np.float32)
     depth = np.full((side, side), -np.inf, np.float32)
     owner = np.full((side, side), -1, np.intp)
@@ -148,17 +148,17 @@ def meet_berries(balls: Floats, turn: Floats, side: int) -> tuple[Hit, NDArray[n
         nearer = front > depth[rows, columns]
         depth[rows, columns][nearer] = front[nearer]
         owner[rows, columns][nearer] = i
-    seen = owner >= 0
-    row, column = np.nonzero(seen)
-    whose = owner[seen]
-    points = np.stack([axis[column], -axis[row], depth[seen]], axis=1)
-    normal = (points - centres[whose]) / balls[whose, 3:]
+    mask = owner >= 0
+    row, column = np.nonzero(mask)
+    berry = owner[mask]
+    points = np.stack([axis[column], -axis[row], depth[mask]], axis=1)
+    normal = (points - centres[berry]) / balls[berry, 3:]
     own = normal @ turn
-    return Hit(seen, normal, _azimuth(own[:, 2], own[:, 0]), (1 - own[:, 1]) / 2), whose
+    return Hit(mask, normal, _azimuth(own[:, 2], own[:, 0]), (1 - own[:, 1]) / 2), berry
 
 
 def _radius_by_height(outline: tuple[Point, ...]) -> Floats:
-    """Turn an outline into the distance from the middle by the sine of the latitude, smooth, 8192 values."""
+    """Return the smoothed distance of an outline from the centre, at 8192 evenly spaced sines of the latitude."""
     height, radius = _curve(np.array(outline)).T
     angle = np.arctan2(height, radius)
     fine = np.linspace(-np.pi / 2, np.pi / 2, 361)
@@ -170,7 +170,7 @@ def _radius_by_height(outline: tuple[Point, ...]) -> Floats:
 
 
 def _curve(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Draw a smooth line (Catmull-Rom) through points; at both ends it goes on as its mirror image."""
+    """Return a Catmull-Rom spline through points, mirrored at both ends."""
     mirrored = np.concatenate([points[1:2] * (1, -1), points, points[-2:-1] * (1, -1)])
     before, start, end, after = (mirrored[i : len(mirrored) - 3 + i, np.newaxis] for i in range(4))
     t = np.linspace(0, 1, 24, endpoint=False)[:, np.newaxis]
@@ -180,17 +180,17 @@ def _curve(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _nearest(shape: Shape, turn: Floats, x: Floats, y: Floats, half: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return how near each ray's first point inside the body is to the viewer, and whether there is one."""
+    """Return the depth of each ray's first point inside the body, and whether there is one."""
     front, back = half.copy(), half.copy()
     found = np.zeros(x.shape, bool)
-    todo = np.arange(x.size)
+    open_rays = np.arange(x.size)
     for part in np.linspace(1, -1, shape.steps, dtype=np.float32)[1:-1]:
-        z = part * half[todo]
-        within = shape.gap(*_to_body(turn, x[todo], y[todo], z)) < 0
-        back[todo] = z
-        found[todo[within]] = True
-        todo, z = todo[~within], z[~within]
-        front[todo] = z
+        z = part * half[open_rays]
+        within = shape.gap(*_to_body(turn, x[open_rays], y[open_rays], z)) < 0
+        back[open_rays] = z
+        found[open_rays[within]] = True
+        open_rays, z = open_rays[~within], z[~within]
+        front[open_rays] = z
     x, y, near, far = x[found], y[found], front[found], back[found]
     for _ in range(_HALVINGS):
         middle = (near + far) / 2
@@ -206,7 +206,7 @@ def _to_body(turn: Floats, x: Floats, y: Floats, z: Floats | np.float32) -> tupl
 
 
 def _normals(gap: Gap, body: tuple[Floats, Floats, Floats]) -> Floats:
-    """Return the directions in which the gap grows fastest, of length 1."""
+    """Return the unit normals: the normalized gradient of the gap."""
     x, y, z = body
     step = np.float32(0.02)
     here = gap(x, y, z)

@@ -1,4 +1,4 @@
-"""The fruits that can be drawn: outline, colours, pattern of the skin, stem. The names are those of Fruits-360."""
+"""The table of fruits: outline, colours, skin pattern and stem of each class, named as in Fruits-360."""
 
 from __future__ import annotations
 
@@ -44,29 +44,29 @@ BULB: tuple[Point, ...] = (
 
 @dataclass(frozen=True)
 class Kind:
-    """How one class of fruit looks. Lengths are in units of the fruit's radius, strengths from 0 to 1."""
+    """The appearance of one class. Lengths are in units of the fruit's radius, strengths from 0 to 1."""
 
     name: str
     outline: tuple[Point, ...]
-    """Of half a section, from the stem down: (height on the axis, distance from it). Of a bunch: its envelope."""
+    """Half a cross-section from the stem down, as (height on the axis, distance from it); the envelope of a bunch."""
     colours: tuple[str, ...]
-    """RGB in hex, from the stem to the other end."""
+    """RGB in hex, from the stem end to the other end."""
     blush: str = ""
-    """The colour of the side that saw the sun."""
+    """The colour of the sunny side; empty: none."""
     pattern: Pattern = "smooth"
     strength: float = 0.3
-    """Of the pattern."""
+    """The strength of the pattern."""
     mottle: float = 0.08
     """Unevenness of the colour."""
     speckle: str = ""
-    """The colour of small dots."""
+    """The colour of small dots; empty: none."""
     gloss: float = 0.3
     top: Top = "bare"
     body: Body = "revolved"
     lobes: int = 0
     lobe_depth: float = 0.0
     uneven: float = 0.04
-    """How far the shape is from a body of revolution."""
+    """Deviation from a body of revolution."""
     berry: float = 0.0
     """The radius of each berry of a bunch."""
 
@@ -161,12 +161,12 @@ KINDS: tuple[Kind, ...] = (
          strength=0.3, mottle=0.15, speckle="8a6a70", gloss=0.2, top="stem"),
 )  # fmt: skip
 
-MOST = 131
-"""As many classes as Fruits-360 has."""
+MAX_CLASSES = 131
+"""The number of classes in Fruits-360."""
 
 
 def first_kinds(count: int) -> list[Kind]:
-    """Return the first kinds: those of the table, then varieties of them in other colours, `Apple Red 2` and on."""
+    """Return the first kinds of the table, then varieties of them in other colours, such as `Apple Red 2`."""
     return [kind for kind, _ in zip(_endless(), range(count), strict=False)]
 
 
@@ -179,7 +179,7 @@ def _endless() -> Iterator[Kind]:
 
 
 def _variety(kind: Kind, number: int) -> Kind:
-    """Shift the hue, saturation and lightness of a kind; other numbers go other ways."""
+    """Return a kind with its hue and lightness shifted, differently for each number."""
     hue, light = ((0.045, 1.15), (-0.04, 0.82), (0.09, 0.95))[(number - 2) % 3]
     return replace(
         kind,
@@ -192,7 +192,7 @@ def _variety(kind: Kind, number: int) -> Kind:
 
 
 def rgb(colour: str) -> Colour:
-    """Turn `rrggbb` into three numbers from 0 to 1."""
+    """Return `rrggbb` as three numbers from 0 to 1."""
     red, green, blue = bytes.fromhex(colour)
     return red / 255, green / 255, blue / 255
 

@@ -1,4 +1,4 @@
-"""One fruit, and its photos: turned a little from each to the next, lit from the upper left, cut out on white."""
+"""Create a fruit and render its photos: rotated, lit from the upper left, on a white background."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fruitscale.sample.skin import HEIGHT, WIDTH, skin
 Floats = NDArray[np.floating]
 
 SIDE = 100
-"""Of a photo, in pixels."""
+"""The width and height of a photo in pixels."""
 _FINE = 144
-"""Of the square that is painted before it is made smaller."""
+"""The width and height of the canvas before downscaling."""
 _LIGHT = np.array([-0.38, 0.5, 0.78], np.float32)
 _SHINE = np.array([-0.22, 0.3, 0.93], np.float32)
 
@@ -34,7 +34,7 @@ class Fruit:
 
 
 def grow(kind: Kind, rng: np.random.Generator) -> Fruit:
-    """Make one fruit of a kind."""
+    """Return a random fruit of a kind."""
     balls = bodies.berries(kind, rng) if kind.body == "bunch" else np.zeros((0, 4), np.float32)
     return Fruit(
         kind=kind,
@@ -47,24 +47,24 @@ def grow(kind: Kind, rng: np.random.Generator) -> Fruit:
 
 
 def photograph(fruit: Fruit, turned: float, upright: bool, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Photograph a fruit, turned by a part (0 to 1) of a full turn: uint8 RGB of shape (SIDE, SIDE, 3).
+    """Render a fruit at `turned` (0 to 1) of a full turn: uint8 RGB of shape (SIDE, SIDE, 3).
 
-    Upright it turns about its own axis; else it lies on its side and turns like the hand of a clock on the table.
+    Upright it turns about its own axis; otherwise it lies on its side and turns on the table like a clock hand.
     """
     turn = _turn(fruit.kind, turned, upright)
     hit, colour = _surface(fruit, turn)
     canvas = np.ones((_FINE, _FINE, 3), np.float32)
-    covered = hit.seen.copy()
+    covered = hit.mask.copy()
     tops.draw(canvas, covered, fruit.top, turn, front=False)
-    canvas[hit.seen] = _lit(colour, hit.normal, fruit.kind.gloss)
+    canvas[hit.mask] = _lit(colour, hit.normal, fruit.kind.gloss)
     tops.draw(canvas, covered, fruit.top, turn, front=True)
-    canvas[covered] *= np.float32(rng.normal(1, 0.012))  # no two exposures are the same
+    canvas[covered] *= np.float32(rng.normal(1, 0.012))  # exposure varies from photo to photo
     return _fit(canvas, covered, rng)
 
 
 def _turn(kind: Kind, turned: float, upright: bool) -> Floats:
     angle = 2 * np.pi * turned
-    if kind.body == "bent":  # a banana lies on its back, or its side, and rocks: from its end it looks like nothing
+    if kind.body == "bent":  # a banana lies and rocks, because end-on it is unrecognizable
         lying = _about_z(-np.pi / 2) if upright else _about_x(np.pi / 2) @ _about_z(-np.pi / 2)
         return _about_x(0.2 + 0.3 * np.cos(angle)) @ _about_y(0.8 * np.sin(angle)) @ lying
     if upright:
@@ -73,25 +73,25 @@ def _turn(kind: Kind, turned: float, upright: bool) -> Floats:
 
 
 def _surface(fruit: Fruit, turn: Floats) -> tuple[bodies.Hit, Floats]:
-    """Return what is seen of the fruit and its unlit colours, shape (n, 3)."""
+    """Return the visible surface of the fruit and its unlit colours, shape (n, 3)."""
     import cv2
 
     kind = fruit.kind
     if kind.body == "bunch":
-        hit, whose = bodies.meet_berries(fruit.balls, turn, _FINE)
-        outward = (fruit.balls[whose, :3] @ turn.T + hit.normal * fruit.balls[whose, 3:])[:, 2:]
+        hit, berry = bodies.cast_rays_at_berries(fruit.balls, turn, _FINE)
+        outward = (fruit.balls[berry, :3] @ turn.T + hit.normal * fruit.balls[berry, 3:])[:, 2:]
         depth = np.clip(0.55 + 0.55 * outward, 0.25, 1)  # the gaps between berries are dark
-        tint: Floats = fruit.tints[whose] * depth
+        tint: Floats = fruit.tints[berry] * depth
     else:
         shape = bodies.bent if kind.body == "bent" else bodies.revolved
-        hit, tint = bodies.meet(shape(kind, fruit.bend), turn, _FINE), np.ones(1, np.float32)
+        hit, tint = bodies.cast_rays(shape(kind, fruit.bend), turn, _FINE), np.ones(1, np.float32)
     across, down = hit.around * (WIDTH - 1), hit.down * (HEIGHT - 1)
     colour = cv2.remap(fruit.skin, across[None], down[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)[0]
     return hit, np.asarray(colour * tint, dtype=np.float32)
 
 
 def _lit(colour: Floats, normal: Floats, gloss: float) -> Floats:
-    """Light colours, shape (n, 3): a lamp from the upper left, darker rims, and the reflection of a window."""
+    """Return lit colours, shape (n, 3): a lamp at the upper left, darker rims, and the reflection of a window."""
     facing = np.clip(normal @ (_LIGHT / np.linalg.norm(_LIGHT)), 0, 1)
     shine = np.clip(normal @ (_SHINE / np.linalg.norm(_SHINE)), 0, 1)
     rim = np.sqrt(np.clip(normal[:, 2], 0, 1))
@@ -101,7 +101,7 @@ def _lit(colour: Floats, normal: Floats, gloss: float) -> Floats:
 
 
 def _fit(canvas: Floats, covered: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Cut the fruit out so that it fills the photo, as every photo of Fruits-360 is filled."""
+    """Crop and scale so that the fruit fills the photo, as in Fruits-360."""
     import cv2
 
     rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))

@@ -1,4 +1,4 @@
-"""The skins: a colour map of a fruit's surface, azimuth across (it wraps), stem to tip downwards."""
+"""Paint a fruit's skin as a texture: azimuth across (wrapping), stem to tip downwards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEIGHT, WIDTH = 192, 384
 
 
 def skin(kind: Kind, rng: np.random.Generator) -> Floats:
-    """Paint the skin of one fruit: RGB from 0 to 1, float32 of shape (HEIGHT, WIDTH, 3)."""
+    """Return the skin of one fruit: RGB from 0 to 1, float32 of shape (HEIGHT, WIDTH, 3)."""
     colour = _gradient(kind)
     if kind.blush:
         side = np.cos(_azimuth() - rng.uniform(0, 2 * np.pi)) * 0.5 + 0.8 * noise(rng, 3, 4) + 0.35 * noise(rng, 12, 20)
@@ -26,7 +26,7 @@ def skin(kind: Kind, rng: np.random.Generator) -> Floats:
 
 
 def noise(rng: np.random.Generator, rows: int, columns: int) -> Floats:
-    """Return smooth noise of that many bumps down and across, about -1 to 1, shape (HEIGHT, WIDTH), wrapping across."""
+    """Return smooth noise with `rows` x `columns` bumps, about -1 to 1, shape (HEIGHT, WIDTH), wrapping across."""
     import cv2
 
     grid = rng.uniform(-1, 1, (rows, columns)).astype(np.float32)
@@ -53,7 +53,7 @@ def _down() -> Floats:
 
 
 def _pattern(colour: Floats, kind: Kind, rng: np.random.Generator) -> Floats:
-    """Draw what covers the whole skin. Relief is painted as light and shade from above."""
+    """Draw the pattern of the whole skin; relief is painted as light and shade from above."""
     strength = kind.strength
     match kind.pattern:
         case "pores":
@@ -80,7 +80,7 @@ def _pattern(colour: Floats, kind: Kind, rng: np.random.Generator) -> Floats:
 
 
 def _lattice(rows: int, columns: int) -> tuple[Floats, Floats, Floats]:
-    """Return, for each pixel, its place in a staggered cell (across and down, -1 to 1) and how far down the cell is."""
+    """Return each pixel's position in a staggered cell (across and down, -1 to 1), and the cell's position (0 to 1)."""
     y = _down() * rows + 0 * _azimuth()
     x = _azimuth() / (2 * np.pi) * columns
     first = np.round(y)
@@ -90,7 +90,7 @@ def _lattice(rows: int, columns: int) -> tuple[Floats, Floats, Floats]:
 
 
 def _scales(colour: Floats, strength: float, jitter: Floats) -> Floats:
-    """Draw a pineapple's eyes: lozenges, each bright in the middle with a dark rim and a dry tip."""
+    """Draw a pineapple's eyes: lozenges with a bright centre and a dark rim."""
     y, x = _down() * 16, _azimuth() / (2 * np.pi) * 12
     a, b = (x + y / 2) + jitter, (x - y / 2) - jitter
     u, v = np.abs(a - np.round(a)) * 2, np.abs(b - np.round(b)) * 2
@@ -103,7 +103,7 @@ def _scales(colour: Floats, strength: float, jitter: Floats) -> Floats:
 def _seeds(colour: Floats, strength: float) -> Floats:
     """Draw a strawberry's seeds, each in a small hollow."""
     u, v, down = _lattice(15, 15)
-    wide = np.sin(np.pi * np.clip(down, 0.05, 0.95))  # the map is narrow at the ends: keep the seeds round
+    wide = np.sin(np.pi * np.clip(down, 0.05, 0.95))  # the texture narrows at the ends: keep the seeds round
     far = np.hypot(u * wide * 1.15, v * 0.8)
     near_end = _step(wide, 0.25, 0.5)
     hollow = _mix(colour, "5a0608", 0.5 * strength * near_end * (1 - _step(np.abs(far - 0.4), 0.08, 0.3)))
@@ -111,7 +111,7 @@ def _seeds(colour: Floats, strength: float) -> Floats:
 
 
 def _dots(rng: np.random.Generator, count: int) -> Floats:
-    """Return a mask of small round dots, evenly over the surface."""
+    """Return a mask of small round dots, uniformly distributed."""
     import cv2
 
     mask = np.zeros((HEIGHT, WIDTH), np.float32)
@@ -140,7 +140,7 @@ def _relief(colour: Floats, height: Floats, strength: float) -> Floats:
 
 
 def _uneven(colour: Floats, by: Floats) -> Floats:
-    """Make a colour lighter and darker by a part of itself."""
+    """Scale a colour by 1 + `by` per pixel."""
     factor: Floats = 1 + by[..., np.newaxis]
     return colour * factor
 
@@ -151,7 +151,7 @@ def _mix(colour: Floats, other: str, amount: Floats) -> Floats:
 
 
 def _step(values: NDArray[np.floating], low: float, high: float) -> Floats:
-    """Return 0 below `low`, 1 above `high`, and a smooth way between."""
+    """Return 0 below `low`, 1 above `high`, and a smooth transition in between (smoothstep)."""
     t = np.clip((values - low) / (high - low), 0, 1)
     smooth: Floats = (t * t * (3 - 2 * t)).astype(np.float32)
     return smooth

@@ -1,4 +1,4 @@
-"""What grows at the stem's end of a fruit: stem, leaves, crown or calyx, as strips that are filled one by one."""
+"""Draw what grows at the stem end of a fruit (stem, leaves, crown, calyx) as filled strips."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BROWN, _DARK, _GREEN, _DULL, _DRY = rgb("5c4426"), rgb("3c4420"), rgb("4c7a2a")
 
 @dataclass(frozen=True)
 class Strip:
-    """A line in the body's axes, as broad at each of its points as `widths` says (in radii), of one colour."""
+    """A line in the body's axes with a width at each of its points (in fruit radii), in one colour."""
 
     line: Floats
     widths: Floats
@@ -26,7 +26,7 @@ class Strip:
 
 
 def strips(kind: Kind, rng: np.random.Generator) -> list[Strip]:
-    """Grow the strips of one fruit, the lowest first."""
+    """Return the strips of one fruit, the lowest first."""
     count = _COUNTS[kind.top]
     turns = (np.arange(count) + rng.uniform(-0.2, 0.2, count)) * (2 * np.pi / max(min(count, 11), 1) * 1.02)
     sizes, droops = rng.uniform(0.75, 1.2, count), rng.uniform(0, 1, count)
@@ -35,16 +35,16 @@ def strips(kind: Kind, rng: np.random.Generator) -> list[Strip]:
 
 
 def draw(canvas: Floats, covered: NDArray[np.bool_], parts: list[Strip], turn: Floats, *, front: bool) -> None:
-    """Draw the strips that are before (or behind) the fruit, and mark their pixels as covered."""
+    """Draw the strips in front of the fruit (or behind it) and mark their pixels as covered."""
     import cv2
 
     side = canvas.shape[0]
     mask = np.zeros((side, side), np.uint8)
     for part in parts:
-        seen = part.line @ turn.T
-        if (seen[-1, 2] >= 0) != front:
+        line = part.line @ turn.T
+        if (line[-1, 2] >= 0) != front:
             continue
-        flat = (seen[:, :2] * (1, -1) + REACH) * ((side - 1) / (2 * REACH))
+        flat = (line[:, :2] * (1, -1) + REACH) * ((side - 1) / (2 * REACH))
         along = np.gradient(flat, axis=0)
         across = along[:, ::-1] * (1, -1) / (np.linalg.norm(along, axis=1, keepdims=True) + 1e-6)
         reach = across * (part.widths * side / (4 * REACH))[:, np.newaxis]

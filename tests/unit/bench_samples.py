@@ -1,4 +1,4 @@
-"""Samples of a benchmark that was never run."""
+"""Synthetic samples of a benchmark."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def sample(variant: Variant = LOCAL, seconds: float = 10.0, **values: Any) -> Me
     kind: Kind = values.pop("kind", "timed")
     number: int = values.pop("round", 1)
     stages = dict.fromkeys(STAGES, seconds / 10) | {"featurize": seconds / 2, "total": seconds}
-    filled: dict[str, Any] = {"outcome": "ok", "seconds": seconds, "stages": stages, "images_per_second": 1000 / seconds,
+    defaults: dict[str, Any] = {"outcome": "ok", "seconds": seconds, "stages": stages, "images_per_second": 1000 / seconds,
                               "images_per_second_per_slot": 500 / seconds, "peak_mb": 500.0, "cpu_seconds": 2 * seconds,
                               "answer": ANSWER}  # fmt: skip
-    return Measurement(variant, kind, number, **(filled | values))
+    return Measurement(variant, kind, number, **(defaults | values))
 
 
 class Noise:
-    """Seconds of a run as machines give them: drift that neighbours share, spread of its own, and at times a hiccup."""
+    """Simulated seconds: drift shared by neighbouring runs, an independent spread, and an occasional outlier."""
 
     def __init__(self, seed: int, spread: float = 0.02) -> None:
         self._rng = np.random.default_rng(seed)
@@ -35,17 +35,17 @@ class Noise:
         self._drift = 1.0
 
     def pair(self, slower: float = 1.0) -> tuple[float, float]:
-        """Seconds of a subject that is so many times slower, and of its baseline."""
+        """Return the seconds of a subject that takes `slower` times as long, and of its baseline."""
         self._drift *= float(np.exp(self._rng.normal(0, 0.01)))
         return self._seconds() * slower, self._seconds()
 
     def _seconds(self) -> float:
-        hiccup = self._rng.exponential(0.15) if self._rng.random() < 0.05 else 0.0
-        return 10 * self._drift * float(np.exp(self._rng.normal(0, self._spread))) * (1 + hiccup)
+        outlier = self._rng.exponential(0.15) if self._rng.random() < 0.05 else 0.0
+        return 10 * self._drift * float(np.exp(self._rng.normal(0, self._spread))) * (1 + outlier)
 
 
 def failure(variant: Variant = LOCAL, outcome: str = "failed", **values: Any) -> Measurement:
-    """A run that gave no answer."""
+    """Return a run that failed."""
     nothing: dict[str, Any] = {
         "stages": {},
         "images_per_second": None,

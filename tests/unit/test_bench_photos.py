@@ -1,4 +1,4 @@
-"""A folder of just so many photos."""
+"""Folders with a given number of linked photos."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ def contents(folder: Path) -> Counter[str]:
 
 
 @pytest.mark.parametrize("count", [1, 3, 12, 13, 30])
-def test_there_are_so_many(source: Input, tmp_path: Path, count: int) -> None:
-    made = photo_sets.link_photos(source.uri, photo_sets.list_paths(source), count, tmp_path / "out")
-    found = contents(made.folder)
+def test_the_folder_has_that_many_photos(source: Input, tmp_path: Path, count: int) -> None:
+    linked = photo_sets.link_photos(source.uri, photo_sets.list_paths(source), count, tmp_path / "out")
+    found = contents(linked.folder)
     assert sum(found.values()) == count
-    assert len(found) == min(count, 12) == made.distinct
+    assert len(found) == min(count, 12) == linked.distinct
     assert max(found.values()) - min(found.values()) <= 1
-    assert (made.note is not None) == (count > 12)
+    assert (linked.note is not None) == (count > 12)
 
 
 def test_every_label_has_its_share(source: Input, tmp_path: Path) -> None:
-    made = photo_sets.link_photos(source.uri, photo_sets.list_paths(source), 6, tmp_path / "out")
-    assert Counter(path.parent.name for path in made.folder.rglob("*.jpg")) == {"apple": 2, "pear": 2, "plum": 2}
+    linked = photo_sets.link_photos(source.uri, photo_sets.list_paths(source), 6, tmp_path / "out")
+    assert Counter(path.parent.name for path in linked.folder.rglob("*.jpg")) == {"apple": 2, "pear": 2, "plum": 2}
 
 
-def test_repeats_are_said(source: Input, tmp_path: Path) -> None:
+def test_repeats_are_noted(source: Input, tmp_path: Path) -> None:
     note = photo_sets.link_photos(source.uri, photo_sets.list_paths(source), 1000, tmp_path / "out").note
     assert note == "1,000 images: 12 photos, repeated under other names"
 
 
 @pytest.mark.parametrize("broken", [0, 1, 2])
-def test_what_can_not_be_linked_is_copied(
+def test_photos_that_cannot_be_linked_are_copied(
     source: Input, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int
 ) -> None:
     def refuse(*_: object) -> None:
@@ -55,8 +55,8 @@ def test_what_can_not_be_linked_is_copied(
 
     for name in ("link", "symlink")[:broken]:
         monkeypatch.setattr(os, name, refuse)
-    made = photo_sets.link_photos(source.uri, photo_sets.list_paths(source), 24, tmp_path / "out")
-    assert sum(contents(made.folder).values()) == 24
+    linked = photo_sets.link_photos(source.uri, photo_sets.list_paths(source), 24, tmp_path / "out")
+    assert sum(contents(linked.folder).values()) == 24
 
 
 def test_the_inputs_own_limits_hold(source: Input) -> None:
@@ -64,7 +64,7 @@ def test_the_inputs_own_limits_hold(source: Input) -> None:
     assert len(photo_sets.list_paths(source.model_copy(update={"include": ("apple/*",)}))) == 4
 
 
-def test_what_can_not_be_done_is_said(tmp_path: Path) -> None:
+def test_unusable_inputs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="on S3"):
         photo_sets.list_paths(Input(uri="s3://fruits/in"))
     with pytest.raises(UsageError, match="not set"):

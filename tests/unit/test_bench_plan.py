@@ -1,4 +1,4 @@
-"""Which variants, which pairs, and in what order."""
+"""The variants, the comparisons, and the order of runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_every_choice_is_a_variant() -> None:
     assert len({variant.name for variant in PLAN.variants}) == len(PLAN.variants)
 
 
-def test_the_same_said_twice_is_one_variant() -> None:
+def test_duplicates_are_one_variant() -> None:
     assert len(make_plan(Bench(engines=("local", "local"), slots=(2, "auto")), cores=2).variants) == 1
 
 
@@ -54,7 +54,7 @@ def test_a_single_variant_has_its_floor_only() -> None:
     assert plan.entries == (RoundEntry(plan.variants[0]), RoundEntry(plan.variants[0], twin=True))
 
 
-def test_one_reference_for_each_answer() -> None:
+def test_there_is_one_reference_per_images_and_precision() -> None:
     assert {(v.engine, v.slots, v.images, v.precision) for v in PLAN.references} == {
         ("local", 2, images, precision) for images in (1000, 5000) for precision in ("f32", "bf16")
     }
@@ -67,13 +67,13 @@ def test_a_round_has_every_entry_once_in_an_order_of_its_own() -> None:
     assert len({tuple(order) for order in orders}) == len(orders)
 
 
-def test_the_order_is_the_seeds() -> None:
+def test_the_order_depends_on_the_seed() -> None:
     assert order_of(PLAN.entries, 3, 1) == order_of(PLAN.entries[::-1], 3, 1)
     assert order_of(PLAN.entries, 3, 1) != order_of(PLAN.entries, 4, 1)
 
 
-def test_each_of_a_pair_comes_first_about_as_often() -> None:
-    """Else what heats the machine up would fall on the same one always."""
+def test_each_side_of_a_pair_comes_first_about_equally_often() -> None:
+    """Otherwise heat or other load would always affect the same one."""
     one, other = (RoundEntry(Variant(engine, 2, 1000, "f32")) for engine in ("local", "spark"))
     first = sum(order_of([one, other], 0, n)[0] == one for n in range(200))
     assert 80 <= first <= 120

@@ -1,55 +1,54 @@
-"""The verdict: how often it is right, by resampling; and the arithmetic under it."""
+"""The verdict: how often it is right, by resampling; and the statistics behind it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
 
-from fruitscale.bench import statistics
-from fruitscale.bench.statistics import Ratio, fit_line, is_settled, noise_floor, ratio_of, summary, verdict
+from fruitscale.bench import bench_statistics
+from fruitscale.bench.bench_statistics import Ratio, fit_line, is_settled, noise_floor, ratio_of, verdict
 from tests.unit.bench_samples import Noise
 
-TRIALS = 200
+TRIALS = 60
 Pairs = Sequence[tuple[float, float]]
 
 
 def until_settled(pairs: Pairs) -> Ratio:
-    """The ratio where the stopping rule stops."""
+    """Return the ratio at which the stopping rule ends."""
     for n in range(1, len(pairs) + 1):
         ratio = ratio_of(pairs[:n], seed=n)
-        if is_settled(ratio, most_pairs=20):
+        if is_settled(ratio, max_pairs=20):
             return ratio
-    raise AssertionError("it never stops")
+    raise AssertionError("the stopping rule never ended")
 
 
-def called(slower: float, spread: float) -> float:
-    """The fraction of trials in which two variants are called different, each of its own pairs, drawn from 40."""
+def fraction_called_different(slower: float, spread: float) -> float:
+    """Return the fraction of resampled benchmarks that call two variants different, each with pairs drawn from 40."""
     noise, rng = Noise(7, spread), np.random.default_rng(11)
     pool = [noise.pair() for _ in range(40)]
-    told = 0
+    different = 0
     for _ in range(TRIALS):
         drawn = [pool[i] for i in rng.integers(0, len(pool), 40)]
-        same, pairs = drawn[:20], [(a * slower, b) for a, b in drawn[20:]]
-        told += verdict(until_settled(pairs), noise_floor(until_settled(same))) != "no difference"
-    return told / TRIALS
+        floor_pairs, pairs = drawn[:20], [(a * slower, b) for a, b in drawn[20:]]
+        different += verdict(until_settled(pairs), noise_floor(until_settled(floor_pairs))) != "no difference"
+    return different / TRIALS
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "RESAMPLES", 500)
+    monkeypatch.setattr(bench_statistics, "RESAMPLES", 500)
 
 
 @pytest.mark.parametrize("spread", [0.01, 0.02, 0.03])
-def test_equals_are_called_equal(spread: float) -> None:
-    assert called(1.0, spread) <= 0.10
+def test_equal_variants_are_called_equal(spread: float) -> None:
+    assert fraction_called_different(1.0, spread) <= 0.10
 
 
 @pytest.mark.parametrize("spread", [0.01, 0.02, 0.03])
-def test_a_tenth_slower_is_called(spread: float) -> None:
-    assert called(1.1, spread) >= 0.95
+def test_a_slowdown_of_10_percent_is_found(spread: float) -> None:
+    assert fraction_called_different(1.1, spread) >= 0.95
 
 
 def test_a_ratio_is_the_median_with_its_interval_around() -> None:
@@ -60,7 +59,7 @@ def test_a_ratio_is_the_median_with_its_interval_around() -> None:
     assert ratio == ratio_of([(2.0, 1.0), (2.2, 1.1), (2.1, 1.0), (1.9, 1.0), (2.0, 1.0)])
 
 
-def test_drift_that_a_pair_shares_cancels_out() -> None:
+def test_drift_shared_by_a_pair_cancels_out() -> None:
     pairs = [(10.5 * drift, 10.0 * drift) for drift in np.linspace(1, 3, 9)]
     ratio = ratio_of(pairs)
     assert (ratio.low, ratio.high) == pytest.approx((1.05, 1.05))
@@ -81,24 +80,24 @@ def test_verdicts(low: float, median: float, high: float, floor: float, expected
     assert verdict(Ratio(median, low, high, 9), floor) == expected
 
 
-def test_the_floor_is_the_far_edge() -> None:
+def test_the_noise_floor_is_the_outer_end_of_the_interval() -> None:
     assert noise_floor(Ratio(1.0, 0.97, 1.02, 9)) == pytest.approx(0.03)
 
 
 @pytest.mark.parametrize(
-    ("ratio", "most", "settled"),
+    ("ratio", "max_pairs", "settled"),
     [
         pytest.param(None, 20, False, id="no-pair-yet"),
         pytest.param(Ratio(1, 0.99, 1.01, 4), 20, False, id="narrow-but-few"),
         pytest.param(Ratio(1, 0.99, 1.01, 5), 20, True, id="narrow"),
         pytest.param(Ratio(1, 0.96, 1.04, 5), 20, False, id="wide"),
         pytest.param(Ratio(2, 1.95, 2.05, 5), 20, True, id="narrow-for-its-size"),
-        pytest.param(Ratio(1, 0.9, 1.1, 20), 20, True, id="enough"),
-        pytest.param(Ratio(1, 0.9, 1.1, 2), 2, True, id="as-many-as-asked-for"),
+        pytest.param(Ratio(1, 0.9, 1.1, 20), 20, True, id="wide-at-the-maximum"),
+        pytest.param(Ratio(1, 0.9, 1.1, 2), 2, True, id="the-maximum"),
     ],
 )
-def test_when_to_stop(ratio: Ratio | None, most: int, settled: bool) -> None:
-    assert is_settled(ratio, most) is settled
+def test_when_to_stop(ratio: Ratio | None, max_pairs: int, settled: bool) -> None:
+    assert is_settled(ratio, max_pairs) is settled
 
 
 def test_a_line_is_found() -> None:
@@ -111,16 +110,3 @@ def test_a_line_is_found() -> None:
     flat = fit_line([1, 2, 3], [7, 7, 7])
     assert flat is not None
     assert (flat.slope, flat.r_squared) == (0, 1)
-
-
-@pytest.mark.parametrize("n", range(1, 10))
-def test_the_summary_is_pytest_benchmarks(n: int) -> None:
-    from pytest_benchmark.stats import Stats
-
-    seconds = [1.0, 1.1, 9.0, 1.05, 1.15, 1.01, 1.2, 0.2, 1.07][:n]
-    theirs: Any = Stats()
-    for value in seconds:
-        theirs.update(value)
-    ours = summary(seconds)
-    for name, value in theirs.as_dict().items():
-        assert ours[name] == (pytest.approx(value) if isinstance(value, float) else value), name

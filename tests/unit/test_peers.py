@@ -1,4 +1,4 @@
-"""The runner of `benchmarks/peers`: what is run, in which order, what counts, and what the table says."""
+"""The runner of `benchmarks/peers`: commands, order of runs, checks of the results, and tables."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.peers import answers, ground, matrix, table, trial
-from benchmarks.peers.__main__ import chosen, options
-from benchmarks.peers.answers import Features, Off
+from benchmarks.peers import answers, pca_input, table, trial, workspace
+from benchmarks.peers.__main__ import parse_options, select_contestants
+from benchmarks.peers.answers import Deviation, Features
 from benchmarks.peers.contestants import PEERS, Contestant, ours
-from benchmarks.peers.ground import Ground
 from benchmarks.peers.preparation import Expected
-from benchmarks.peers.results import Results
+from benchmarks.peers.results import PeerResults
 from benchmarks.peers.trial import Sample
+from benchmarks.peers.workspace import Workspace
 from fruitscale.errors import UsageError
 
 PEER = Contestant("peer", "featurize", "peer_of_the_test")
@@ -31,12 +31,12 @@ EXPECTED = Expected(Features(PATHS, VALUES), retained_variance=0.9)
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Ground:
-    return Ground(tmp_path, Path(sys.executable), None, 2, 60, {"featurize": 2, "pca": 2})
+def here(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path, Path(sys.executable), None, 2, 60, {"featurize": 2, "pca": 2})
 
 
 def write_answer(folder: Path, photos: Path, values: NDArray[np.float32] = VALUES) -> None:
-    """Write an answer in two files, in another order, with paths as Spark writes them."""
+    """Write a result in two files, in another order, with paths as Spark writes them."""
     for i in (1, 0):
         escaped = f"file:{photos}/{PATHS[i]}".replace(" ", "%20")
         features = pa.array([values[i].tolist()], pa.list_(pa.float32()))
@@ -46,32 +46,32 @@ def write_answer(folder: Path, photos: Path, values: NDArray[np.float32] = VALUE
         )
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, here: Ground, code: str, values: NDArray[np.float32] = VALUES) -> None:
-    """Put a script in the place of a peer; what it would have written is there."""
+def pretend(monkeypatch: pytest.MonkeyPatch, here: Workspace, code: str, values: NDArray[np.float32] = VALUES) -> None:
+    """Replace a peer by a script; its result is already written."""
     write_answer(here.work / "answer", here.photos, values)
     line = json.dumps({"seconds_featurize": 2.5, "images": 2, "answer": str(here.work / "answer" / "features")})
     monkeypatch.setattr(trial, "command", lambda *_: [sys.executable, "-c", code.replace("LINE", repr(line))])
 
 
-def test_a_right_answer_has_its_times(here: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_correct_result_has_times(here: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, here, "print('noise'); print(LINE); print('more noise')")
     sample = trial.measure(here, EXPECTED, PEER, 3)
     assert (sample.contestant, sample.round, sample.outcome, sample.stage_seconds) == ("peer", 3, "ok", 2.5)
-    assert sample.off == Off(0, 0)
+    assert sample.off == Deviation(0, 0)
     assert sample.process_seconds is not None
-    assert 0 < sample.process_seconds < 30
+    assert sample.process_seconds > 0
 
 
 @pytest.mark.parametrize(
     ("code", "outcome", "words"),
     [
         pytest.param("import no_such_library", "failed", "No module named 'no_such_library'", id="no library"),
-        pytest.param("print('nothing')", "wrong answer", "it told no figures", id="silent"),
+        pytest.param("print('nothing')", "wrong answer", "it printed no JSON line", id="silent"),
         pytest.param("print('{}')", "wrong answer", "seconds_featurize", id="no seconds"),
     ],
 )
 def test_a_failure_is_a_result(
-    here: Ground, monkeypatch: pytest.MonkeyPatch, code: str, outcome: str, words: str
+    here: Workspace, monkeypatch: pytest.MonkeyPatch, code: str, outcome: str, words: str
 ) -> None:
     pretend(monkeypatch, here, code)
     sample = trial.measure(here, EXPECTED, PEER, 1)
@@ -79,7 +79,7 @@ def test_a_failure_is_a_result(
     assert words in sample.message
 
 
-def test_a_wrong_answer_has_no_time(here: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_answer_has_no_time(here: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, here, "print(LINE)", VALUES * np.array([[1], [1.16]], np.float32))
     sample = trial.measure(here, EXPECTED, PEER, 1)
     assert (sample.outcome, sample.stage_seconds) == ("wrong answer", None)
@@ -91,7 +91,7 @@ def test_a_wrong_answer_has_no_time(here: Ground, monkeypatch: pytest.MonkeyPatc
     assert "2 photos, 1 of 3 are missing" in missing.message
 
 
-def test_a_peer_that_is_not_installed_is_a_row(here: Ground) -> None:
+def test_a_peer_that_is_not_installed_is_a_row(here: Workspace) -> None:
     nowhere = replace(here, python=here.work / "no" / "python")
     samples = list(trial.rounds([PEER], 2, 0, lambda one, number: trial.measure(nowhere, EXPECTED, one, number)))
     assert [sample.outcome for sample in samples] == ["not installed"]
@@ -101,31 +101,31 @@ def test_a_peer_that_is_not_installed_is_a_row(here: Ground) -> None:
 @pytest.mark.parametrize(
     ("peer", "off", "more", "words"),
     [
-        (PEER, Off(0, 0), {"retained_variance": 0.91}, "keeps 0.910000"),
-        (PEER, Off(float("nan"), 0), {}, "the worst by nan"),
-        (PEER, Off(0.16, 0.01), {}, "the worst by 16.0%"),
-        (PEER, Off(0.12, 0.09), {}, "off by 9.0%"),
-        (replace(PEER, job="pca"), Off(2e-9, 0), {}, "off by 2.0e-09"),
-        (replace(PEER, job="pca", exact=False), Off(0.1, 0.1), {}, None),
-        (PEER, Off(0.1, 0.04), {"retained_variance": 0.901}, None),
+        (PEER, Deviation(0, 0), {"retained_variance": 0.91}, "retains 0.910000"),
+        (PEER, Deviation(float("nan"), 0), {}, "the worst by nan"),
+        (PEER, Deviation(0.16, 0.01), {}, "the worst by 16.0%"),
+        (PEER, Deviation(0.12, 0.09), {}, "off by 9.0%"),
+        (replace(PEER, job="pca"), Deviation(2e-9, 0), {}, "off by 2.0e-09"),
+        (replace(PEER, job="pca", exact=False), Deviation(0.1, 0.1), {}, None),
+        (PEER, Deviation(0.1, 0.04), {"retained_variance": 0.901}, None),
     ],
 )
-def test_what_is_wrong_is_said(peer: Contestant, off: Off, more: dict[str, float], words: str | None) -> None:
-    problem = trial.wrong(peer, off, more, EXPECTED)
+def test_a_wrong_result_is_named(peer: Contestant, off: Deviation, more: dict[str, float], words: str | None) -> None:
+    problem = trial.problem_with(peer, off, more, EXPECTED)
     assert problem is None if words is None else words in (problem or "")
 
 
 def test_rounds_are_interleaved_at_random_after_a_warm_up() -> None:
-    asked: list[tuple[str, int]] = []
+    started: list[tuple[str, int]] = []
 
     def run(one: Contestant, number: int) -> Sample:
-        asked.append((one.name, number))
+        started.append((one.name, number))
         return Sample(one.name, number, "failed" if one.name == "mllib" and number == 1 else "ok")
 
     some = [peer for peer in PEERS if peer.job == "pca"]
     list(trial.rounds(some, 4, 7, run))
     names = [one.name for one in some]
-    orders = [[name for name, number in asked if number == n] for n in range(5)]
+    orders = [[name for name, number in started if number == n] for n in range(5)]
     assert orders[0] == names
     assert sorted(orders[1]) == sorted(names)
     assert all(sorted(order) == sorted(set(names) - {"mllib"}) for order in orders[2:])
@@ -146,14 +146,14 @@ def test_ratios_are_of_pairs_of_a_round() -> None:
     rows = table.rows([PEER, OURS], samples, 0)
     assert rows.headings[-2:] == ("featurize / spark", "process / spark")
     assert rows.rows[0][:4] == ("peer", "ok", "3", "10.00")
-    assert rows.rows[0][-2] == "5.50", "an interval of so few pairs would say nothing"
+    assert rows.rows[0][-2] == "5.50", "no interval with fewer than 5 pairs"
     assert rows.rows[1][1] == "failed: why"
 
 
-def test_results_are_written_whole(tmp_path: Path) -> None:
-    given = options(["--out", str(tmp_path / "results"), "--input", "secret/place"])
-    samples = [Sample(one.name, 1, "ok", "", 4.0, 6.0, off=Off(0.1, 0.02)) for one in (PEER, OURS)]
-    found = Results(given, "2026-01-02T03:04:05Z", {"ray": "2"}, [[PEER, OURS]], samples, ["2,400 images"])
+def test_the_results_are_written_as_json_and_markdown(tmp_path: Path) -> None:
+    options = parse_options(["--out", str(tmp_path / "results"), "--input", "secret/place"])
+    samples = [Sample(one.name, 1, "ok", "", 4.0, 6.0, off=Deviation(0.1, 0.02)) for one in (PEER, OURS)]
+    found = PeerResults(options, "2026-01-02T03:04:05Z", {"ray": "2"}, [[PEER, OURS]], samples, ["2,400 images"])
     written = found.write()
     assert written.name == "peers-20260102T030405Z.json"
     raw = json.loads(written.read_text())
@@ -164,26 +164,26 @@ def test_results_are_written_whole(tmp_path: Path) -> None:
 
 
 def test_exact_ratios_are_those_of_an_svd(tmp_path: Path) -> None:
-    rows = matrix.draw(50, 8)
+    rows = pca_input.draw(50, 8)
     expected = np.linalg.svd(rows - rows.mean(axis=0, dtype=np.float64), compute_uv=False) ** 2
     ratios = answers.exact_ratios(rows, 3)
     np.testing.assert_allclose(ratios, (expected / expected.sum())[:3], rtol=1e-12)
-    told = tmp_path / "ratios.json"
-    told.write_text(json.dumps([ratios[0], ratios[1] + 2e-9, ratios[2]]))
-    assert answers.ratios_off(told, ratios).worst == pytest.approx(2e-9)
-    with pytest.raises(ValueError, match="3 components, not 2"):
-        answers.ratios_off(told, ratios[:2])
+    written = tmp_path / "ratios.json"
+    written.write_text(json.dumps([ratios[0], ratios[1] + 2e-9, ratios[2]]))
+    assert answers.ratios_deviation(written, ratios).worst == pytest.approx(2e-9)
+    with pytest.raises(ValueError, match="3 components, expected 2"):
+        answers.ratios_deviation(written, ratios[:2])
 
 
-def test_every_run_has_the_same_threads_and_no_usage_reports(here: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_run_has_the_same_threads_and_no_usage_reports(here: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "16")
     monkeypatch.setenv("SPARK_HOME", "/elsewhere")
     contestants = [*PEERS, *ours(["spark", "dask", "local"])]
-    for variables in (ground.environment(here, one) for one in contestants):
+    for variables in (workspace.environment(here, one) for one in contestants):
         assert (variables["RAY_USAGE_STATS_ENABLED"], variables["DAFT_ANALYTICS_ENABLED"]) == ("0", "0")
         assert variables["TF_NUM_INTRAOP_THREADS"] == "1"
         assert "SPARK_HOME" not in variables
-    blas = {one.name: ground.environment(here, one)["OMP_NUM_THREADS"] for one in contestants}
+    blas = {one.name: workspace.environment(here, one)["OMP_NUM_THREADS"] for one in contestants}
     assert {name for name, threads in blas.items() if threads != "1"} == {
         "sklearn_pca", "sklearn_pca_eigh", "sklearn_incremental",
     }  # fmt: skip
@@ -191,13 +191,15 @@ def test_every_run_has_the_same_threads_and_no_usage_reports(here: Ground, monke
 
 def test_every_peer_has_its_file() -> None:
     for one in (*PEERS, *ours(["spark"])):
-        assert one.module is None or (ground.HERE / f"{one.module}.py").is_file()
+        assert one.module is None or (workspace.HERE / f"{one.module}.py").is_file()
 
 
-def test_who_takes_part() -> None:
-    names = [one.name for one in chosen(options(["--only", "dask_tsqr,notebook", "--engines", "dask"]))]
+def test_contestants_are_selected_by_name_or_job() -> None:
+    names = [
+        one.name for one in select_contestants(parse_options(["--only", "dask_tsqr,notebook", "--engines", "dask"]))
+    ]
     assert names == ["notebook", "dask_tsqr", "fruitscale_dask", "fruitscale_dask_pca"]
-    assert all(one.job == "pca" for one in chosen(options(["--only", "pca"])))
+    assert all(one.job == "pca" for one in select_contestants(parse_options(["--only", "pca"])))
     for wrong in (["--only", "tsqr"], ["--engines", "flink"]):
         with pytest.raises(UsageError):
-            chosen(options(wrong))
+            select_contestants(parse_options(wrong))

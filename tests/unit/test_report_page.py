@@ -146,8 +146,8 @@ def test_long_names_and_many_labels_leave_the_page_below_6_mb() -> None:
     [
         pytest.param("{}", "fruitscale", id="another tool's"),
         pytest.param('{"fruitscale": {"seed": 0}}', "started", id="half of it"),
-        pytest.param("[{}]", "no JSON of fruitscale bench", id="a list of something"),
-        pytest.param("not JSON", "no JSON of fruitscale bench", id="no JSON"),
+        pytest.param("[{}]", "not written by fruitscale bench", id="a list of something"),
+        pytest.param("not JSON", "not written by fruitscale bench", id="not JSON"),
     ],
 )
 def test_what_the_bench_did_not_write_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -185,7 +185,7 @@ def test_bars_and_whiskers_are_where_their_figures_are() -> None:
 
     results = found()
     for bar in bench_charts.bars(results.variants):
-        assert sum(seconds for _, _, seconds, _ in bar.parts) == pytest.approx(bar.found.seconds, rel=0.02)
+        assert sum(seconds for _, _, seconds, _ in bar.parts) == pytest.approx(bar.result.seconds, rel=0.02)
     longest = max(sum(percent for *_, percent in bar.parts) for bar in bench_charts.bars(results.variants))
     assert longest == pytest.approx(100, rel=0.02)
     placed = bench_charts.whiskers(results.comparisons)
@@ -193,6 +193,6 @@ def test_bars_and_whiskers_are_where_their_figures_are() -> None:
     for whisker in placed:
         assert 0 < whisker.low <= whisker.middle <= whisker.high < 100
         assert whisker.floor_low < whisker.one < whisker.floor_high
-        assert whisker.compared.ratio is not None
-        assert (whisker.middle > whisker.one) == (whisker.compared.ratio.median > 1)
+        assert whisker.comparison.ratio is not None
+        assert (whisker.middle > whisker.one) == (whisker.comparison.ratio.median > 1)
     assert bench_charts.whiskers([]) == []

@@ -1,4 +1,4 @@
-"""The drawn data set: the same for the same seed, named and sized as Fruits-360, the fruit turning."""
+"""The drawn data set: reproducible, with the names and sizes of Fruits-360, and rotating fruit."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from PIL import Image
 from fruitscale.errors import OutputError, UsageError
 from fruitscale.kernels.images import Rejection, decode
 from fruitscale.sample import SampleSet, draw
-from fruitscale.sample.kinds import KINDS, MOST, first_kinds
+from fruitscale.sample.kinds import KINDS, MAX_CLASSES, first_kinds
 from fruitscale.sample.painter import grow, photograph
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Each file's path in the folder, and its hash."""
+    """Return the hash of each file, by its path in the folder."""
     files = (file for file in folder.rglob("*") if file.is_file())
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
@@ -32,7 +32,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> SampleSet:
     return draw(tmp_path_factory.mktemp("sample") / "fruits", classes=12, per_class=12, corrupt=13)
 
 
-def test_what_is_reported_is_there(drawn: SampleSet) -> None:
+def test_the_report_matches_the_files(drawn: SampleSet) -> None:
     files = [file for file in drawn.path.rglob("*") if file.is_file()]
 
     assert (drawn.classes, drawn.images, drawn.corrupt) == (12, 144, 13)
@@ -119,17 +119,17 @@ def test_all_photos_of_a_sample_are_different(drawn: SampleSet) -> None:
 
 
 def test_as_many_classes_as_fruits_360_has(tmp_path: Path) -> None:
-    sample = draw(tmp_path / "s", classes=MOST, per_class=1)
+    sample = draw(tmp_path / "s", classes=MAX_CLASSES, per_class=1)
     names = {folder.name for folder in sample.path.iterdir()}
 
-    assert sample.images == len(names) == MOST == 131
+    assert sample.images == len(names) == MAX_CLASSES == 131
     assert {kind.name for kind in KINDS} < names
     assert "Apple Red 2" in names
-    assert len(set(contents(sample.path).values())) == MOST
+    assert len(set(contents(sample.path).values())) == MAX_CLASSES
 
 
 @pytest.mark.parametrize("wrong", [{"classes": 0}, {"classes": 132}, {"per_class": 0}, {"corrupt": -1}, {"seed": -1}])
-def test_numbers_out_of_range_are_wrong_use(tmp_path: Path, wrong: dict[str, int]) -> None:
+def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(UsageError, match=str(*wrong.values())):
         draw(tmp_path / "s", **wrong)
     assert not (tmp_path / "s").exists()
@@ -151,7 +151,7 @@ def test_an_empty_folder_and_a_missing_parent_are_fine(tmp_path: Path) -> None:
     assert draw(tmp_path / "a" / "b" / "c", classes=1, per_class=1).images == 1
 
 
-def test_a_place_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file")
 
     for place in (tmp_path / "file", tmp_path / "file" / "sub"):

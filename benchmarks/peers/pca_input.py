@@ -1,4 +1,4 @@
-"""The matrix that a PCA is fitted on: features in Parquet parts, made up, and read again."""
+"""The synthetic input of the pca job: a feature matrix, and reading it back from Parquet parts."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ Floats = NDArray[np.float64]
 
 
 def draw(rows: int, width: int, seed: int = 0) -> NDArray[np.float32]:
-    """Draw features (rows, width) whose variance decays as that of photos does; float32, so exact in float64."""
+    """Return synthetic features (rows, width) whose variance decays as in photos; float32, so exact in float64."""
     rng = np.random.default_rng(seed)
     hidden = rng.standard_normal((rows, width), np.float32) * (1 + np.arange(width, dtype=np.float32)) ** -0.8
     mixing = np.linalg.qr(rng.standard_normal((width, width)))[0].astype(np.float32)
-    features: NDArray[np.float32] = np.maximum(hidden @ mixing + rng.random(width, np.float32), 0)  # a last ReLU's
+    features: NDArray[np.float32] = np.maximum(
+        hidden @ mixing + rng.random(width, np.float32), 0
+    )  # as after a final ReLU
     return features
 
 
 def parts(folder: Path) -> list[Path]:
-    """List the parts, in their order."""
+    """Return the parts in order."""
     return sorted(folder.glob("*.parquet"))
 
 
 def rows(files: list[Path]) -> int:
-    """Return how many rows parts have together."""
+    """Return the total number of rows."""
     return sum(int(pq.read_metadata(file).num_rows) for file in files)
 
 
 def width(part: Path) -> int:
-    """Return how many features a part's rows have."""
+    """Return the number of features per row."""
     metadata = pq.read_metadata(part)
     values: int = metadata.row_group(0).column(metadata.num_columns - 1).num_values
     return values // int(metadata.row_group(0).num_rows)
@@ -45,12 +47,12 @@ def read(part: Path) -> Floats:
 
 
 def read_all(folder: Path) -> Iterator[Floats]:
-    """Read part after part."""
+    """Yield the features of one part after another."""
     return map(read, parts(folder))
 
 
 def flat(column: pa.ChunkedArray) -> NDArray[np.float32]:
-    """Return a column of lists of one length, of whatever list type, as an array (rows, width)."""
+    """Return a column of equally long lists, of any list type, as an array (rows, width)."""
     chunks = [chunk.storage if isinstance(chunk, pa.ExtensionArray) else chunk for chunk in column.chunks]
     arrays = [np.asarray(chunk.flatten(), np.float32).reshape(len(chunk), -1) for chunk in chunks if len(chunk)]
     matrix: NDArray[np.float32] = np.concatenate(arrays)

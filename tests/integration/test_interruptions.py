@@ -31,7 +31,7 @@ def started(process: subprocess.Popen[str], run: Path, parts: int = 2) -> bool:
 
 
 @pytest.fixture(scope="module")
-def whole(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def expected_parts(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The parts of a run that nothing disturbed."""
     run = tmp_path_factory.mktemp("whole") / "run"
     assert cli("run", "-e", "local", *SLOWER, "-i", photos, "-o", run).code == 0
@@ -50,7 +50,7 @@ def whole(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     ],
 )
 def test_it_resumes(
-    cli: Cli, engine: str, photos: Path, tmp_path: Path, whole: dict[str, bytes], how: signal.Signals
+    cli: Cli, engine: str, photos: Path, tmp_path: Path, expected_parts: dict[str, bytes], how: signal.Signals
 ) -> None:
     run = tmp_path / "run"
     arguments = ["run", "-e", engine, *SLOWER, "-i", photos, "-o", run]
@@ -67,7 +67,7 @@ def test_it_resumes(
 
     record = cli(*arguments, "--json").record
     assert 0 < record["images"]["resumed"] < record["images"]["featurized"] == 240
-    assert part_bytes(run) == whole
+    assert part_bytes(run) == expected_parts
     assert not list(run.rglob("*.staging-*"))
 
 

@@ -44,9 +44,9 @@ def test_links_lead_somewhere(name: str) -> None:
 )
 @pytest.mark.usefixtures("nothing_left")
 def test_commands_do_what_they_say(
-    name: str, workplace: Path, environment: dict[str, str], account: Account, whole: Path
+    name: str, workplace: Path, environment: dict[str, str], account: Account, local_run: Path
 ) -> None:
-    record = (whole / "run.json").read_bytes()
+    record = (local_run / "run.json").read_bytes()
     if any("sample photos" in command for command in commands_of(ROOT / name)):
         shutil.rmtree(workplace / "photos")  # the document draws its own
     for command in commands_of(ROOT / name):

@@ -115,7 +115,7 @@ def take(source: Path, target: Path, labels: int, each: int) -> Path:
 
 
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> str:
+def engine_name(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
 

@@ -71,9 +71,9 @@ def test_it_resumes(
     assert not list(run.rglob("*.staging-*"))
 
 
-def test_a_failure_leaves_no_process(cli: Cli, engine: str, photos: Path, tmp_path: Path) -> None:
+def test_a_failure_leaves_no_process(cli: Cli, engine_name: str, photos: Path, tmp_path: Path) -> None:
     process = cli.start(
-        "run", "-e", engine, *SLOWER, "-i", photos, "-o", tmp_path / "run", "--set", "model.weights=/nowhere.h5"
+        "run", "-e", engine_name, *SLOWER, "-i", photos, "-o", tmp_path / "run", "--set", "model.weights=/nowhere.h5"
     )
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1

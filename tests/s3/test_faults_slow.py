@@ -72,7 +72,7 @@ def n_made(place: Bucket) -> int:
 @pytest.mark.parametrize("seconds", [60])
 def test_a_long_outage_is_waited_out(
     s3_cli: Cli,
-    engine: str,
+    engine_name: str,
     source: Bucket,
     bucket: Bucket,
     proxy: Proxy,
@@ -80,7 +80,7 @@ def test_a_long_outage_is_waited_out(
     seconds: int,
 ) -> None:
     proxy.faults = Faults(latency_seconds=LATENCY)
-    process = s3_cli.start(*arguments(engine, source, bucket, proxy.url), *SHARD, "--json")
+    process = s3_cli.start(*arguments(engine_name, source, bucket, proxy.url), *SHARD, "--json")
     assert wait_for(lambda: process.poll() is not None or n_parts(bucket) >= 3)
     proxy.down = True
     threading.Event().wait(seconds)  # the outage itself
@@ -97,10 +97,10 @@ def test_a_long_outage_is_waited_out(
 
 
 def test_a_very_bad_network_changes_nothing(
-    s3_cli: Cli, engine: str, source: Bucket, bucket: Bucket, proxy: Proxy, expected_parts: dict[str, bytes]
+    s3_cli: Cli, engine_name: str, source: Bucket, bucket: Bucket, proxy: Proxy, expected_parts: dict[str, bytes]
 ) -> None:
     proxy.faults = Faults(reset=0.05, busy=0.05, stall=0.01, stall_seconds=20.0, latency_seconds=0.01)
-    command = [*arguments(engine, source, bucket, proxy.url, timeout_seconds=5.0), *SHARD, "--json"]
+    command = [*arguments(engine_name, source, bucket, proxy.url, timeout_seconds=5.0), *SHARD, "--json"]
     ran = s3_cli(*command, timeout=900)
     assert ran.record["retries"]["reads"] > 0
     assert ran.record["retries"]["writes"] > 0

@@ -23,9 +23,9 @@ MODULES = (
 
 
 def build(out: Path) -> None:
-    """Write the pages. Raises UserWarning for a name that doesn't resolve, or a type that isn't there."""
+    """Write the pages to `out`. Raise UserWarning for an unresolved name or type."""
     for name in fruitscale.__all__:
-        setattr(fruitscale, name, getattr(fruitscale, name))  # pdoc looks at what a module has, and asks for nothing
+        setattr(fruitscale, name, getattr(fruitscale, name))  # pdoc lists attributes that exist already; these are lazy
     warnings.simplefilter("error", UserWarning)
     pdoc.render.configure(docformat="markdown", footer_text=f"fruitscale {fruitscale.__version__}", search=True)
     pdoc.pdoc(*MODULES, output_directory=out)

@@ -16,6 +16,7 @@ import pytest
 
 ENGINES = ("local", "spark", "dask")
 ROOT = Path(__file__).parent.parent
+TOOLS = ("sh", "bash", "env", "dirname", "cat", "ls", "ps", "head", "python3", "make", "git")
 QUICK = [
     "--config", str(ROOT / "configs" / "quickstart.yaml"), "--set", "model.input_size=64", "--set", "slots=2",
     "--set", "report=false",
@@ -114,8 +115,22 @@ def take(source: Path, target: Path, labels: int, each: int) -> Path:
     return target
 
 
+@pytest.fixture
+def no_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH that is a folder of links, without a Java; return the folder."""
+    folder = tmp_path / "links"
+    folder.mkdir()
+    for tool in TOOLS:
+        if found := shutil.which(tool):
+            (folder / tool).symlink_to(found)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return folder
+
+
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> str:
+def engine_name(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
 

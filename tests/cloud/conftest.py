@@ -88,7 +88,7 @@ def moto_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def shared(moto_url: str, few: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+def shared(moto_url: str, photos_24: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     with proxied(moto_url) as (proxy, url), pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
@@ -98,7 +98,7 @@ def shared(moto_url: str, few: Path, tmp_path_factory: pytest.TempPathFactory) -
         patch.setattr(cluster_run, "APPEARS_SECONDS", 0.1)
         forget()
         account = Account(proxy, url, "", _package(tmp_path_factory.mktemp("packages"), patch))
-        account.subnet = _furnish(account, few)
+        account.subnet = _furnish(account, photos_24)
         yield account
     forget()
 
@@ -115,26 +115,27 @@ def account(shared: Account) -> Iterator[Account]:
 
 
 @pytest.fixture(scope="session")
-def few(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photos_24(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 photos of 3 labels."""
     return take(photos, tmp_path_factory.mktemp("few") / "in", 3, 8)
 
 
 @pytest.fixture(scope="session")
-def weed(tmp_path_factory: pytest.TempPathFactory, few: Path) -> Iterator[Bucket]:
+def cloud_bucket(tmp_path_factory: pytest.TempPathFactory, photos_24: Path) -> Iterator[Bucket]:
     """SeaweedFS with the photos."""
     with servers.seaweedfs(tmp_path_factory.mktemp("weed")) as endpoint:
         client = servers.client(endpoint)
         client.create_bucket(Bucket="fruits")
-        Bucket(endpoint, "fruits", "cloud/in", client).put_folder(few)
+        Bucket(endpoint, "fruits", "cloud/in", client).put_folder(photos_24)
         yield Bucket(endpoint, "fruits", "cloud", client)
 
 
 @pytest.fixture(scope="session")
-def whole(cli: Cli, few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def local_run(cli: Cli, photos_24: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the same photos on this machine."""
     run = tmp_path_factory.mktemp("whole") / "run"
     model = ["--set", "model.architecture=patch_mean", "--set", "model.input_size=64", "--set", "pca.components=2"]
-    made = cli("run", "-e", "local", "-i", few, "-o", run, "--set", "slots=1", *model)
+    made = cli("run", "-e", "local", "-i", photos_24, "-o", run, "--set", "slots=1", *model)
     assert made.code == 0, made.err
     return run
 

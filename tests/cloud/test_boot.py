@@ -45,13 +45,13 @@ PYTHONS = [sys.executable, *filter(None, os.environ.get("FRUITSCALE_SPARK_PYTHON
 
 
 @pytest.fixture(scope="module")
-def vendored(shared: Account, weed: Bucket) -> Iterator[tuple[dict[str, Any], UploadedBundle]]:
+def vendored(shared: Account, cloud_bucket: Bucket) -> Iterator[tuple[dict[str, Any], UploadedBundle]]:
     """A config, and its bundle with all wheels: locked and fetched by pip from the package index, as users do."""
     forget()
     values = shared.config("ec2-dask", workers=2, vendor_wheels=True, requirements=None).model_dump(mode="json")
     values["input"]["uri"] = "s3://fruits/cloud/in"
     values["storage"] |= {
-        "endpoint": weed.endpoint, "residency": "declared", "place": "here", "encryption": None, "kms_key": None,
+        "endpoint": cloud_bucket.endpoint, "residency": "declared", "place": "here", "encryption": None, "kms_key": None,
         "staging_uri": "s3://fruits/cloud/vendored", "timeout_seconds": 120.0,
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
@@ -62,20 +62,20 @@ def vendored(shared: Account, weed: Bucket) -> Iterator[tuple[dict[str, Any], Up
 
 @pytest.fixture(scope="module")
 def booted(
-    vendored: tuple[dict[str, Any], UploadedBundle], weed: Bucket, tmp_path_factory: pytest.TempPathFactory
+    vendored: tuple[dict[str, Any], UploadedBundle], cloud_bucket: Bucket, tmp_path_factory: pytest.TempPathFactory
 ) -> Namespace:
     """A machine on which the boot script has run: this one's files, but for /opt."""
-    return booted_in(Namespace(tmp_path_factory.mktemp("machine") / "root", weed.endpoint), vendored[1])
+    return booted_in(Namespace(tmp_path_factory.mktemp("machine") / "root", cloud_bucket.endpoint), vendored[1])
 
 
 @pytest.fixture(scope="module")
 def empty(
-    vendored: tuple[dict[str, Any], UploadedBundle], weed: Bucket, tmp_path_factory: pytest.TempPathFactory
+    vendored: tuple[dict[str, Any], UploadedBundle], cloud_bucket: Bucket, tmp_path_factory: pytest.TempPathFactory
 ) -> Namespace:
     """A machine on which the boot script has run, that has nothing of this one."""
     if shutil.which("debootstrap") is None:
         pytest.skip("there is no debootstrap: apt-get install debootstrap")
-    return booted_in(Debian(tmp_path_factory.mktemp("machine") / "root", weed.endpoint), vendored[1])
+    return booted_in(Debian(tmp_path_factory.mktemp("machine") / "root", cloud_bucket.endpoint), vendored[1])
 
 
 def booted_in(place: Namespace, placed: UploadedBundle) -> Namespace:
@@ -119,14 +119,14 @@ def test_booted_again_nothing_is_done(booted: Namespace, vendored: tuple[dict[st
 
 
 def test_a_bundle_that_was_tampered_with_is_refused(
-    vendored: tuple[dict[str, Any], UploadedBundle], weed: Bucket, tmp_path: Path
+    vendored: tuple[dict[str, Any], UploadedBundle], cloud_bucket: Bucket, tmp_path: Path
 ) -> None:
     _, placed = vendored
     source, target = (uri.removeprefix("s3://fruits/cloud/") for uri in (placed.uri, f"{placed.uri}-other"))
-    for name in weed.at(source).names():
-        weed.put(f"{target}/{name}", weed.get(f"{source}/{name}"))
-    weed.put(f"{target}/main.py", b"import os")
-    place = Namespace(tmp_path / "root", weed.endpoint)
+    for name in cloud_bucket.at(source).names():
+        cloud_bucket.put(f"{target}/{name}", cloud_bucket.get(f"{source}/{name}"))
+    cloud_bucket.put(f"{target}/main.py", b"import os")
+    place = Namespace(tmp_path / "root", cloud_bucket.endpoint)
     done = boot(place, UploadedBundle(f"{placed.uri}-other", "", placed.wheels_uri, None, placed.model_uri))
     assert done.returncode != 0
     assert "main.py: FAILED" in done.stdout
@@ -140,7 +140,7 @@ def config_of(values: dict[str, Any], output: str, **more: Any) -> Config:
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_start_scripts_of_three_machines_complete_the_run(
     machine: str,
-    account: Account, vendored: tuple[dict[str, Any], UploadedBundle], weed: Bucket, whole: Path,
+    account: Account, vendored: tuple[dict[str, Any], UploadedBundle], cloud_bucket: Bucket, local_run: Path,
     tmp_path: Path, request: pytest.FixtureRequest,
 ) -> None:  # fmt: skip
     from fruitscale.clusters import cluster_run
@@ -157,10 +157,12 @@ def test_the_start_scripts_of_three_machines_complete_the_run(
         ended = attend(launch)
         assert [process.wait(60) for process in started] == [0, 0, 0]
     assert ended.record is not None
-    assert weed.at(f"out-{machine}").parts() == part_bytes(whole)
+    assert cloud_bucket.at(f"out-{machine}").parts() == part_bytes(local_run)
     assert sorted(booted.calls) == sorted(["shutdown -h +720", "shutdown -h now"] * 3)
     logs = [
-        name for name in weed.at(f"vendored/runs/{launch.id}/logs").names() if name.startswith(("scheduler", "worker"))
+        name
+        for name in cloud_bucket.at(f"vendored/runs/{launch.id}/logs").names()
+        if name.startswith(("scheduler", "worker"))
     ]
     assert len(logs) >= 2  # one host name
 
@@ -168,7 +170,7 @@ def test_the_start_scripts_of_three_machines_complete_the_run(
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_step_runs_on_a_spark_cluster_of_two_workers(
     python: str,
-    account: Account, booted: Namespace, vendored: tuple[dict[str, Any], UploadedBundle], weed: Bucket, whole: Path,
+    account: Account, booted: Namespace, vendored: tuple[dict[str, Any], UploadedBundle], cloud_bucket: Bucket, local_run: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     """Only the master is added; executors are made as small as the workers of the test's cluster."""
@@ -184,15 +186,15 @@ def test_the_step_runs_on_a_spark_cluster_of_two_workers(
         command, env=variables, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    output = weed.at(f"out-step-{PYTHONS.index(python)}")
+    output = cloud_bucket.at(f"out-step-{PYTHONS.index(python)}")
     engine = json.loads(output.get("run.json"))["engine"]
     version = subprocess.check_output([python, "-c", "import pyspark; print(pyspark.__version__)"], text=True).strip()
     assert (engine["version"], engine["workers"]) == (version, 2)
-    assert output.parts() == part_bytes(whole)
+    assert output.parts() == part_bytes(local_run)
 
 
 def test_the_archive_of_serverless_runs_python(
-    shared: Account, vendored: tuple[dict[str, Any], UploadedBundle], weed: Bucket, tmp_path: Path
+    shared: Account, vendored: tuple[dict[str, Any], UploadedBundle], cloud_bucket: Bucket, tmp_path: Path
 ) -> None:
     import tarfile
 
@@ -200,7 +202,7 @@ def test_the_archive_of_serverless_runs_python(
     cluster = {"kind": "emr-serverless", "execution_role": "arn:aws:iam::1:role/x"}
     placed = bundle.upload(config_of(values, "out-archive", engine="spark", cluster=cluster), lambda _: None)
     assert placed.archive_uri is not None
-    (tmp_path / "a.tar.gz").write_bytes(weed.get(placed.archive_uri.removeprefix("s3://fruits/cloud/")))
+    (tmp_path / "a.tar.gz").write_bytes(cloud_bucket.get(placed.archive_uri.removeprefix("s3://fruits/cloud/")))
     with tarfile.open(tmp_path / "a.tar.gz") as archive:
         archive.extractall(tmp_path / "environment", filter="data")
     python = Path(shutil.which("python3.11") or "").parent

@@ -35,9 +35,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 def test_a_run_that_succeeds_is_told_and_torn_down(
-    account: Account, kind: str, whole: Path, left: Left, capsys: pytest.CaptureFixture[str]
+    account: Account, kind: str, local_run: Path, left: Left, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record = (whole / "run.json").read_bytes()
+    record = (local_run / "run.json").read_bytes()
     with Agent(account, record=record):
         ended = cluster_run.run(account.config(kind), every_seconds=QUICK)
     assert ended.record is not None

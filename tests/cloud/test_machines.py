@@ -32,13 +32,13 @@ WORKERS = 2
 
 
 @pytest.fixture
-def real(account: Account, weed: Bucket) -> Config:
+def real(account: Account, cloud_bucket: Bucket) -> Config:
     """A config of two workers, whose S3 is SeaweedFS."""
     forget()
     values = account.config("ec2-dask", workers=WORKERS, boot_minutes=2).model_dump(mode="json")
     values["input"]["uri"], values["output"]["uri"] = "s3://fruits/cloud/in", f"s3://fruits/cloud/out-{account.number}"
     values["storage"] |= {
-        "endpoint": weed.endpoint, "residency": "declared", "place": PLACE, "encryption": None, "kms_key": None,
+        "endpoint": cloud_bucket.endpoint, "residency": "declared", "place": PLACE, "encryption": None, "kms_key": None,
         "staging_uri": "s3://fruits/cloud/staging",
     }  # fmt: skip
     return from_mapping(values)
@@ -82,18 +82,18 @@ def attend(launch: Launch) -> cluster_run.LaunchResult:
 
 @pytest.mark.slow
 def test_three_processes_that_talk_tls_complete_the_run(
-    account: Account, real: Config, weed: Bucket, whole: Path, tmp_path: Path
+    account: Account, real: Config, cloud_bucket: Bucket, local_run: Path, tmp_path: Path
 ) -> None:
     launch = cluster_run.run(real, detach=True).launch
     lines = {role: shlex.split(text.splitlines()[-1]) for role, text in scripts(account).items()}
     names = ["scheduler", *(f"worker-{number}" for number in range(WORKERS))]
     commands = {name: [sys.executable, *lines[name.partition("-")[0]][1:]] for name in names}
-    variables = {**os.environ, **VARIABLES, "AWS_ENDPOINT_URL_S3": weed.endpoint, "PYTHONPATH": str(ROOT)}
+    variables = {**os.environ, **VARIABLES, "AWS_ENDPOINT_URL_S3": cloud_bucket.endpoint, "PYTHONPATH": str(ROOT)}
     with processes(commands, variables, tmp_path) as started:
         ended = attend(launch)
         assert [process.wait(60) for process in started[1:]] == [0] * WORKERS  # they end when the scheduler does
     assert ended.record is not None
     assert (ended.record.engine.master or "").startswith("tls://")
     assert (ended.record.images.featurized, ended.record.engine.machines) == (24, 1)
-    assert weed.at(f"out-{account.number}").parts() == part_bytes(whole)
-    assert not [name for name in weed.at("staging").names() if "/tls/" in name]
+    assert cloud_bucket.at(f"out-{account.number}").parts() == part_bytes(local_run)
+    assert not [name for name in cloud_bucket.at("staging").names() if "/tls/" in name]

@@ -26,6 +26,16 @@ def wait(seconds: float, shared: SharedValue | None) -> float:
     return seconds
 
 
+def wait_for(path: str, shared: SharedValue | None) -> str:
+    """Wait until a file exists; without a path, return at once."""
+    deadline = time.monotonic() + 30
+    while path and not Path(path).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{path} was never written")
+        time.sleep(0.05)
+    return path
+
+
 def large(task: int, shared: SharedValue | None) -> NDArray[np.float64]:
     return np.full(812_500, task, dtype=np.float64)  # 6.5 MB
 

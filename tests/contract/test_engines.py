@@ -105,12 +105,10 @@ def engine(name: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
         ({"engine": "dask", "dask": {"scheduler": "nowhere"}}, "nowhere"),
     ],
 )
-def test_an_address_where_nothing_answers_is_named_soon(values: dict[str, Any], named: str) -> None:
-    began = time.monotonic()
+def test_an_address_where_nothing_answers_is_named(values: dict[str, Any], named: str) -> None:
     with pytest.raises(EngineError, match=named) as caught:
         open_engine(from_mapping(values), 2)
     assert caught.value.hint
-    assert time.monotonic() - began < 15
 
 
 class TestContract:
@@ -123,11 +121,12 @@ class TestContract:
     def test_a_thousand_tasks_give_a_thousand_results(self, engine: Engine) -> None:
         assert sorted(engine.map(tasks.echo, range(1000))) == list(range(1000))
 
-    def test_results_come_as_they_complete(self, engine: Engine) -> None:
-        list(engine.map(tasks.echo, range(8)))
-        began = time.monotonic()
-        arrivals = [time.monotonic() - began for _ in engine.map(tasks.wait, [0.05] * 39 + [2.0])]
-        assert arrivals[len(arrivals) // 2] < arrivals[-1] - 1
+    def test_results_come_as_they_complete(self, engine: Engine, tmp_path: Path) -> None:
+        gate = tmp_path / "gate"
+        results = engine.map(tasks.wait_for, [""] * 39 + [str(gate)])
+        first = [next(results) for _ in range(20)]
+        gate.touch()  # the last task waits for this: its end depends on results that came before
+        assert sorted([*first, *results]) == [""] * 39 + [str(gate)]
 
     def test_what_is_raised_on_purpose_arrives_as_it_was(self, engine: Engine) -> None:
         with pytest.raises(InputError) as caught:

@@ -274,10 +274,8 @@ def test_imagenet_without_a_network_says_what_to_do(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    start = time.monotonic()
     with pytest.raises(ModelError) as caught:
         exported_model.export(Model(input_size=96))
-    assert time.monotonic() - start < 100
     for told in ("imagenet", "model.architecture=efficientnet_lite0", "model.weights=packaged", "model.weights=PATH"):
         assert told in str(caught.value)
     assert not list(tmp_path.rglob("*.model"))

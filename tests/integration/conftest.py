@@ -24,7 +24,7 @@ def named(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def whole(cli: Cli, named: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def intact_run(cli: Cli, named: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing was erased from, with a page that names photos."""
     run = tmp_path_factory.mktemp("whole") / "run"
     made = cli("run", *RUN, "-i", named, "-o", run)
@@ -35,5 +35,5 @@ def whole(cli: Cli, named: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture
-def run(whole: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(whole, tmp_path / "run")
+def run(intact_run: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(intact_run, tmp_path / "run")

@@ -243,13 +243,13 @@ def finished(run: Path, paths: list[str], n: int, *, refit: bool) -> None:
         pytest.param("half", "refit", 1, id="in the middle of a write of a refit", marks=pytest.mark.slow),
     ],
 )
-def test_a_kill_at_any_write_is_mended(whole: Path, tmp_path: Path, when: str, refit: str, step: int) -> None:
-    paths = some(whole)
-    undisturbed = shutil.copytree(whole, tmp_path / "undisturbed")
+def test_a_kill_at_any_write_is_mended(intact_run: Path, tmp_path: Path, when: str, refit: str, step: int) -> None:
+    paths = some(intact_run)
+    undisturbed = shutil.copytree(intact_run, tmp_path / "undisturbed")
     fruitscale.erase(str(undisturbed), paths, refit=bool(refit))
     expected, n, kills = content_of(undisturbed), 1, 0
     while True:
-        run = shutil.copytree(whole, tmp_path / "run")
+        run = shutil.copytree(intact_run, tmp_path / "run")
         code = kill(run, when, n, refit, paths)
         if code == 0:
             break
@@ -281,11 +281,11 @@ def test_run_and_another_erase_wait_for_one_that_was_interrupted(cli: Cli, named
     assert check_counts(run)["erased"] == 2
 
 
-def test_a_refit_can_be_added_to_one_that_was_interrupted(run: Path, whole: Path, tmp_path: Path) -> None:
+def test_a_refit_can_be_added_to_one_that_was_interrupted(run: Path, intact_run: Path, tmp_path: Path) -> None:
     gone = some(run)
     assert kill(run, "after", 6, "", gone) == -signal.SIGKILL
     assert fruitscale.erase(str(run), gone, refit=True).refit
-    undisturbed = shutil.copytree(whole, tmp_path / "undisturbed")
+    undisturbed = shutil.copytree(intact_run, tmp_path / "undisturbed")
     fruitscale.erase(str(undisturbed), gone, refit=True)
     assert content_of(run) == content_of(undisturbed)
 
@@ -299,10 +299,10 @@ def hashed(cli: Cli, named: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return run
 
 
-def test_hashed_paths_are_found_by_the_real_ones(cli: Cli, hashed: Path, whole: Path, tmp_path: Path) -> None:
+def test_hashed_paths_are_found_by_the_real_ones(cli: Cli, hashed: Path, intact_run: Path, tmp_path: Path) -> None:
     from fruitscale.runs.path_hash import PathHash
 
-    run, gone = shutil.copytree(hashed, tmp_path / "run"), some(whole)
+    run, gone = shutil.copytree(hashed, tmp_path / "run"), some(intact_run)
     names = [PathHash(KEY.encode())(path) for path in gone]
     assert naming(files_of(run), names)
     chosen = [arg for path in gone for arg in ("--path", path)]

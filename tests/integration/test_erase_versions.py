@@ -105,7 +105,7 @@ class Bucket:
 
 
 @pytest.fixture
-def bucket(endpoint: str, run: Path, request: pytest.FixtureRequest) -> Bucket:
+def versioned_bucket(endpoint: str, run: Path, request: pytest.FixtureRequest) -> Bucket:
     """A versioned bucket in which every file of the run has an old version."""
     made = Bucket(endpoint, f"bucket-{abs(hash(request.node.name)) % 10**9}", versioned=True)
     made.put(run, times=2)
@@ -120,26 +120,28 @@ def bucket(endpoint: str, run: Path, request: pytest.FixtureRequest) -> Bucket:
     return made
 
 
-def flags(bucket: Bucket) -> list[str]:
-    return ["--set", f"storage.region={REGION}", "--set", f"storage.endpoint={bucket.endpoint}"]
+def flags(versioned_bucket: Bucket) -> list[str]:
+    return ["--set", f"storage.region={REGION}", "--set", f"storage.endpoint={versioned_bucket.endpoint}"]
 
 
 @pytest.mark.parametrize("refit", [False, True], ids=["plain", "refit"])
-def test_no_version_names_what_was_erased(cli: Cli, run: Path, bucket: Bucket, tmp_path: Path, refit: bool) -> None:
+def test_no_version_names_what_was_erased(
+    cli: Cli, run: Path, versioned_bucket: Bucket, tmp_path: Path, refit: bool
+) -> None:
     gone = some(run)
     chosen = [arg for path in gone for arg in ("--path", path)] + (["--refit"] if refit else [])
-    assert naming(bucket.contents(), gone)
+    assert naming(versioned_bucket.contents(), gone)
     cli = Cli(cli.environment | VARIABLES)
-    ran = cli("erase", bucket.uri, *chosen, *flags(bucket), "--json")
+    ran = cli("erase", versioned_bucket.uri, *chosen, *flags(versioned_bucket), "--json")
     assert ran.code == 0, ran.err
     told = json.loads(ran.out)
-    assert naming(bucket.contents(), gone) == set()
+    assert naming(versioned_bucket.contents(), gone) == set()
     assert (told["versions_remaining"], ran.err) == (0, "")
     assert told["versions_removed"] > len(gone)
-    old = {found["Key"] for found in bucket.versions() if not found["IsLatest"]}
-    markers = {found["Key"] for found in bucket.versions("DeleteMarkers")}
+    old = {found["Key"] for found in versioned_bucket.versions() if not found["IsLatest"]}
+    markers = {found["Key"] for found in versioned_bucket.versions("DeleteMarkers")}
     assert old | markers <= {"notes.txt", f"{PREFIX}/_run/lock"}
-    fetched = bucket.fetch(tmp_path / "fetched")
+    fetched = versioned_bucket.fetch(tmp_path / "fetched")
     check_counts(fetched)
     local = fruitscale.erase(str(run), gone, refit=refit)
     assert local.files == told["files"]
@@ -186,17 +188,19 @@ class _Denied:
     ],
 )
 def test_a_missing_permission_is_told(
-    run: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, denied: str, whole_request: bool
+    run: Path, versioned_bucket: Bucket, monkeypatch: pytest.MonkeyPatch, denied: str, whole_request: bool
 ) -> None:
     monkeypatch.setattr(old_versions, "client", lambda storage: _Denied(client_of(storage), {denied}, whole_request))
-    done = fruitscale.erase(bucket.uri, some(run), storage=bucket.storage)
-    keys = {found["Key"] for found in bucket.versions() if not found["IsLatest"]} - {"notes.txt"}
+    done = fruitscale.erase(versioned_bucket.uri, some(run), storage=versioned_bucket.storage)
+    keys = {found["Key"] for found in versioned_bucket.versions() if not found["IsLatest"]} - {"notes.txt"}
     assert done.versions_removed == 0
     assert done.versions_remaining > 10
     assert denied == "list_object_versions" or done.versions_remaining == len(keys - _after(keys))
-    hidden = {found["Key"] for found in bucket.versions("DeleteMarkers") if found["IsLatest"]}
+    hidden = {found["Key"] for found in versioned_bucket.versions("DeleteMarkers") if found["IsLatest"]}
     assert f"{PREFIX}/report.html" in hidden  # without its marker the old page would be back
-    receipt = json.loads(bucket.client.get_object(Bucket=bucket.name, Key=f"{PREFIX}/{done.receipt}")["Body"].read())
+    receipt = json.loads(
+        versioned_bucket.client.get_object(Bucket=versioned_bucket.name, Key=f"{PREFIX}/{done.receipt}")["Body"].read()
+    )
     assert receipt["versions"] == {"removed": 0, "remaining": done.versions_remaining}
 
 
@@ -206,7 +210,7 @@ def _after(keys: set[str]) -> set[str]:
 
 
 def test_an_interrupted_one_is_finished(
-    run: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run: Path, versioned_bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def stop(*_: object) -> None:
         raise ConnectionError
@@ -214,10 +218,10 @@ def test_an_interrupted_one_is_finished(
     with monkeypatch.context() as patch:
         patch.setattr(manifest, "write", stop)
         with pytest.raises(ConnectionError):
-            fruitscale.erase(bucket.uri, some(run), storage=bucket.storage)
+            fruitscale.erase(versioned_bucket.uri, some(run), storage=versioned_bucket.storage)
     with pytest.raises(OutputError, match="interrupted"):
-        api.record(bucket.uri, bucket.storage)
-    done = fruitscale.erase(bucket.uri, storage=bucket.storage)
+        api.record(versioned_bucket.uri, versioned_bucket.storage)
+    done = fruitscale.erase(versioned_bucket.uri, storage=versioned_bucket.storage)
     assert done.resumed
-    assert naming(bucket.contents(), some(run)) == set()
-    check_counts(bucket.fetch(tmp_path / "fetched"))
+    assert naming(versioned_bucket.contents(), some(run)) == set()
+    check_counts(versioned_bucket.fetch(tmp_path / "fetched"))

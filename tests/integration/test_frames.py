@@ -54,7 +54,7 @@ session.stop()
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def frame_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """36 photos of 3 labels, and one that can't be used."""
     folder = draw(tmp_path_factory.mktemp("frames") / "photos", classes=3, per_class=12).path
     (sorted(folder.iterdir())[0] / "broken.jpg").write_bytes(b"no photo")
@@ -62,15 +62,15 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def frame_run(frame_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("frames-run") / "run"
-    fruitscale.run(settings(photos, target, model=MODEL))
+    fruitscale.run(settings(frame_photos, target, model=MODEL))
     return target
 
 
-def check(run: Path, table: pa.Table) -> None:
-    """The features are those of the run bit for bit, the scores within rounding, and a bad photo has its reason."""
-    features, scores = rows(run, "features"), rows(run, "reduced")
+def check(frame_run: Path, table: pa.Table) -> None:
+    """The features are those of the frame_run bit for bit, the scores within rounding, and a bad photo has its reason."""
+    features, scores = rows(frame_run, "features"), rows(frame_run, "reduced")
     found = {row["path"]: row for row in table.to_pylist()}
     assert found.keys() - features.keys() == {path for path in found if path.endswith("broken.jpg")}
     for path, row in found.items():
@@ -86,14 +86,16 @@ def check(run: Path, table: pa.Table) -> None:
     assert len(found) == 37
 
 
-def in_spark(run: Path, photos: Path, out: Path, remote: str, environment: dict[str, str]) -> dict[str, int]:
-    command = [sys.executable, "-c", SPARK, str(run), str(photos), str(out), remote]
+def in_spark(
+    frame_run: Path, frame_photos: Path, out: Path, remote: str, environment: dict[str, str]
+) -> dict[str, int]:
+    command = [sys.executable, "-c", SPARK, str(frame_run), str(frame_photos), str(out), remote]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=200)
     assert done.returncode == 0, done.stderr[-3000:]
-    check(run, pq.read_table(out / "by-path"))
+    check(frame_run, pq.read_table(out / "by-path"))
     by_content = pq.read_table(out / "by-content")
     relative = [path.split("/photos/")[1] for path in by_content["path"].to_pylist()]
-    check(run, by_content.set_column(0, "path", pa.array(relative)))
+    check(frame_run, by_content.set_column(0, "path", pa.array(relative)))
     loads: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     return loads
 
@@ -110,38 +112,42 @@ def environment() -> dict[str, str]:
 
 
 @pytest.mark.slow  # the example notebook does it on every `make test`
-def test_spark_has_the_run_s_features(run: Path, photos: Path, environment: dict[str, str], tmp_path: Path) -> None:
-    loads = in_spark(run, photos, tmp_path, "classic", environment)
+def test_spark_has_the_run_s_features(
+    frame_run: Path, frame_photos: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    loads = in_spark(frame_run, frame_photos, tmp_path, "classic", environment)
     assert max(loads.values()) == 1
     assert len(loads) <= 4  # of each of two tasks at once, one worker for featurize and one for reduce
 
 
 @pytest.mark.slow
-def test_spark_connect_has_them_too(run: Path, photos: Path, environment: dict[str, str], tmp_path: Path) -> None:
+def test_spark_connect_has_them_too(
+    frame_run: Path, frame_photos: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
     """Spark starts the server itself, and the client talks to it over gRPC; SPARK_TESTING: at a port that is free."""
-    loads = in_spark(run, photos, tmp_path, "local[2]", environment | {"SPARK_TESTING": "1"})
+    loads = in_spark(frame_run, frame_photos, tmp_path, "local[2]", environment | {"SPARK_TESTING": "1"})
     assert max(loads.values()) == 1
 
 
-def test_dask_has_the_run_s_features(run: Path, photos: Path) -> None:
+def test_dask_has_the_run_s_features(frame_run: Path, frame_photos: Path) -> None:
     import dask.dataframe as dd
     import pandas as pd
 
     from fruitscale.frames import dask as frames
 
-    paths = pq.read_table(run / "manifest.parquet", columns=["path", "label"]).to_pandas()
-    made = frames.reduce(frames.featurize(dd.from_pandas(paths, npartitions=4), run=str(run)), str(run))
+    paths = pq.read_table(frame_run / "manifest.parquet", columns=["path", "label"]).to_pandas()
+    made = frames.reduce(frames.featurize(dd.from_pandas(paths, npartitions=4), run=str(frame_run)), str(frame_run))
     assert list(made.columns) == ["path", "label", "features", "reject", "components"]  # known before anything ran
     done = made.compute(scheduler="threads")
     assert (done.dtypes[made.columns] == made.dtypes).all()
-    check(run, pa.Table.from_pandas(done, preserve_index=False))
+    check(frame_run, pa.Table.from_pandas(done, preserve_index=False))
     binary_type: Any = pd.ArrowDtype(pa.binary())
-    binary = pd.array([(photos / path).read_bytes() for path in paths["path"]], binary_type)
+    binary = pd.array([(frame_photos / path).read_bytes() for path in paths["path"]], binary_type)
     contents = dd.from_pandas(paths.assign(content=binary), npartitions=2)
-    check(run, pa.Table.from_pandas(frames.featurize(contents, run=str(run)).compute(scheduler="threads")))
+    check(frame_run, pa.Table.from_pandas(frames.featurize(contents, run=str(frame_run)).compute(scheduler="threads")))
 
 
-def test_what_makes_no_sense_is_told(run: Path, photos: Path) -> None:
+def test_what_makes_no_sense_is_told(frame_run: Path, frame_photos: Path) -> None:
     import dask.dataframe as dd
     import pandas as pd
 
@@ -151,19 +157,19 @@ def test_what_makes_no_sense_is_told(run: Path, photos: Path) -> None:
         return dd.from_pandas(pd.DataFrame(columns), npartitions=1)
 
     with pytest.raises(UsageError, match="no column content or path; there are: photo"):
-        frames.featurize(frame(photo=["a.jpg"]), run=str(run))
+        frames.featurize(frame(photo=["a.jpg"]), run=str(frame_run))
     with pytest.raises(UsageError, match="a column features already"):
-        frames.featurize(frame(path=["a.jpg"], features=[1]), run=str(run))
+        frames.featurize(frame(path=["a.jpg"], features=[1]), run=str(frame_run))
     with pytest.raises(InputError, match="no such folder"):
         frames.reduce(frame(features=[[1.0]]), "nowhere")
     with pytest.raises(UsageError, match="The features are not the 1280"):
-        projector(str(run)).components_of(pa.array([[1.0, 2.0]], pa.list_(pa.float32())))
+        projector(str(frame_run)).components_of(pa.array([[1.0, 2.0]], pa.list_(pa.float32())))
 
 
-def test_paths_are_read_below_the_input_only(run: Path, photos: Path) -> None:
-    kernel = featurizer(run=str(run))
-    inside = next(iter(rows(run, "features")))
-    spellings = [inside, str(photos / inside), f"file:{photos / inside}", (photos / inside).as_uri()]
+def test_paths_are_read_below_the_input_only(frame_run: Path, frame_photos: Path) -> None:
+    kernel = featurizer(run=str(frame_run))
+    inside = next(iter(rows(frame_run, "features")))
+    spellings = [inside, str(frame_photos / inside), f"file:{frame_photos / inside}", (frame_photos / inside).as_uri()]
     made = kernel.features_of(spellings, None)
     assert made.field("reject").to_pylist() == [None] * 4
     assert len({str(row) for row in made.field("features").to_pylist()}) == 1
@@ -171,6 +177,6 @@ def test_paths_are_read_below_the_input_only(run: Path, photos: Path) -> None:
     assert missing.field("reject").to_pylist() == ["missing: there is no nowhere.jpg"]
     with pytest.raises(UsageError, match="is not below"):
         kernel.features_of(["s3://other/photo.jpg"], None)
-    strict = featurizer({"images": {"on_error": "fail"}}, run=str(run))
+    strict = featurizer({"images": {"on_error": "fail"}}, run=str(frame_run))
     with pytest.raises(InputError, match="not an image"):
         strict.features_of(None, [b"no photo"])

@@ -31,7 +31,7 @@ def started(process: subprocess.Popen[str], run: Path, parts: int = 2) -> bool:
 
 
 @pytest.fixture(scope="module")
-def whole(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def expected_parts(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The parts of a run that nothing disturbed."""
     run = tmp_path_factory.mktemp("whole") / "run"
     assert cli("run", "-e", "local", *SLOWER, "-i", photos, "-o", run).code == 0
@@ -50,7 +50,7 @@ def whole(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     ],
 )
 def test_it_resumes(
-    cli: Cli, engine: str, photos: Path, tmp_path: Path, whole: dict[str, bytes], how: signal.Signals
+    cli: Cli, engine: str, photos: Path, tmp_path: Path, expected_parts: dict[str, bytes], how: signal.Signals
 ) -> None:
     run = tmp_path / "run"
     arguments = ["run", "-e", engine, *SLOWER, "-i", photos, "-o", run]
@@ -67,13 +67,13 @@ def test_it_resumes(
 
     record = cli(*arguments, "--json").record
     assert 0 < record["images"]["resumed"] < record["images"]["featurized"] == 240
-    assert part_bytes(run) == whole
+    assert part_bytes(run) == expected_parts
     assert not list(run.rglob("*.staging-*"))
 
 
-def test_a_failure_leaves_no_process(cli: Cli, engine: str, photos: Path, tmp_path: Path) -> None:
+def test_a_failure_leaves_no_process(cli: Cli, engine_name: str, photos: Path, tmp_path: Path) -> None:
     process = cli.start(
-        "run", "-e", engine, *SLOWER, "-i", photos, "-o", tmp_path / "run", "--set", "model.weights=/nowhere.h5"
+        "run", "-e", engine_name, *SLOWER, "-i", photos, "-o", tmp_path / "run", "--set", "model.weights=/nowhere.h5"
     )
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1

@@ -22,7 +22,7 @@ from tests.integration.test_apply import QUICK_MODEL, settings
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_36(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 36 photos, one of which can't be used."""
     folder = tmp_path_factory.mktemp("read")
     source = draw(folder / "photos", classes=3, per_class=12).path
@@ -31,14 +31,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_a_run_is_an_arrow_table(run: Path) -> None:
+def test_a_run_is_an_arrow_table(run_36: Path) -> None:
     tables: dict[str, Any] = {
-        "components": fruitscale.read(str(run)),
-        "features": fruitscale.read(str(run), column="features"),
+        "components": fruitscale.read(str(run_36)),
+        "features": fruitscale.read(str(run_36), column="features"),
     }
     for column, place, width in (("components", "reduced", None), ("features", "features", 192)):
         table = tables[column]
-        expected = rows(run, place)
+        expected = rows(run_36, place)
         assert table.column_names == ["path", "label", column]
         assert table["path"].to_pylist() == list(expected)
         assert table["label"].to_pylist() == [path.split("/")[0] for path in expected]
@@ -46,24 +46,24 @@ def test_a_run_is_an_arrow_table(run: Path) -> None:
         assert table[column].type == pa.list_(pa.float32(), width or len(next(iter(expected.values()))))
 
 
-def test_pandas_is_had_on_request(run: Path) -> None:
-    frame = fruitscale.read(str(run), pandas=True)
+def test_pandas_is_had_on_request(run_36: Path) -> None:
+    frame = fruitscale.read(str(run_36), pandas=True)
     assert list(frame.columns) == ["path", "label", "components"]
-    np.testing.assert_array_equal(np.stack(list(frame["components"])), np.stack(list(rows(run, "reduced").values())))
+    np.testing.assert_array_equal(np.stack(list(frame["components"])), np.stack(list(rows(run_36, "reduced").values())))
 
 
-def test_several_runs_are_one_table_when_they_are_comparable(run: Path, tmp_path: Path) -> None:
-    again = str(shutil.copytree(run, tmp_path / "again"))
-    table = fruitscale.read(str(run), again)
-    assert table["run"].to_pylist() == [str(run)] * 36 + [again] * 36
+def test_several_runs_are_one_table_when_they_are_comparable(run_36: Path, tmp_path: Path) -> None:
+    again = str(shutil.copytree(run_36, tmp_path / "again"))
+    table = fruitscale.read(str(run_36), again)
+    assert table["run"].to_pylist() == [str(run_36)] * 36 + [again] * 36
     (tmp_path / "again" / "pca" / "pca.npz").write_bytes(b"another fit")
     with pytest.raises(UsageError, match="different fits"):
-        fruitscale.read(str(run), again)
-    assert len(fruitscale.read(str(run), again, column="features")) == 72
+        fruitscale.read(str(run_36), again)
+    assert len(fruitscale.read(str(run_36), again, column="features")) == 72
 
 
-def test_a_damaged_part_is_not_read(run: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(run, tmp_path / "copy")
+def test_a_damaged_part_is_not_read(run_36: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run_36, tmp_path / "copy")
     part = copy / "reduced" / "part-00001.parquet"
     table = pq.read_table(part)
     labels = pa.array(["another"] * len(table), pa.string())
@@ -72,11 +72,11 @@ def test_a_damaged_part_is_not_read(run: Path, tmp_path: Path) -> None:
         fruitscale.read(str(copy))
 
 
-def test_csv_is_read_back(run: Path, tmp_path: Path) -> None:
-    fruitscale.export(str(run), "csv", tmp_path / "run.csv")
+def test_csv_is_read_back(run_36: Path, tmp_path: Path) -> None:
+    fruitscale.export(str(run_36), "csv", tmp_path / "run.csv")
     with (tmp_path / "run.csv").open(newline="") as file:
         found = list(csv.reader(file))
-    expected = rows(run, "reduced")
+    expected = rows(run_36, "reduced")
     width = len(next(iter(expected.values())))
     assert found[0] == ["path", "label", *(f"components_{i}" for i in range(width))]
     assert {row[0]: row[1] for row in found[1:]} == {path: path.split("/")[0] for path in expected}
@@ -84,19 +84,19 @@ def test_csv_is_read_back(run: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.array(row[2:], np.float32), expected[row[0]])
 
 
-def test_npz_and_parquet_are_read_back(run: Path, tmp_path: Path) -> None:
-    expected = rows(run, "features")
-    fruitscale.export(str(run), "npz", tmp_path / "run.npz", "features")
+def test_npz_and_parquet_are_read_back(run_36: Path, tmp_path: Path) -> None:
+    expected = rows(run_36, "features")
+    fruitscale.export(str(run_36), "npz", tmp_path / "run.npz", "features")
     with np.load(tmp_path / "run.npz", allow_pickle=False) as arrays:
         assert arrays["path"].tolist() == list(expected)
         np.testing.assert_array_equal(arrays["features"], np.stack(list(expected.values())))
-    fruitscale.export(str(run), "parquet", tmp_path / "run.parquet", "features")
-    assert pq.read_table(tmp_path / "run.parquet") == fruitscale.read(str(run), column="features")
+    fruitscale.export(str(run_36), "parquet", tmp_path / "run.parquet", "features")
+    assert pq.read_table(tmp_path / "run.parquet") == fruitscale.read(str(run_36), column="features")
 
 
-def test_tensorboard_has_every_photo_in_its_place(run: Path, tmp_path: Path) -> None:
-    done = fruitscale.export(str(run), "tensorboard", tmp_path / "projector")
-    folder, expected = tmp_path / "projector", rows(run, "reduced")
+def test_tensorboard_has_every_photo_in_its_place(run_36: Path, tmp_path: Path) -> None:
+    done = fruitscale.export(str(run_36), "tensorboard", tmp_path / "projector")
+    folder, expected = tmp_path / "projector", rows(run_36, "reduced")
     assert (done.rows, done.notes) == (36, ())
     np.testing.assert_array_equal(np.loadtxt(folder / "tensors.tsv", np.float32), np.stack(list(expected.values())))
     lines = (folder / "metadata.tsv").read_text().splitlines()
@@ -108,28 +108,28 @@ def test_tensorboard_has_every_photo_in_its_place(run: Path, tmp_path: Path) -> 
         page = np.asarray(sprite.convert("RGB")).astype(np.int16)
     assert page.shape == (6 * 64, 6 * 64, 3)
     for index, path in list(enumerate(expected))[::7]:
-        with Image.open(run.parent / "photos" / path) as photo:
+        with Image.open(run_36.parent / "photos" / path) as photo:
             small = np.asarray(photo.resize((64, 64), Image.Resampling.BOX)).astype(np.int16)
         top, left = (index // 6) * 64, (index % 6) * 64
         assert np.abs(page[top : top + 64, left : left + 64] - small).mean() < 6
 
 
-def test_tensorboard_says_what_is_missing(run: Path, tmp_path: Path) -> None:
+def test_tensorboard_says_what_is_missing(run_36: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
-    shutil.copytree(run.parent, moved, ignore=shutil.ignore_patterns("photos"))
-    record = (moved / "run" / "run.json").read_text().replace(str(run.parent), str(moved))
+    shutil.copytree(run_36.parent, moved, ignore=shutil.ignore_patterns("photos"))
+    record = (moved / "run" / "run.json").read_text().replace(str(run_36.parent), str(moved))
     (moved / "run" / "run.json").write_text(record)
     done = fruitscale.export(str(moved / "run"), "tensorboard", tmp_path / "projector")
     assert "none of the photos can be read" in done.notes[0]
     assert "sprite" not in (tmp_path / "projector" / "projector_config.pbtxt").read_text()
 
 
-def test_an_export_replaces_nothing_unasked(cli: Cli, run: Path, tmp_path: Path) -> None:
+def test_an_export_replaces_nothing_unasked(cli: Cli, run_36: Path, tmp_path: Path) -> None:
     target = tmp_path / "there.csv"
     target.write_text("mine")
     with pytest.raises(OutputError, match="exists already"):
-        fruitscale.export(str(run), "csv", target)
+        fruitscale.export(str(run_36), "csv", target)
     assert target.read_text() == "mine"
-    assert cli("export", run, "--to", "csv", "-o", target, "--overwrite").out.startswith(f"{target}: 36 photos")
+    assert cli("export", run_36, "--to", "csv", "-o", target, "--overwrite").out.startswith(f"{target}: 36 photos")
     with pytest.raises(UsageError, match="no format xls"):
-        fruitscale.export(str(run), cast("Any", "xls"), tmp_path / "x")
+        fruitscale.export(str(run_36), cast("Any", "xls"), tmp_path / "x")

@@ -39,9 +39,9 @@ def script(photos: Path, folder: Path) -> Path:
     return file
 
 
-def test_an_unguarded_script_runs(cli: Cli, engine: str, photos: Path, tmp_path: Path) -> None:
+def test_an_unguarded_script_runs(cli: Cli, engine_name: str, photos: Path, tmp_path: Path) -> None:
     file = script(photos, tmp_path)
-    command = [sys.executable, str(file), engine, str(tmp_path / "run")]
+    command = [sys.executable, str(file), engine_name, str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, env=cli.environment, check=False, timeout=200)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["images"]["featurized"] == 60

@@ -41,14 +41,14 @@ def _command(process: psutil.Process) -> str:
 
 
 @pytest.fixture(scope="module")
-def whole(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def expected_parts(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     run = tmp_path_factory.mktemp("whole") / "run"
     assert cli("run", "-e", "local", *SLOWER, "-i", photos, "-o", run).code == 0
     return part_bytes(run)
 
 
 def test_a_killed_worker_costs_nothing_but_time(
-    cli: Cli, cluster: tuple[str, str], photos: Path, tmp_path: Path, whole: dict[str, bytes]
+    cli: Cli, cluster: tuple[str, str], photos: Path, tmp_path: Path, expected_parts: dict[str, bytes]
 ) -> None:
     engine, setting = cluster
     run = tmp_path / "run"
@@ -58,10 +58,10 @@ def test_a_killed_worker_costs_nothing_but_time(
     victim = workers(engine)[0]
     assert started(process, run, parts=1)
     victim.send_signal(signal.SIGKILL)
-    assert len(list((run / "features").glob("*.parquet"))) < len(whole) // 2
+    assert len(list((run / "features").glob("*.parquet"))) < len(expected_parts) // 2
     _, said = process.communicate(timeout=200)
     assert process.returncode == 0, said
-    assert part_bytes(run) == whole
+    assert part_bytes(run) == expected_parts
 
 
 def test_workers_without_fruitscale_are_told(cli: Cli, spark_master: str, photos: Path, tmp_path: Path) -> None:

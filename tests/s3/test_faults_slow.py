@@ -33,7 +33,7 @@ def source(photos: Path, weed: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def whole(s3_cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def expected_parts(s3_cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The parts of the same run on disk."""
     run = tmp_path_factory.mktemp("whole") / "run"
     assert s3_cli("run", "-e", "local", *QUICK, *SHARD, "-i", photos, "-o", run).code == 0
@@ -42,7 +42,7 @@ def whole(s3_cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.mark.parametrize(("engine", "kills"), [("spark", 10), ("local", 3), ("dask", 3)])
 def test_a_run_that_is_killed_many_times_ends_the_same(
-    s3_cli: Cli, source: Bucket, bucket: Bucket, proxy: Proxy, whole: dict[str, bytes], engine: str, kills: int
+    s3_cli: Cli, source: Bucket, bucket: Bucket, proxy: Proxy, expected_parts: dict[str, bytes], engine: str, kills: int
 ) -> None:
     proxy.faults = Faults(latency_seconds=LATENCY)
     command = [*arguments(engine, source, bucket, proxy.url), *SHARD]
@@ -61,7 +61,7 @@ def test_a_run_that_is_killed_many_times_ends_the_same(
             assert code == 0, err
     assert n_killed >= kills // 2
     assert s3_cli(*command, "--json").record["images"]["featurized"] == LABELS * EACH
-    assert bucket.parts() == whole
+    assert bucket.parts() == expected_parts
     check_clean(bucket)
 
 
@@ -71,10 +71,16 @@ def n_made(place: Bucket) -> int:
 
 @pytest.mark.parametrize("seconds", [60])
 def test_a_long_outage_is_waited_out(
-    s3_cli: Cli, engine: str, source: Bucket, bucket: Bucket, proxy: Proxy, whole: dict[str, bytes], seconds: int
+    s3_cli: Cli,
+    engine_name: str,
+    source: Bucket,
+    bucket: Bucket,
+    proxy: Proxy,
+    expected_parts: dict[str, bytes],
+    seconds: int,
 ) -> None:
     proxy.faults = Faults(latency_seconds=LATENCY)
-    process = s3_cli.start(*arguments(engine, source, bucket, proxy.url), *SHARD, "--json")
+    process = s3_cli.start(*arguments(engine_name, source, bucket, proxy.url), *SHARD, "--json")
     assert wait_for(lambda: process.poll() is not None or n_parts(bucket) >= 3)
     proxy.down = True
     threading.Event().wait(seconds)  # the outage itself
@@ -85,19 +91,19 @@ def test_a_long_outage_is_waited_out(
     retries = json.loads(out)["retries"]
     assert retries["reads"] + retries["writes"] > 0
     assert f"s3://{bucket.name} does not answer; it is asked again" in err
-    assert bucket.parts() == whole
+    assert bucket.parts() == expected_parts
     check_clean(bucket)
     assert not list(processes_of(process.pid))
 
 
 def test_a_very_bad_network_changes_nothing(
-    s3_cli: Cli, engine: str, source: Bucket, bucket: Bucket, proxy: Proxy, whole: dict[str, bytes]
+    s3_cli: Cli, engine_name: str, source: Bucket, bucket: Bucket, proxy: Proxy, expected_parts: dict[str, bytes]
 ) -> None:
     proxy.faults = Faults(reset=0.05, busy=0.05, stall=0.01, stall_seconds=20.0, latency_seconds=0.01)
-    command = [*arguments(engine, source, bucket, proxy.url, timeout_seconds=5.0), *SHARD, "--json"]
+    command = [*arguments(engine_name, source, bucket, proxy.url, timeout_seconds=5.0), *SHARD, "--json"]
     ran = s3_cli(*command, timeout=900)
     assert ran.record["retries"]["reads"] > 0
     assert ran.record["retries"]["writes"] > 0
     assert {"reset", "busy", "stall"} <= set(proxy.counts), proxy.counts
-    assert bucket.parts() == whole
+    assert bucket.parts() == expected_parts
     assert bucket.uploads() == []

@@ -22,21 +22,21 @@ from tests.s3.runs import SHARD, Watched, arguments, check_clean, finish, kill, 
 
 
 @pytest.fixture(scope="module")
-def whole(s3_cli: Cli, few: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def expected_parts(s3_cli: Cli, few: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The parts of the same run on disk."""
     run = tmp_path_factory.mktemp("whole") / "run"
     assert s3_cli("run", "-e", "local", *QUICK, *SHARD, "-i", few, "-o", run).code == 0
     return part_bytes(run)
 
 
-def test_the_parts_are_those_of_the_disk(watched: Watched, whole: dict[str, bytes]) -> None:
+def test_the_parts_are_those_of_the_disk(watched: Watched, expected_parts: dict[str, bytes]) -> None:
     record, place = watched.record, watched.place
     assert record["images"] == {"featurized": N_PHOTOS, "rejected": 0, "resumed": 0}
     assert record["residency"]["rule"] == "declared"
-    assert place.parts() == whole
+    assert place.parts() == expected_parts
     versions = pq.read_table(io.BytesIO(place.get("manifest.parquet")))["version"].to_pylist()
     assert all(version.startswith('"') for version in versions)  # ETags, which no part knows of
-    assert not any(version.strip('"').encode() in part for version in versions for part in whole.values())
+    assert not any(version.strip('"').encode() in part for version in versions for part in expected_parts.values())
     assert json.loads(place.get("run.json")) == record
     check_clean(place)
 
@@ -55,10 +55,12 @@ def test_the_page_of_a_run_is_on_s3_with_photos_of_s3(s3_cli: Cli, few_on_s3: Bu
     check_clean(bucket)
 
 
-def test_photos_of_the_disk_and_a_run_on_s3(s3_cli: Cli, few: Path, bucket: Bucket, whole: dict[str, bytes]) -> None:
+def test_photos_of_the_disk_and_a_run_on_s3(
+    s3_cli: Cli, few: Path, bucket: Bucket, expected_parts: dict[str, bytes]
+) -> None:
     ran = s3_cli("run", "-e", "local", *QUICK, *SHARD, *bucket.flags(), "-i", few, "-o", bucket.uri)
     assert ran.code == 0, ran.err
-    assert bucket.parts() == whole
+    assert bucket.parts() == expected_parts
 
 
 @pytest.mark.parametrize("kind", ["csv", pytest.param("parquet", marks=pytest.mark.slow)])
@@ -94,7 +96,7 @@ def test_a_list_on_s3_that_names_what_is_not_there(s3_cli: Cli, few_on_s3: Bucke
 
 
 def test_a_killed_run_is_waited_for_and_resumed(
-    s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, whole: dict[str, bytes]
+    s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, expected_parts: dict[str, bytes]
 ) -> None:
     proxy.faults = Faults(latency_seconds=0.1)
     first = s3_cli.start(*arguments("local", few_on_s3, bucket, proxy.url))
@@ -105,12 +107,12 @@ def test_a_killed_run_is_waited_for_and_resumed(
     ran = s3_cli(*arguments("local", few_on_s3, bucket), "--json")
     assert 0 < ran.record["images"]["resumed"] < ran.record["images"]["featurized"] == N_PHOTOS
     assert f"process {first.pid}" in ran.err  # whom it waited for
-    assert bucket.parts() == whole
+    assert bucket.parts() == expected_parts
     check_clean(bucket)
 
 
 def test_a_second_run_is_refused_while_the_first_one_writes(
-    s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, whole: dict[str, bytes]
+    s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, expected_parts: dict[str, bytes]
 ) -> None:
     proxy.rule = lambda seen: "busy" if len(proxy.seen) > 60 and "/few/" in seen.target else None
     first = s3_cli.start(*arguments("local", few_on_s3, bucket, proxy.url))
@@ -121,23 +123,23 @@ def test_a_second_run_is_refused_while_the_first_one_writes(
     assert second.code == 1
     assert f"Another run is writing {bucket.uri}: process {first.pid}" in second.err
     assert code == 0, err
-    assert bucket.parts() == whole
+    assert bucket.parts() == expected_parts
 
 
 def test_a_bad_network_changes_nothing(
-    s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, whole: dict[str, bytes]
+    s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, expected_parts: dict[str, bytes]
 ) -> None:
     proxy.faults = Faults(reset=0.05, busy=0.05, stall=0.01, stall_seconds=3.0)
     ran = s3_cli(*arguments("local", few_on_s3, bucket, proxy.url, timeout_seconds=1.0), "--json")
     assert ran.record["retries"]["reads"] > 0
     assert ran.record["retries"]["tasks"] == 0
     assert {"reset", "busy"} <= set(proxy.counts), proxy.counts
-    assert bucket.parts() == whole
+    assert bucket.parts() == expected_parts
     assert bucket.uploads() == []
 
 
 def test_an_outage_is_waited_out(
-    s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, whole: dict[str, bytes]
+    s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, expected_parts: dict[str, bytes]
 ) -> None:
     proxy.faults = Faults(latency_seconds=0.05)
     process = s3_cli.start(*arguments("local", few_on_s3, bucket, proxy.url), "--json")
@@ -150,12 +152,12 @@ def test_an_outage_is_waited_out(
     assert proxy.counts["down"] > 0
     retries = json.loads(out)["retries"]
     assert retries["reads"] + retries["writes"] > 0
-    assert bucket.parts() == whole
+    assert bucket.parts() == expected_parts
     check_clean(bucket)
 
 
 def test_a_store_that_stays_away_ends_the_run_and_it_resumes(
-    s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, whole: dict[str, bytes]
+    s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, expected_parts: dict[str, bytes]
 ) -> None:
     proxy.faults = Faults(latency_seconds=0.05)
     process = s3_cli.start(*arguments("local", few_on_s3, bucket, proxy.url, retry_seconds=3.0))
@@ -170,7 +172,7 @@ def test_a_store_that_stays_away_ends_the_run_and_it_resumes(
     bucket.client.delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}/_run/lock")  # the wait is another test's
     record = s3_cli(*arguments("local", few_on_s3, bucket), "--json").record
     assert 0 < record["images"]["resumed"] < record["images"]["featurized"] == N_PHOTOS
-    assert bucket.parts() == whole
+    assert bucket.parts() == expected_parts
 
 
 def test_a_store_that_is_away_from_the_start_is_told(

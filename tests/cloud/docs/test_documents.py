@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -44,9 +46,9 @@ def test_links_lead_somewhere(name: str) -> None:
 )
 @pytest.mark.usefixtures("nothing_left")
 def test_commands_do_what_they_say(
-    name: str, workplace: Path, environment: dict[str, str], account: Account, whole: Path
+    name: str, workplace: Path, environment: dict[str, str], account: Account, local_run: Path
 ) -> None:
-    record = (whole / "run.json").read_bytes()
+    record = (local_run / "run.json").read_bytes()
     if any("sample photos" in command for command in commands_of(ROOT / name)):
         shutil.rmtree(workplace / "photos")  # the document draws its own
     for command in commands_of(ROOT / name):
@@ -80,6 +82,13 @@ def test_code_runs(name: str, workplace: Path, environment: dict[str, str]) -> N
             (workplace / "shown.py").write_text(f"{SESSION if 'spark.' in block.text else ''}{block.text}{shown}")
             done = run(".venv/bin/python shown.py", workplace, environment)
             assert done.returncode == 0, f"line {block.line}\n{done.stderr[-4000:]}"
+
+
+def test_the_architecture_lists_every_module() -> None:
+    names = re.findall(r"`([\w*]+)`", (ROOT / "docs" / "architecture.md").read_text())
+    patterns = [name.replace("VERB", "*") for name in names]
+    modules = [path.stem for path in (ROOT / "fruitscale").rglob("*.py") if path.name != "__init__.py"]
+    assert [module for module in modules if not any(fnmatch(module, pattern) for pattern in patterns)] == []
 
 
 def test_what_is_not_run_is_still_shown() -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fruitscale.config.schema import Images
 from fruitscale.kernels.exif import INVERSE, ORIENTATION_TAG, UPRIGHT, jpeg_orientation, orient
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 
+_DEFAULTS = Images()
 _MAGIC = {
     "PNG": (b"\x89PNG\r\n\x1a\n",),
     "GIF": (b"GIF87a", b"GIF89a"),
@@ -45,18 +47,18 @@ class Rejection:
     detail: str
 
 
-def decode(
-    content: bytes, size: int, *, max_pixels: int = 100_000_000, exif_orientation: bool = True
-) -> Pixels | Rejection:
+def decode(content: bytes, size: int, settings: Images = _DEFAULTS) -> Pixels | Rejection:
     """Decode a photo and stretch it to a square: uint8 RGB of shape (size, size, 3).
 
-    The format is told by the content: JPEG, PNG, WebP, BMP, TIFF (first page) or GIF (first frame). What is transparent
-    is composited on white, the background of the fruit. Greys of more than 8 bits are scaled by the range of their
-    type; floats are taken as 0 to 1, or as 0 to 255 or 65535 where a value is above. Every CMYK JPEG is read as
-    inverted, as Photoshop writes it and browsers read it. Shrinking averages areas, enlarging is bilinear.
+    The content tells the format: JPEG, PNG, WebP, BMP, TIFF (first page) or GIF (first frame). Transparent pixels are
+    composited on white, the background of the fruit. Greys of more than 8 bits are scaled by the range of their type;
+    floats range from 0 to 1, or to 255 or 65535 if a value exceeds 1 or 255. Every CMYK JPEG is read as inverted, as
+    Photoshop writes it and browsers read it. Shrinking averages areas, enlarging is bilinear.
 
-    More than `max_pixels` are rejected by the header, before memory is asked for. Never raises for a bad photo.
+    A photo of more than `settings.max_pixels` is rejected by its header, before memory is allocated. Never raises for
+    a bad photo.
     """
+    max_pixels, exif_orientation = settings.max_pixels, settings.exif_orientation == "apply"
     if content.startswith(b"\xff\xd8"):
         return _decode_jpeg(content, size, max_pixels, exif_orientation)
     kind = _kind(content)

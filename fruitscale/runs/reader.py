@@ -42,7 +42,7 @@ class CompleteRun:
 
     def parts(self, place: str) -> Iterator[Part]:
         """Yield the parts of `features` or `reduced` in the order of their shards, each checked."""
-        names = part_names(self.store, place)
+        names = parts.names(self.store, place)
         return each(self.store, lambda name: parts.read_vectors(self.store, name, COLUMNS[place]), names)
 
     def read_components(self) -> bytes:
@@ -82,12 +82,6 @@ def settled_storage(uri: str, storage: Storage | None) -> Storage:
         storage = residency.settle(storage)
         residency.check(storage, [uri])
     return storage
-
-
-def part_names(store: Store, place: str) -> list[str]:
-    """Return the names of the parts in a folder of a run, in the order of their shards."""
-    count = sum(name.endswith(".parquet") for name in store.names(f"{place}/"))
-    return [parts.name(place, index) for index in range(count)]
 
 
 def each(store: Store, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:

@@ -143,7 +143,7 @@ def _run(config: Config, place: Residency | None, watch: RunProgress, held: Exit
 
     complete = folder.read_record() is not None
     photos = list_input(config, watch, at_first=(lambda: None) if complete else starting)
-    held.enter_context(lock.locked(folder.store, watch.run_id, watch.tell))
+    held.enter_context(lock.locked(folder.store, watch.run_id))
 
     with watch.stage("export"):
         exported = _export(config, stack)

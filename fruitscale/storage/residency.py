@@ -9,7 +9,7 @@ from typing import Any
 
 from fruitscale.config.schema import Storage
 from fruitscale.errors import ResidencyError, UsageError
-from fruitscale.storage import credentials, s3
+from fruitscale.storage import aws, credentials
 from fruitscale.uris import parse_s3
 
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
@@ -79,7 +79,7 @@ def check_region(storage: Storage) -> None:
 def verdicts(storage: Storage, uris: Iterable[str]) -> list[BucketVerdict]:
     """Ask the store where each bucket of the URIs is."""
     buckets = dict.fromkeys(parse_s3(uri).bucket for uri in uris)
-    asked = client(storage) if buckets else None
+    asked = aws.s3_client(storage) if buckets else None
     return [_verdict(asked, storage, bucket) for bucket in buckets]
 
 
@@ -114,21 +114,6 @@ def _verdict(asked: Any, storage: Storage, bucket: str) -> BucketVerdict:  # noq
             status,
         )
     return BucketVerdict(bucket, region, None, status=status)
-
-
-def client(storage: Storage) -> Any:  # noqa: ANN401  boto3 has no types of its own
-    """Return a boto3 client of settled settings, for what obstore can't do."""
-    from botocore.config import Config
-
-    as_path = storage.path_style if storage.path_style != "auto" else storage.endpoint is not None
-    options = Config(
-        connect_timeout=s3.CONNECT_SECONDS,
-        read_timeout=storage.timeout_seconds,
-        retries={"total_max_attempts": 4, "mode": "standard"},
-        s3={"addressing_style": "path" if as_path else "virtual"},
-    )
-    endpoint = storage.endpoint or f"https://s3.{storage.region}.amazonaws.com"
-    return credentials.session().client("s3", region_name=storage.region, endpoint_url=endpoint, config=options)
 
 
 def _from_environment(names: Iterable[str]) -> str | None:

@@ -14,7 +14,8 @@ import pytest
 
 from fruitscale.errors import OutputError, StorageError
 from fruitscale.storage import lease, lock, s3
-from fruitscale.storage.s3 import RETRIED, S3Store
+from fruitscale.storage.s3 import S3Store
+from fruitscale.storage.waiting import listening
 from tests.s3.bucket import Bucket
 from tests.s3.proxy import Proxy
 
@@ -24,7 +25,7 @@ RENEW, SILENCE, LOOK = 0.1, 1.5, 0.05
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short spans, in the same proportion."""
-    for name, seconds in (("RENEW_SECONDS", RENEW), ("SILENCE_SECONDS", SILENCE), ("LOOK_SECONDS", LOOK)):
+    for name, seconds in (("RENEW_SECONDS", RENEW), ("SILENCE_SECONDS", SILENCE), ("POLL_SECONDS", LOOK)):
         monkeypatch.setattr(lease, name, seconds)
     monkeypatch.setattr(s3, "BRIEF_SECONDS", RENEW)
 
@@ -49,7 +50,7 @@ def leave_dead(store: S3Store, run: str = "dead") -> None:
 def told(store: S3Store, run_id: str = "ours") -> Iterator[list[str]]:
     """Hold the lock; yield what was said while it was waited for."""
     said: list[str] = []
-    with lock.locked(store, run_id, said.append):
+    with listening(said.append), lock.locked(store, run_id):
         yield said
 
 
@@ -70,11 +71,11 @@ def test_a_second_run_is_refused_while_the_first_one_renews(bucket: Bucket) -> N
     with told(store):
         said: list[str] = []
         with pytest.raises(OutputError, match=r"Another run is writing s3://.*: process") as caught:
-            with lock.locked(store, "theirs", said.append):
+            with listening(said.append), lock.locked(store, "theirs"):
                 raise AssertionError("it was let in")
         assert caught.value.hint == "Wait for it to end, or choose another --output."
         assert len(said) == 1
-        assert "still at work" in said[0]
+        assert "still running" in said[0]
         lock.check_held(store, "ours")
     assert bucket.names() == []
 
@@ -84,7 +85,7 @@ def test_a_silent_one_is_taken_over_and_its_tasks_stop(bucket: Bucket) -> None:
     leave_dead(store)
     lock.check_held(store, "dead")
     with told(store) as said:
-        assert said == ["waits 2 s to see whether process 7 on far is still at work"]
+        assert said == ["waiting 2 s to see whether process 7 on far is still running"]
         assert holder(store)["run"] == "ours"
         with pytest.raises(OutputError, match=r"no longer written by this run \(dead\)"):
             lock.check_held(store, "dead")
@@ -112,7 +113,7 @@ def test_what_is_given_back_while_it_is_waited_for_is_taken(bucket: Bucket, monk
     def on_wait(_: str) -> None:
         store.delete(lock.NAME)
 
-    with lock.locked(store, "ours", on_wait):
+    with listening(on_wait), lock.locked(store, "ours"):
         lock.check_held(store, "ours")
 
 
@@ -163,12 +164,11 @@ def test_one_of_two_that_wait_for_a_dead_one_takes_it_over(bucket: Bucket) -> No
 @pytest.mark.parametrize("fate", ["lost", "reset"])
 def test_a_create_whose_answer_was_lost_is_known_as_ones_own(bucket: Bucket, proxy: Proxy, fate: str) -> None:
     store = bucket.store(proxy.url)
-    before = RETRIED.writes
     proxy.expect([fate])
     with told(store) as said:
         assert not said
         lock.check_held(store, "ours")
-        assert RETRIED.writes > before
+        assert store.retries.writes > 0
         made = store.read_etag(lock.NAME)
         wait_for(lambda: store.read_etag(lock.NAME) != made)  # and it is renewed
     assert bucket.names() == []

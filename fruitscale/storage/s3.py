@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from fruitscale.config.schema import Storage
 from fruitscale.errors import ChangedObjectError, FruitscaleError, MissingObjectError, StorageError
 from fruitscale.storage import aws, credentials, obstore_internals
-from fruitscale.storage.store import RetryCounts
+from fruitscale.storage.retries import RetryCounts
 from fruitscale.storage.waiting import report_unavailable
 from fruitscale.uris import parse_s3
 

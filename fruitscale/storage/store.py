@@ -5,24 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from fruitscale.config.schema import Storage
 from fruitscale.errors import ChangedObjectError, MissingObjectError, StorageError
+from fruitscale.storage.retries import RetryCounts
 from fruitscale.uris import is_s3, local_path
 
 STAGING_MARK = ".staging-"
 """In the name of a file still being written. A killed process can leave one; the next run removes it."""
-
-
-@dataclass
-class RetryCounts:
-    """How many requests a store has retried."""
-
-    reads: int = 0
-    writes: int = 0
 
 
 class Store(Protocol):

@@ -17,10 +17,9 @@ from botocore.exceptions import ClientError
 import fruitscale
 from fruitscale import api
 from fruitscale.config.schema import Storage
-from fruitscale.erasure import old_versions
 from fruitscale.errors import OutputError
 from fruitscale.runs import manifest
-from fruitscale.storage import credentials
+from fruitscale.storage import aws, credentials
 from fruitscale.storage.aws import s3_client
 from tests.conftest import Cli
 from tests.integration.erased import check_counts, naming, some
@@ -188,7 +187,7 @@ class _Denied:
 def test_a_missing_permission_is_told(
     run: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, denied: str, whole_request: bool
 ) -> None:
-    monkeypatch.setattr(old_versions, "client", lambda storage: _Denied(s3_client(storage), {denied}, whole_request))
+    monkeypatch.setattr(aws, "s3_client", lambda storage: _Denied(s3_client(storage), {denied}, whole_request))
     done = fruitscale.erase(bucket.uri, some(run), storage=bucket.storage)
     keys = {found["Key"] for found in bucket.versions() if not found["IsLatest"]} - {"notes.txt"}
     assert done.versions_removed == 0

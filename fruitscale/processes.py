@@ -1,9 +1,8 @@
-"""Python children that end with their parent, whatever happens to it.
+"""Starts Python child processes that end with their parent, even when it is killed.
 
-A child is `python -m fruitscale.processes MODULE ARGS…`: it runs MODULE as a script, while a thread waits for the
-end of its standard input, a pipe that only the parent holds open. The kernel closes it when the parent ends, also by
-SIGKILL, and the child then takes its whole process group with it. It is a group of its own, so a Ctrl-C in the
-terminal reaches the parent alone.
+A child is `python -m fruitscale.processes MODULE ARGS…`. It runs MODULE as a script, while a thread reads its standard
+input, a pipe that only the parent holds open. When the parent ends, even by SIGKILL, the kernel closes the pipe and the
+child kills its own process group. As each child has a group of its own, Ctrl-C in the terminal reaches the parent only.
 """
 
 from __future__ import annotations
@@ -33,15 +32,14 @@ def start(
     environment: Mapping[str, str] | None = None,
     removes: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a module as a child of this process; what it prints goes to `output`.
+    """Start a module as a child of this process; its stdout and stderr go to `output`.
 
-    `removes` is a folder that the child deletes when this process ends without having stopped it.
+    `environment` is added to this process's own. `removes` is a folder that the child deletes if this process ends
+    without stopping it.
     """
-    variables = {**os.environ, **(environment or {})}
+    variables = child_environment(environment or {})
     if removes is not None:
         variables[REMOVE] = str(removes)
-    if not {"site-packages", "dist-packages"} & set(PACKAGE_ROOT.parts):  # run from a checkout: not on every path
-        variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), variables.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "fruitscale.processes", module, *arguments],
         stdin=subprocess.PIPE,
@@ -53,8 +51,16 @@ def start(
     )
 
 
+def child_environment(more: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a child Python: ours, `more`, and a PYTHONPATH to fruitscale if it is not installed."""
+    variables = {**os.environ, **more}
+    if not {"site-packages", "dist-packages"} & set(PACKAGE_ROOT.parts):  # run from a checkout
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), variables.get("PYTHONPATH")]))
+    return variables
+
+
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a child and everything that it started, now."""
+    """Kill a child and every process in its group, and wait for it."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -63,7 +69,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def main() -> None:
-    """Run the module that the arguments name, on a lifeline."""
+    """Run the module named by the first argument, in the child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder = os.environ.pop(REMOVE, None)
     lifeline = os.dup(0)

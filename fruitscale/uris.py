@@ -1,4 +1,4 @@
-"""URIs: s3:// and paths, told apart, split and compared. Nothing here touches a disk or a network, but for links."""
+"""Parses and compares URIs: s3:// and local paths. Touches no disk or network, except to resolve links."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fruitscale.errors import UsageError
 
 
 def is_s3(uri: str) -> bool:
-    """Tell an s3:// URI from a path."""
+    """Return whether this is an s3:// URI, not a path."""
     return uri.lower().startswith("s3://")
 
 
@@ -21,22 +21,22 @@ def local_path(uri: str) -> Path:
     """Turn a path or file:// URI into an absolute path. Raises UsageError for any other scheme."""
     scheme, separator, rest = uri.partition("://")
     if not separator:
-        # resolve() would follow links, and Path.expanduser raises where there is no such user
+        # resolve() would follow links, and Path.expanduser raises for an unknown user
         return Path(os.path.abspath(os.path.expanduser(uri)))  # noqa: PTH100, PTH111
     if scheme.lower() == "file" and rest.startswith("/"):
-        return Path(unquote(rest))  # what Path.as_uri() quoted
+        return Path(unquote(rest))  # Path.as_uri() quotes
     raise UsageError(f"{uri}: {scheme}:// is not supported.", "Give a folder, or s3://bucket/prefix.")
 
 
 class S3Location(NamedTuple):
-    """A bucket, and a prefix without slashes at its ends."""
+    """A bucket, and a prefix without leading or trailing slashes."""
 
     bucket: str
     prefix: str
 
 
 def parse_s3(uri: str) -> S3Location:
-    """Split s3://bucket/prefix. Raises UsageError when there is no bucket, or the prefix has empty or dot segments."""
+    """Split s3://bucket/prefix. Raises UsageError if the bucket is invalid or the prefix has empty or dot segments."""
     bucket, _, prefix = uri[len("s3://") :].partition("/")
     prefix = prefix.strip("/")
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
@@ -47,7 +47,7 @@ def parse_s3(uri: str) -> S3Location:
 
 
 def is_inside(uri: str, other: str) -> bool:
-    """Return whether a URI is another one, or below it; links on disk are followed."""
+    """Return whether a URI equals another or lies below it; follows links on disk."""
     segments, others = _segments(uri), _segments(other)
     return segments[: len(others)] == others
 

@@ -7,7 +7,6 @@ is not a Python module: `python -m fruitscale.bench.local_clusters COMMAND…`.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -21,7 +20,6 @@ from fruitscale import processes
 from fruitscale.engines.java import find_java
 from fruitscale.errors import EngineError, MissingExtraError
 
-ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90
 LIGHT_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # halves the start-up time
 WORKERS = ("a", "b")
@@ -95,10 +93,8 @@ def dask_cluster(folder: Path) -> Iterator[LocalCluster]:
 
 
 def _spawn(module: str, arguments: list[str], more: Mapping[str, str], log_path: Path) -> subprocess.Popen[bytes]:
-    # Workers start in another folder and must import fruitscale.
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with log_path.open("ab") as log:
-        return processes.start(module, arguments, output=log, environment={"PYTHONPATH": path, **more})
+        return processes.start(module, arguments, output=log, environment=more)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import sys
 import uuid
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from fruitscale import processes
 from fruitscale.bench import process_tree
 from fruitscale.bench.bench_plan import Variant
 from fruitscale.bench.process_tree import ProcessResult
@@ -98,10 +98,8 @@ def command(config: Path) -> list[str]:
 
 
 def environment_for(cache: Path) -> dict[str, str]:
-    """Return this process's environment with another cache folder, and this fruitscale on the path."""
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": path}
+    """Return the environment of a run, with a cache folder of its own."""
+    return processes.child_environment({"XDG_CACHE_HOME": str(cache)})
 
 
 def check(sample: Measurement, reference: Measurement) -> Measurement:

@@ -38,10 +38,10 @@ def erase(
     The photos themselves are left where they are. Interrupted, the same command finishes it.
     """
     from fruitscale import api
-    from fruitscale.cli.screen import waiting_told
+    from fruitscale.cli.screen import print_waits
 
     storage = loaded(config, sets).config.storage
-    with waiting_told():
+    with print_waits():
         done = api.erase(run, path or (), label, matching, refit, storage, dry_run)
     if json:
         import json as writer

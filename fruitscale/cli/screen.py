@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,16 +30,12 @@ def print_error(message: str, hint: str | None) -> None:
 
 
 @contextmanager
-def waiting_told() -> Iterator[None]:
-    """Print on stderr, for as long as the block lasts, when a store or another run is waited for."""
-    from fruitscale.storage.s3 import WAITING
+def print_waits() -> Iterator[None]:
+    """Print on stderr, within the block, when a store or another run is waited for."""
+    from fruitscale.storage.waiting import listening
 
-    handler = logging.StreamHandler(sys.stderr)
-    WAITING.addHandler(handler)
-    try:
+    with listening(lambda message: print(message, file=sys.stderr)):
         yield
-    finally:
-        WAITING.removeHandler(handler)
 
 
 def pairs(title: str, rows: Iterable[tuple[str, str]]) -> Table:

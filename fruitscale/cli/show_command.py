@@ -23,9 +23,9 @@ def show(
 ) -> None:
     """Show what is known of a complete run."""
     from fruitscale import api
-    from fruitscale.cli.screen import out, pairs, waiting_told
+    from fruitscale.cli.screen import out, pairs, print_waits
 
-    with waiting_told():
+    with print_waits():
         record = api.record(run, loaded(config, sets).config.storage)
     if json:
         typer.echo(record.to_json(), nl=False)

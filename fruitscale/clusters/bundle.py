@@ -7,7 +7,6 @@ machines have no package index), `models/` and `archives/`. What is one run's ow
 from __future__ import annotations
 
 import hashlib
-import os
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from fruitscale.clusters import wheels
 from fruitscale.clusters.launch import staging_uri
+from fruitscale.config.cache_folder import cache_folder
 from fruitscale.config.cluster_section import EmrServerless
 from fruitscale.config.schema import Config
 from fruitscale.errors import UsageError
@@ -115,7 +115,7 @@ def _requirements(config: Config, scratch: Path, tell: Callable[[str], None]) ->
         return wheels.check_lock(text, cluster.requirements)
     extra = EXTRAS[cluster.kind]
     made_of = [extra, cluster.architecture, wheels.PYTHON, *wheels.dependencies(), *sorted(wheels.installed_versions())]
-    cached = _cache() / f"lock-{_sha256(repr(made_of).encode())[:SHORT]}.txt"
+    cached = cache_folder() / f"lock-{_sha256(repr(made_of).encode())[:SHORT]}.txt"
     if cached.is_file():
         return cached.read_text()
     tell("locking the packages of the machines")
@@ -172,10 +172,6 @@ def _archive(scratch: Path, requirements: bytes, config: Config, tell: Callable[
 def _put_once(store: S3Store, name: str, content: Callable[[], bytes]) -> None:
     if not store.exists(name):
         store.write(name, content())
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fruitscale"
 
 
 def _keep(path: Path, text: str) -> None:

@@ -172,7 +172,7 @@ def remove_group(ec2: Any, group: str) -> None:  # noqa: ANN401
         except ClusterError as error:
             if aws.code(error) == "DependencyViolation":
                 return False
-            if aws.code(error) != "InvalidGroup.NotFound":
+            if not aws.is_absent(error):
                 raise
         return True
 

@@ -141,7 +141,7 @@ def end_application(serverless: Any, application: str) -> None:  # noqa: ANN401
         if state() != "TERMINATED":
             aws.ask(serverless, "delete_application", applicationId=application)
     except ClusterError as error:
-        if aws.code(error) != "ResourceNotFoundException":
+        if not aws.is_absent(error):
             raise
 
 
@@ -151,7 +151,7 @@ def _jobs(serverless: Any, application: str, states: tuple[str, ...] = ()) -> li
     try:
         return list(aws.pages(serverless, "list_job_runs", "jobRuns", applicationId=application, **more))
     except ClusterError as error:
-        if aws.code(error) == "ResourceNotFoundException":
+        if aws.is_absent(error):
             return []
         raise
 

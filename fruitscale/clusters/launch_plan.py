@@ -24,7 +24,6 @@ from fruitscale.uris import parse_s3
 
 ON_DEMAND_QUOTA, SPOT_QUOTA = "L-1216C47A", "L-34B43A08"
 """Virtual CPUs of standard machines that run at once."""
-ABSENT = ("NoSuchEntity", "InvalidSubnetID.NotFound", "InvalidInstanceType", "InvalidGroup.NotFound")
 
 
 class CheckVerdict(StrEnum):
@@ -110,9 +109,9 @@ def _try(name: str, look: Callable[[], LaunchCheck], what: str) -> LaunchCheck:
     try:
         return look()
     except ClusterError as error:
-        if aws.code(error) in ABSENT or "does not exist" in error.message:
+        if aws.is_absent(error) or "does not exist" in error.message:
             return LaunchCheck(name, CheckVerdict.FAIL, f"there is no {what}", error.hint or "")
-        hint = error.hint if aws.code(error) in aws.DENIED else None
+        hint = error.hint if aws.is_denied(error) else None
         return LaunchCheck(name, CheckVerdict.UNKNOWN, error.message, hint or "")
 
 

@@ -14,6 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from fruitscale.config.cache_folder import cache_folder
 from fruitscale.errors import EngineError
 
 VECTOR_FLAG = "--add-modules=jdk.incubator.vector"
@@ -83,7 +84,7 @@ def shim(home: Path) -> Path:
     """
     script = _script(home / "bin" / "java")
     name = f"java-{hashlib.sha256(script.encode()).hexdigest()[:12]}"
-    for folder in (_cache_folder(), None):
+    for folder in (cache_folder(), None):
         with contextlib.suppress(OSError):
             return _write_shim(folder, name, script)
     raise EngineError("A Java launcher for Spark can't be written.", "Make ~/.cache or the temporary folder writable.")
@@ -119,10 +120,6 @@ def _write_shim(folder: Path | None, name: str, script: str) -> Path:
         if not (final / "bin" / "java").is_file():  # another process has not just written the same
             raise
     return final
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fruitscale"
 
 
 def _from_java_home() -> str | None:

@@ -9,7 +9,7 @@ from fruitscale.errors import StorageError
 from fruitscale.runs import manifest
 from fruitscale.runs.journal import PurgedVersions
 from fruitscale.runs.run_folder import FEATURES, RECORD, REDUCED, REJECTS, REPORT
-from fruitscale.storage.residency import client
+from fruitscale.storage import aws
 from fruitscale.storage.s3 import S3Store
 from fruitscale.storage.store import Store
 
@@ -21,8 +21,6 @@ MOST_KEYS = 1000
 FOLDERS = (f"{FEATURES}/", f"{REDUCED}/", "pca/", "_run/")
 FILES = frozenset({RECORD, REPORT, REJECTS, manifest.NAME})
 """With FOLDERS, all files of a run; other files beside them are left alone."""
-UNKNOWN = frozenset({"NotImplemented", "MethodNotAllowed", "NotSupported"})
-DENIED = frozenset({"AccessDenied", "AllAccessDisabled", "Forbidden", "403"})
 
 
 class _ObjectVersion(NamedTuple):
@@ -42,7 +40,7 @@ def purge(store: Store, touched: Collection[str], under: str = "") -> PurgedVers
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        s3 = client(store.storage)
+        s3 = aws.s3_client(store.storage)
         try:
             old = list(_old(s3, store, under))
         except ClientError as error:
@@ -77,14 +75,14 @@ def _unlisted(s3: Any, store: S3Store, touched: Collection[str], error: ClientEr
     """Return what remains if versions can't be listed: nothing if the bucket keeps none."""
     from botocore.exceptions import ClientError as Refused
 
-    if _code(error) in UNKNOWN:
+    if aws.is_unsupported(error):
         return PurgedVersions()
-    if _code(error) not in DENIED:
+    if not aws.is_denied(error):
         raise error
     try:
         status = s3.get_bucket_versioning(Bucket=store.location.bucket).get("Status")
     except Refused as refused:
-        status = None if _code(refused) in UNKNOWN else "unknown"
+        status = None if aws.is_unsupported(refused) else "unknown"
     return PurgedVersions(0, len(touched) if status is not None else 0)
 
 
@@ -99,13 +97,9 @@ def _delete(s3: Any, store: S3Store, versions: list[_ObjectVersion]) -> set[str]
         try:
             answer = s3.delete_objects(Bucket=store.location.bucket, Delete={"Objects": objects, "Quiet": True})
         except ClientError as error:
-            if _code(error) not in DENIED:
+            if not aws.is_denied(error):
                 raise
             kept |= {version.key for version in some}
         else:
             kept |= {failed["Key"] for failed in answer.get("Errors", ()) if failed.get("Code") != "NoSuchVersion"}
     return kept
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))

@@ -22,12 +22,11 @@ from fruitscale.runs.fingerprints import APPLIED, plan_after_erasing
 from fruitscale.runs.journal import Journal, PurgedVersions, read_journal
 from fruitscale.runs.manifest import PRIVATE
 from fruitscale.runs.parts import Part
-from fruitscale.runs.reader import each, open_run, part_names
+from fruitscale.runs.reader import each, open_run
 from fruitscale.runs.run_folder import FEATURES, REDUCED, REJECTS, REPORT, RunFolder
 from fruitscale.runs.run_id import new_id
 from fruitscale.storage import lock
 from fruitscale.storage.residency import StorageAccess
-from fruitscale.storage.s3 import WAITING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +80,7 @@ def erase(
     folder = open_run(uri, access)
     erasing.check_is_run(folder)
     selection = Selection((paths,) if isinstance(paths, str) else tuple(paths), label, matching)
-    with nullcontext() if dry_run else lock.locked(folder.store, held_by, WAITING.warning):
+    with nullcontext() if dry_run else lock.locked(folder.store, held_by):
         begun = read_journal(folder.store)
         if begun is None:
             journal = erasing.begin(folder, selection, plan_after_erasing, refit=refit)
@@ -146,7 +145,7 @@ def _fit_again(folder: RunFolder, journal: Journal) -> Components:
             "This run applied the components of an earlier run, which were not fitted on its photos.",
             "Leave out --refit. To refit, erase the photos from the run that fitted the components.",
         )
-    names, width, pca = part_names(folder.store, FEATURES), journal.record["model"]["features"], journal.plan["pca"]
+    names, width, pca = parts.names(folder.store, FEATURES), journal.record["model"]["features"], journal.plan["pca"]
 
     def staying(name: str) -> NDArray[np.float32]:
         part = parts.read_vectors(folder.store, name, "features")
@@ -168,5 +167,5 @@ def _project_again(folder: RunFolder, fitted: Components, held_by: str) -> None:
     lock.check_held(folder.store, held_by)
     folder.write_components(fitted.to_bytes(), fitted.summary())
     with threadpool_limits(1):
-        for _ in each(folder.store, score, part_names(folder.store, FEATURES)):
+        for _ in each(folder.store, score, parts.names(folder.store, FEATURES)):
             pass

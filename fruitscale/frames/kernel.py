@@ -89,9 +89,7 @@ class Featurizer:
     def _decode(self, content: bytes | Rejection | None) -> NDArray[np.uint8] | Rejection:
         if content is None or isinstance(content, Rejection):
             return content or Rejection("empty", "There is no content.")
-        options = self.images
-        turn = options.exif_orientation == "apply"
-        return images.decode(content, self.input_size, max_pixels=options.max_pixels, exif_orientation=turn)
+        return images.decode(content, self.input_size, self.images)
 
     def _read(self, paths: Sequence[str]) -> Iterator[bytes | Rejection]:
         source = open_store(self.root_uri, self.storage)

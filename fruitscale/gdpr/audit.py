@@ -16,8 +16,9 @@ from fruitscale.gdpr.access_controls import ACCESS, log_target
 from fruitscale.gdpr.buckets import Bucket, Control, as_json, fails, passes, unknown
 from fruitscale.gdpr.findings import Audit, AuditedPlace, AuditFinding, AuditVerdict, ControlResult, command
 from fruitscale.gdpr.retention_controls import RETENTION
-from fruitscale.gdpr.services import GLOBAL_REGION, Services, UnansweredError
+from fruitscale.gdpr.services import Services, UnansweredError
 from fruitscale.storage import residency
+from fruitscale.storage.aws import GLOBAL_REGION
 from fruitscale.uris import is_s3, parse_s3
 
 CONTROLS: tuple[Control, ...] = (*ACCESS, *RETENTION)

@@ -1,1 +1,1 @@
-"""Pure functions on arrays: pictures in, features and components out. No engine, no store."""
+"""Functions on arrays, without engine or store: photos to pixels, pixels to features, features to components."""

@@ -1,7 +1,7 @@
-"""A network without its head, from the bytes that a worker gets: pixels in, features out.
+"""Loads and runs an exported network without its head: pixels in, features out.
 
-The bytes are a ZIP file, the same byte for byte for the same content: `model.json` (the header), and `model.xml` with
-`model.bin` for OpenVINO, or `model.pb`, a frozen graph, for TensorFlow. For NumPy the header is all there is.
+An exported model is a ZIP file, byte for byte the same for the same content: `model.json` (the header), and `model.xml`
+with `model.bin` for OpenVINO, or `model.pb`, a frozen graph, for TensorFlow. For NumPy it has the header alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
 }
 _HEADER = "model.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_REMEDY = "Make it again: fruitscale model export"
+_HINT = "Export it again: fruitscale model export"
 
 
 class Backbone(Protocol):
@@ -42,13 +42,13 @@ class Backbone(Protocol):
     features: int
 
     def infer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Turn RGB pixels (n, input_size, input_size, 3) into features (n, features), bit for bit whatever n is."""
+        """Return the features (n, features) of RGB pixels (n, input_size, input_size, 3), bit-identical for any n."""
         ...
 
 
 @dataclass(frozen=True)
 class PayloadHeader:
-    """What a payload is: which network, whose weights, for what runtime."""
+    """The header of an exported model: its network, weights and runtime."""
 
     architecture: str
     weights: str
@@ -60,7 +60,7 @@ class PayloadHeader:
 
 
 def pack(header: PayloadHeader, files: Mapping[str, bytes]) -> bytes:
-    """Make a payload. The same header and files give the same bytes."""
+    """Return the payload of a model. The same header and files give the same bytes."""
     content = {_HEADER: json.dumps(dataclasses.asdict(header), sort_keys=True).encode(), **files}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -72,22 +72,22 @@ def pack(header: PayloadHeader, files: Mapping[str, bytes]) -> bytes:
 
 
 def unpack(payload: bytes) -> tuple[PayloadHeader, dict[str, bytes]]:
-    """Take a payload apart. Raises ModelError for anything that `pack` has not made, or that is damaged."""
+    """Return the header and files of a payload. Raises ModelError if it is damaged or not a payload of `pack`."""
     try:
         content = _entries(payload)
         header = _header(json.loads(content.pop(_HEADER)))
         intact = pack(header, content) == payload and tuple(content) == FILES[header.runtime]
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ModelError(f"This is not an exported model, or it is damaged: {error}.", _REMEDY) from None
+        raise ModelError(f"This is not an exported model, or it is damaged: {error}.", _HINT) from None
     if not intact:
-        raise ModelError("The exported model is damaged: its content is not what it was written with.", _REMEDY)
+        raise ModelError("The exported model is damaged: its content has changed since it was written.", _HINT)
     return header, content
 
 
 def _entries(payload: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(payload)) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise ValueError("it is compressed")  # a small file could fill the memory
+            raise ValueError("it is compressed")  # a small compressed file could fill the memory
         return {name: archive.read(name) for name in archive.namelist()}
 
 
@@ -98,12 +98,12 @@ def _header(values: Mapping[str, Any]) -> PayloadHeader:
         if type(getattr(header, field.name)) is not kind:
             raise ValueError(f"its {field.name} is not a {kind.__name__}")
     if min(header.input_size, header.features) < 1 or header.runtime not in FILES:
-        raise ValueError("its header makes no sense")
+        raise ValueError("its header is invalid")
     return header
 
 
 def load(payload: bytes, precision: str) -> Backbone:
-    """Load a payload for one thread. Raises ModelError where it is damaged, or the precision can't be had here."""
+    """Load a payload; inference uses one thread. Raises ModelError if it is damaged or the precision is unavailable here."""
     header, files = unpack(payload)
     if header.runtime == "openvino":
         return _OpenVino(header, files, precision)
@@ -117,26 +117,26 @@ _loading = threading.Lock()
 
 
 def cached(sha256: str, precision: str, payload: Callable[[], bytes]) -> tuple[Backbone, bool]:
-    """Return this process's backbone, and whether this call loaded it. One is kept, the last that was asked for.
+    """Return this process's backbone, and whether this call loaded it. Only the last one is kept.
 
-    `payload` is called only when there is something to load; `sha256` is what its bytes must hash to, or ModelError.
+    `payload` is called only to load. Raises ModelError if the hash of its bytes is not `sha256`.
     """
     with _loading:
         if (known := _loaded.get((sha256, precision))) is not None:
             return known, False
         content = payload()
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise ModelError("The model that reached this worker is not the one that was sent.", "Run again.")
+            raise ModelError("The model that this worker received is not the one that was sent.", "Run again.")
         _loaded.clear()
         _loaded[sha256, precision] = load(content, precision)
         return _loaded[sha256, precision], True
 
 
 class _Single:
-    """Gives a runtime one photo a call, and one call at a time, as a runtime's request can't be shared.
+    """Runs a network on one photo per call, one call at a time: threads can't share a runtime's request.
 
-    One is the fastest, or as fast as any number (batches leave the CPU's caches), wastes nothing on a last call that is
-    not full, and a photo's features can't depend on its neighbours.
+    Batches are no faster, as they do not fit the CPU's caches. One photo per call also wastes nothing on a partial last
+    batch, and a photo's features can't depend on its neighbours.
     """
 
     def __init__(self, header: PayloadHeader) -> None:
@@ -152,7 +152,7 @@ class _Single:
         features = np.empty((len(pixels), self.features), np.float32)
         with self._lock:
             for i in range(len(pixels)):
-                features[i] = self._call(pixels[i : i + 1])[0]  # copied: the runtime uses its buffer again
+                features[i] = self._call(pixels[i : i + 1])[0]  # a copy: the runtime reuses its buffer
         return features
 
     def _call(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -170,7 +170,7 @@ class _OpenVino(_Single):
         settings = {
             "INFERENCE_NUM_THREADS": 1,
             "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": False,  # every worker process would sit on the same core
+            "ENABLE_CPU_PINNING": False,  # it would pin every worker process to the same core
             "INFERENCE_PRECISION_HINT": precision,
         }
         try:
@@ -178,7 +178,7 @@ class _OpenVino(_Single):
             model.reshape([1, header.input_size, header.input_size, 3])
             self._request = core.compile_model(model, "CPU", settings).create_infer_request()
         except RuntimeError as error:
-            raise ModelError(f"OpenVINO can't load the exported model: {error}", _REMEDY) from None
+            raise ModelError(f"OpenVINO can't load the exported model: {error}", _HINT) from None
 
     def _call(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         results = self._request.infer({0: pixels}, share_inputs=True, share_outputs=True)
@@ -187,9 +187,9 @@ class _OpenVino(_Single):
 
 
 def import_openvino() -> Any:  # noqa: ANN401  a module without types
-    """Import OpenVINO without its telemetry, which reports usage unless the module is out of reach."""
+    """Import OpenVINO without its telemetry, which reports usage if it can be imported."""
     modules: dict[str, Any] = sys.modules
-    modules["openvino_telemetry"] = None  # what makes an import fail; OpenVINO goes on without it
+    modules["openvino_telemetry"] = None  # makes its import fail; OpenVINO works without it
     import openvino
 
     return openvino
@@ -199,7 +199,9 @@ class _TensorFlow(_Single):
     def __init__(self, header: PayloadHeader, files: Mapping[str, bytes], precision: str) -> None:
         super().__init__(header)
         if precision != "f32":
-            raise ModelError(f"The tensorflow runtime has no {precision}.", "Use f32: --set model.precision=f32")
+            raise ModelError(
+                f"The tensorflow runtime does not support {precision}.", "Use f32: --set model.precision=f32"
+            )
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
         try:
@@ -227,10 +229,12 @@ class _PatchMean(_Single):
     def __init__(self, header: PayloadHeader, precision: str) -> None:
         super().__init__(header)
         if precision != "f32":
-            raise ModelError(f"{header.architecture} has no {precision}.", "Use f32: --set model.precision=f32")
+            raise ModelError(
+                f"{header.architecture} does not support {precision}.", "Use f32: --set model.precision=f32"
+            )
         self._grid = math.isqrt(header.features // 3)
         if self._grid**2 * 3 != header.features or self.input_size % self._grid:
-            raise ModelError("The header of the exported model makes no sense: no such grid of patches.", _REMEDY)
+            raise ModelError("The header of the exported model is invalid: its features fit no grid of patches.", _HINT)
 
     def _call(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return patch_means(pixels, self._grid)

@@ -1,4 +1,4 @@
-"""The EXIF orientation: read from a JPEG's header without a decoder, and applied to an array of pixels."""
+"""Reads the EXIF orientation from a JPEG's header, and applies an orientation to an array of pixels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 UPRIGHT = 1
 INVERSE = {6: 8, 8: 6}
-"""What undoes an orientation; every other one undoes itself."""
+"""The inverse of an orientation; every other one is its own inverse."""
 ORIENTATION_TAG = 0x0112
 _EXIF = b"Exif\0\0"
 _SHORT = 3
@@ -17,8 +17,8 @@ _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
 
 def jpeg_orientation(content: bytes) -> int:
-    """Return the EXIF orientation (1 to 8) of a JPEG file; 1 where there is none or it makes no sense."""
-    if content.find(_EXIF) < 0:  # most photos of a data set have none: one fast search is all they pay
+    """Return the EXIF orientation (1 to 8) of a JPEG file; 1 if it is missing or invalid."""
+    if content.find(_EXIF) < 0:  # most photos have none: one fast search is all they cost
         return UPRIGHT
     try:
         block = _exif_block(content)
@@ -28,7 +28,7 @@ def jpeg_orientation(content: bytes) -> int:
 
 
 def orient(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn and mirror stored pixels, shape (height, width, channels), as tag 0x0112 of EXIF 2.3 says they stand."""
+    """Rotate and mirror stored pixels, shape (height, width, channels), upright from an orientation of EXIF 2.3."""
     if not UPRIGHT < orientation <= 8:
         return pixels
     if orientation >= 5:
@@ -58,7 +58,7 @@ def _exif_block(content: bytes) -> bytes | None:
 
 
 def _tiff_orientation(block: bytes) -> int:
-    """Look the orientation up in the first directory of a TIFF structure. Raises struct.error where it is cut short."""
+    """Return the orientation in the first directory of a TIFF structure. Raises struct.error if it is truncated."""
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
     if order is None:
         return UPRIGHT

@@ -1,7 +1,7 @@
-"""From the bytes of a photo to a square of RGB pixels. A bad photo is a value with a reason, never an exception.
+"""Decodes a photo into a square of RGB pixels; for a bad photo it returns a Rejection and never raises.
 
-JPEG, the format of nearly every photo, goes through simplejpeg (libjpeg-turbo) in strict mode; PNG, WebP, BMP, TIFF and
-GIF through Pillow's reader of just that format, so that no other of its many formats can be reached by a crafted file.
+simplejpeg (libjpeg-turbo, in strict mode) decodes JPEG, the format of nearly every photo. For PNG, WebP, BMP, TIFF and
+GIF, Pillow's reader of exactly that format is called, so a crafted file can reach no other of Pillow's many readers.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fruitscale.config.schema import Images
 from fruitscale.kernels.exif import INVERSE, ORIENTATION_TAG, UPRIGHT, jpeg_orientation, orient
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 
+_DEFAULTS = Images()
 _MAGIC = {
     "PNG": (b"\x89PNG\r\n\x1a\n",),
     "GIF": (b"GIF87a", b"GIF89a"),
@@ -38,25 +40,28 @@ _BITS_PER_SAMPLE, _SAMPLE_FORMAT = 258, 339
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why a photo can't be used: `reason` is one of a few stable phrases, `detail` is for people."""
+    """Why a photo can't be used: `reason` is one of a few fixed phrases, `detail` an explanation for people.
+
+    Both are written to the rejects' parts, so changing a text changes the bytes of a run's output.
+    """
 
     reason: str
     """empty, not an image, unsupported format, too many pixels, truncated or damaged."""
     detail: str
 
 
-def decode(
-    content: bytes, size: int, *, max_pixels: int = 100_000_000, exif_orientation: bool = True
-) -> Pixels | Rejection:
+def decode(content: bytes, size: int, settings: Images = _DEFAULTS) -> Pixels | Rejection:
     """Decode a photo and stretch it to a square: uint8 RGB of shape (size, size, 3).
 
-    The format is told by the content: JPEG, PNG, WebP, BMP, TIFF (first page) or GIF (first frame). What is transparent
-    is composited on white, the background of the fruit. Greys of more than 8 bits are scaled by the range of their
-    type; floats are taken as 0 to 1, or as 0 to 255 or 65535 where a value is above. Every CMYK JPEG is read as
-    inverted, as Photoshop writes it and browsers read it. Shrinking averages areas, enlarging is bilinear.
+    The content tells the format: JPEG, PNG, WebP, BMP, TIFF (first page) or GIF (first frame). Transparent pixels are
+    composited on white, the background of the fruit. Greys of more than 8 bits are scaled by the range of their type;
+    floats range from 0 to 1, or to 255 or 65535 if a value exceeds 1 or 255. Every CMYK JPEG is read as inverted, as
+    Photoshop writes it and browsers read it. Shrinking averages areas, enlarging is bilinear.
 
-    More than `max_pixels` are rejected by the header, before memory is asked for. Never raises for a bad photo.
+    A photo of more than `settings.max_pixels` is rejected by its header, before memory is allocated. Never raises for
+    a bad photo.
     """
+    max_pixels, exif_orientation = settings.max_pixels, settings.exif_orientation == "apply"
     if content.startswith(b"\xff\xd8"):
         return _decode_jpeg(content, size, max_pixels, exif_orientation)
     kind = _kind(content)
@@ -72,10 +77,10 @@ def decode(
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:
-    """Stretch (height, width, 3) to (size, size, 3): the mean of areas where it shrinks, bilinear where it grows."""
+    """Stretch (height, width, 3) to (size, size, 3): area mean along a side that shrinks, bilinear along one that grows."""
     cv2 = _cv2()
     height, width = pixels.shape[:2]
-    if height > size or width > size:  # OpenCV's area filter is one only while no side grows
+    if height > size or width > size:  # OpenCV's area filter averages only if no side grows
         pixels = cv2.resize(pixels, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
     if height < size or width < size:
         pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR)
@@ -95,12 +100,12 @@ def _decode_jpeg(content: bytes, size: int, max_pixels: int, exif_orientation: b
         height, width, colours, _ = decoder.decode_jpeg_header(content)
         if height * width > max_pixels:
             return _too_many(width, height, max_pixels)
-        # Half as much again as the target: a 12-megapixel photo is then decoded at an eighth, in half the time.
+        # At least 1.5 times the target: a 12-megapixel photo is decoded at 1/8 scale, in half the time.
         least = size + (size + 1) // 2
         if min(height, width) <= least:
-            least = 0  # the whole picture: the scaled transform would blur the short side
+            least = 0  # full scale: a scaled transform would blur the short side
         ink = colours in ("CMYK", "YCCK")
-        # Not the fast but rougher transform and chroma: 5 % slower, and the same pixels as Pillow's.
+        # The accurate transform and chroma: 5 % slower than the fast ones, but the same pixels as Pillow's.
         pixels = decoder.decode_jpeg(
             content,
             "CMYK" if ink else "RGB",
@@ -111,13 +116,13 @@ def _decode_jpeg(content: bytes, size: int, max_pixels: int, exif_orientation: b
             strict=True,
         )
         pixels = resize(_rgb_from_ink(pixels) if ink else pixels, size)
-    except Exception as error:  # noqa: BLE001  ValueError mostly, but MemoryError and OpenCV's own too
+    except Exception as error:  # noqa: BLE001  mostly ValueError, also MemoryError and OpenCV's own
         return _jpeg_rejection(content, error)
     return orient(pixels, jpeg_orientation(content)) if exif_orientation else pixels
 
 
 def _rgb_from_ink(ink: Pixels) -> Pixels:
-    """Turn inverted CMYK, shape (height, width, 4), into RGB: each ink's light times the black's."""
+    """Convert inverted CMYK, shape (height, width, 4), to RGB: each channel times black."""
     light = ink[..., :3].astype(np.uint16) * ink[..., 3:]
     return ((light + 127) // 255).astype(np.uint8)
 
@@ -128,7 +133,7 @@ def _jpeg_rejection(content: bytes, error: Exception) -> Rejection:
 
 
 def _kind(content: bytes) -> str | Rejection:
-    """Name the format by the first bytes."""
+    """Return the format by the first bytes, or a Rejection."""
     for kind, magic in _MAGIC.items():
         if content.startswith(magic):
             return kind
@@ -145,7 +150,7 @@ def _kind(content: bytes) -> str | Rejection:
 
 
 def _unfinished(content: bytes) -> tuple[str, ...]:
-    """Return the formats of which this would be a file cut short. Pillow reads some of those without a word."""
+    """Return the formats in which this file would be truncated; Pillow decodes some of those without an error."""
     riff_bytes = int.from_bytes(content[4:8], "little")
     return tuple(
         kind for kind, cut in (("PNG", _END_OF_PNG not in content), ("WebP", riff_bytes > len(content) - 8)) if cut
@@ -153,23 +158,23 @@ def _unfinished(content: bytes) -> tuple[str, ...]:
 
 
 def _decode_other(kind: str, content: bytes, size: int, max_pixels: int, exif_orientation: bool) -> Pixels | Rejection:
-    """Decode through Pillow. Raises whatever Pillow does."""
+    """Decode with Pillow. Raises whatever Pillow raises."""
     image = _open(kind, content)
     width, height = image.size
     if width * height > max_pixels:
         return _too_many(width, height, max_pixels)
-    turned = _turned_on_load(image)
+    applied = _orientation_applied_on_load(image)
     image.load()
     pixels = resize(_rgb(image), size)
-    if turned is None:
+    if applied is None:
         pixels = orient(pixels, _orientation(image)) if exif_orientation else pixels
     elif not exif_orientation:
-        pixels = orient(pixels, INVERSE.get(turned, turned))
+        pixels = orient(pixels, INVERSE.get(applied, applied))
     return np.require(pixels, requirements=("C", "W"))
 
 
 def _open(kind: str, content: bytes) -> ImageFile:
-    """Read the header through Pillow's reader of this one format; no pixel is decoded."""
+    """Read the header with Pillow's reader of this format, without decoding pixels."""
     from PIL import BmpImagePlugin, GifImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
     readers: dict[str, type[ImageFile]] = {
@@ -183,7 +188,7 @@ def _open(kind: str, content: bytes) -> ImageFile:
 
 
 def _rgb(image: ImageFile) -> Pixels:
-    """Turn a loaded image of any mode into RGB on white, shape (height, width, 3)."""
+    """Convert a loaded image of any mode to RGB on white, shape (height, width, 3)."""
     from PIL import Image
 
     if image.mode == "F" or image.mode.startswith("I"):
@@ -198,17 +203,17 @@ def _rgb(image: ImageFile) -> Pixels:
 
 
 def _grey_from_integers(image: ImageFile) -> Pixels:
-    """Scale integers of more than 8 bits by the range of their type; below 0 is black."""
-    tags = getattr(image, "tag_v2", None) or {}  # a PNG has none: 16 bits, no sign
+    """Scale integers of more than 8 bits by the range of their type; negative values become black."""
+    tags = getattr(image, "tag_v2", None) or {}  # a PNG has none: 16 bits, unsigned
     bits, signed = tags.get(_BITS_PER_SAMPLE, (16,))[0], tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED
     values = np.asarray(image)
-    if bits == 32 and not signed:  # Pillow keeps these as signed
+    if bits == 32 and not signed:  # Pillow stores these as signed
         values = values.view(np.uint32)
     return _grey(values, 2 ** (bits - signed) - 1)
 
 
 def _grey_from_floats(image: ImageFile) -> Pixels:
-    """Scale floats by the smallest of the usual ranges that holds the largest; what is no number is black."""
+    """Scale floats by the smallest usual range that includes the maximum; NaN and infinities become black."""
     values = np.nan_to_num(np.asarray(image), nan=0, posinf=0, neginf=0)
     largest = float(values.max())
     return _grey(values, next((top for top in (1, 255, 65535) if largest <= top), largest))
@@ -219,8 +224,8 @@ def _grey(values: NDArray[np.generic], top: float) -> Pixels:
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
-def _turned_on_load(image: ImageFile) -> int | None:
-    """Return the orientation of a TIFF, which Pillow applies, and forgets, while it loads; None for other formats."""
+def _orientation_applied_on_load(image: ImageFile) -> int | None:
+    """Return the orientation of a TIFF, which Pillow applies and drops on load; None for other formats."""
     tags = getattr(image, "tag_v2", None)
     return None if tags is None else tags.get(ORIENTATION_TAG, UPRIGHT)
 
@@ -235,12 +240,13 @@ def _orientation(image: ImageFile) -> int:
 
 def _too_many(width: int, height: int, max_pixels: int) -> Rejection:
     return Rejection(
-        "too many pixels", f"{width} x {height} is {width * height:,} pixels; up to {max_pixels:,} are decoded."
+        "too many pixels",
+        f"{width} x {height} is {width * height:,} pixels; up to {max_pixels:,} are decoded.",
     )
 
 
 def _rejection(kind: str, error: Exception) -> Rejection:
-    """Name the reason of an exception."""
+    """Return the Rejection for one of Pillow's exceptions."""
     text = str(error).lower()
     if isinstance(error, MemoryError) or "decompression bomb" in text:
         reason = "too many pixels"
@@ -252,13 +258,13 @@ def _rejection(kind: str, error: Exception) -> Rejection:
 
 
 def _detail(kind: str, error: Exception) -> str:
-    """Tell an error on one short line that is the same in every process: no addresses of objects."""
+    """Return an error as one short line that is the same in every process: without addresses of objects."""
     text = " ".join(re.sub(r" at 0x[0-9a-f]+", "", str(error)).split()) or type(error).__name__
     return f"{kind}: {text}"[:200]
 
 
 def import_libraries() -> None:
-    """Import what decodes and resizes, before the first photo needs it."""
+    """Import the decoding and resizing libraries before the first photo needs them."""
     _simplejpeg()
     _cv2()
 
@@ -274,14 +280,14 @@ def _simplejpeg() -> Any:  # noqa: ANN401  an untyped module
 def _cv2() -> Any:  # noqa: ANN401  an untyped module
     import cv2
 
-    cv2.setNumThreads(1)  # an engine runs a task a core: more threads only wait for each other
+    cv2.setNumThreads(1)  # engines run one task per core: more threads would only compete
     return cv2
 
 
 class _WarningFilter:
     """Ignores warnings while any thread is inside.
 
-    warnings.catch_warnings alone puts the wrong filters back when threads overlap.
+    warnings.catch_warnings alone restores the wrong filters if threads overlap.
     """
 
     def __init__(self) -> None:

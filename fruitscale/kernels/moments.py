@@ -1,7 +1,7 @@
 """Exact PCA from merged moments: count, mean and scatter matrix, in float64.
 
-Moments of parts are merged by Chan, Golub and LeVeque's pairwise update ("Updating formulae and a pairwise algorithm
-for computing sample variances", 1979), and the covariance (n - 1) is solved by `eigh`. n is rows, F features, k
+The moments of parts are merged by Chan, Golub and LeVeque's pairwise update ("Updating formulae and a pairwise algorithm
+for computing sample variances", 1979); `eigh` solves the covariance (divisor n - 1). n counts rows, F features, k
 components.
 """
 
@@ -21,17 +21,17 @@ from fruitscale.errors import InputError, OutputError
 SIGN_RULE = "the loading of largest magnitude of each component is positive"
 Floats = NDArray[np.float64]
 BLOCK = 4096
-"""Rows that are centred and multiplied at once."""
+"""Rows centred and multiplied together."""
 MOST_GROUPS = 32
 ROWS_TO_SEND = 1000
-"""As many rows can be multiplied in the time that it takes to send a group's moments and to merge them."""
+"""Rows that can be multiplied in the time it takes to send and merge one group's moments."""
 
 
 @dataclass(frozen=True)
 class Moments:
     """Count, mean (F) and scatter: the sum of outer products of the centred rows.
 
-    Of the scatter the upper triangle is kept, row by row, F (F + 1) / 2 numbers: half the bytes to add and to send.
+    Only the scatter's upper triangle is stored, row by row, F (F + 1) / 2 numbers: half the bytes to add and send.
     """
 
     count: int
@@ -40,7 +40,7 @@ class Moments:
 
     @property
     def scatter(self) -> Floats:
-        """The whole scatter matrix (F, F), made when it is asked for."""
+        """The full scatter matrix (F, F), built on each access."""
         width = self.mean.size
         scatter = np.empty((width, width))
         for i, row in enumerate(_rows_of(width)):
@@ -50,9 +50,10 @@ class Moments:
 
 @dataclass(frozen=True)
 class Components:
-    """A fitted PCA: every array as fitted on n rows; `components` (k, F) has the signs and order of the variance.
+    """A PCA fitted on n rows; `components` (k, F) are sorted by variance, with signs as in SIGN_RULE.
 
-    `explained_variance` and `ratio` are of all F directions, not only of the k kept.
+    `mean` and `scale` have shape (F,). `explained_variance` and `ratio`, also (F,), cover all directions, not only the
+    k kept.
     """
 
     mean: Floats
@@ -73,7 +74,7 @@ class Components:
         return float(self.ratio[: self.k].sum())
 
     def summary(self) -> dict[str, object]:
-        """Return what a person wants to know of it, for JSON."""
+        """Return a summary for people, as JSON values."""
         return {
             "components": self.k,
             "features": self.mean.size,
@@ -91,10 +92,10 @@ class Components:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Components:
-        """Read what to_bytes wrote. Raises OutputError when it is damaged."""
+        """Read an npz file from `to_bytes`. Raises OutputError if it is damaged."""
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-                damaged = stored.zip.testzip()  # NumPy itself stops before the checksum where a shape says less
+                damaged = stored.zip.testzip()  # NumPy itself stops before the checksum if a shape is too small
                 if damaged is not None:
                     raise BadZipFile(damaged)
                 arrays = {name: stored[name] for name in stored.files}
@@ -139,11 +140,11 @@ def moments_of(parts: Iterable[NDArray[np.floating]], width: int) -> Moments:
 
 
 def group_edges(n_parts: int, n_rows: int) -> list[int]:
-    """Return where the groups of parts begin and end whose moments are computed apart: at most 32 groups.
+    """Return the boundaries of at most 32 groups of parts, whose moments are computed separately.
 
-    They depend on the rows alone, never on the machine, so that the sums don't either. More groups take less time each
-    and more time to send, so their number grows as the root of the rows. It is a power of two, so that as many cores,
-    or half, end together.
+    They depend on the number of rows and parts alone, never on the machine, so the sums do not either. More groups take
+    less time each but more time to send, so their number grows as the square root of the rows. It is a power of two, so
+    that this many cores, or half of them, finish together.
     """
     most = min(MOST_GROUPS, n_parts, max(1, math.isqrt(n_rows // ROWS_TO_SEND)))
     n_groups = 1 << (most.bit_length() - 1)
@@ -151,11 +152,11 @@ def group_edges(n_parts: int, n_rows: int) -> list[int]:
 
 
 def fit(total: Moments, requested: float, *, standardize: bool = False) -> Components:
-    """Solve for the components that were asked for: a count (int), or a fraction of the variance (float).
+    """Fit the requested components: a count (int), or a fraction of the variance (float).
 
-    With `standardize`, features are scaled by their standard deviation (that of scikit-learn's StandardScaler, with n);
-    one of variance 0 by 1. Each component's loading of largest magnitude is positive. Raises InputError when there are
-    too few rows, or they are all alike.
+    With `standardize`, each feature is divided by its standard deviation (divisor n, as in scikit-learn's
+    StandardScaler), or by 1 if that is 0. Each component's loading of largest magnitude is positive. Raises InputError
+    if there are too few rows, or they are all equal.
     """
     n, width = total.count, total.mean.size
     check_count(requested, n, width)
@@ -165,7 +166,7 @@ def fit(total: Moments, requested: float, *, standardize: bool = False) -> Compo
     covariance /= scale
     covariance /= scale[:, None]
     if not np.isfinite(covariance).all():
-        raise InputError("Some features are not numbers.", "Check the model's weights, or take model.precision: f32.")
+        raise InputError("Some features are not numbers.", "Check the model's weights, or set model.precision to f32.")
     values, vectors = np.linalg.eigh(covariance)
     variance = np.clip(values[::-1], 0, None)
     if not variance.sum() > 0:
@@ -176,19 +177,19 @@ def fit(total: Moments, requested: float, *, standardize: bool = False) -> Compo
 
 
 def check_count(requested: float, n: int, width: int) -> None:
-    """Raise InputError when n rows of F features cannot give so many components."""
+    """Raise InputError if n rows of F features have fewer components than requested."""
     most = min(n - 1, width)
     if most < 1:
         raise InputError(f"{n} usable photo{'s' * (n != 1)}: principal components need at least 2.", "Add photos.")
     if isinstance(requested, int) and requested > most:
         raise InputError(
-            f"pca.components: {requested} components were asked for; {n} photos with {width} features have {most}.",
-            f"Ask for at most {most}, or for a fraction like 0.95.",
+            f"pca.components is {requested}; {n} photos with {width} features have at most {most} components.",
+            f"Set it to at most {most}, or to a fraction like 0.95.",
         )
 
 
 def choose(ratio: Floats, requested: float, n: int) -> int:
-    """Return k: the count asked for, or the fewest components whose ratios exceed the fraction asked for."""
+    """Return k: the requested count, or the fewest components whose ratios exceed the requested fraction."""
     if isinstance(requested, int):
         return requested
     k = int(np.searchsorted(np.cumsum(ratio), requested, side="right")) + 1
@@ -196,14 +197,14 @@ def choose(ratio: Floats, requested: float, n: int) -> int:
 
 
 def project(rows: NDArray[np.floating], fitted: Components) -> NDArray[np.float32]:
-    """Return the scores (n, k) of rows (n, F), centred and scaled as the fit was."""
+    """Return the scores (n, k) of rows (n, F), centred and scaled with the fit's mean and scale."""
     centred = np.asarray(rows, dtype=np.float64) - fitted.mean
     centred /= fitted.scale
     return (centred @ fitted.components.T).astype(np.float32)
 
 
 def _rows_of(width: int) -> Iterator[slice]:
-    """Yield where in a triangle each row is."""
+    """Yield the slice of each row in the stored triangle."""
     start = 0
     for length in range(width, 0, -1):
         yield slice(start, start + length)
@@ -213,7 +214,7 @@ def _rows_of(width: int) -> Iterator[slice]:
 def _scale(total: Moments, squares: Floats) -> Floats:
     """Return each feature's standard deviation, from its sum of squares."""
     variance = squares / total.count
-    # A constant feature's variance is 0 but for rounding; the bound is scikit-learn's (_is_constant_feature).
+    # A constant feature's variance is 0 except for rounding; the bound is scikit-learn's (_is_constant_feature).
     eps = np.finfo(np.float64).eps
     bound = total.count * eps * variance + (total.count * eps * total.mean) ** 2
     return np.where(variance <= bound, 1.0, np.sqrt(variance))

@@ -1,4 +1,4 @@
-"""The mean of each patch of a grid: features that cost next to nothing, to see what all the rest costs."""
+"""The patch_mean network: the mean of each patch of a grid, nearly free, to measure the cost of everything else."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 
 def patch_means(pixels: NDArray[np.uint8], grid: int) -> NDArray[np.float32]:
-    """Turn RGB pixels (n, size, size, 3) into the means of grid × grid patches, (n, grid · grid · 3), row by row.
+    """Return the means of grid × grid patches of RGB pixels (n, size, size, 3): (n, grid · grid · 3), row by row.
 
-    `size` is a multiple of `grid`, and at most 256 times it: then every sum is exact, and the same on every CPU.
+    `size` is a multiple of `grid` and at most 256 times it, so every sum is exact and the same on every CPU.
     """
     n, size = pixels.shape[:2]
     side = size // grid

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fruitscale.config.cache_folder import cache_folder
 from fruitscale.config.schema import PATCH_GRID, Model
 from fruitscale.config.version import __version__
 from fruitscale.errors import ModelError
@@ -185,7 +186,7 @@ def _version(library: str) -> str:
 
 
 def _folders(scratch: Path | None) -> Iterator[Path]:
-    yield Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fruitscale"
+    yield cache_folder()
     if scratch is not None:
         yield scratch
 

@@ -1,6 +1,6 @@
 """A fresh child process for what needs TensorFlow, which is slow, large and talkative. It ends when its parent does.
 
-Both sides are here: `run` in the parent, `main` in the child (`python -m fruitscale.model.keras_process JOB FOLDER`). They meet
+Both sides are here: `run` in the parent, `main` in the child. They meet
 in a folder: the parent writes `model.json`, the child its results, or `error.json`.
 """
 
@@ -9,14 +9,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-import os
-import shutil
-import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from fruitscale import processes
 from fruitscale.config.schema import Model
 from fruitscale.errors import MissingExtraError, ModelError
 
@@ -33,26 +30,21 @@ def run(job: str, model: Model, folder: Path) -> None:
     if importlib.util.find_spec("tensorflow") is None:
         raise MissingExtraError("TensorFlow", "tensorflow")
     (folder / "model.json").write_text(model.model_dump_json(), encoding="utf-8")
-    command = [sys.executable, "-P", "-m", "fruitscale.model.keras_process", job, str(folder)]
     log = folder / "log.txt"
     with log.open("wb") as output:
-        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=_environment())
+        child = processes.start(
+            "fruitscale.model.keras_process",
+            [job, str(folder)],
+            output=output,
+            environment=ENVIRONMENT,
+            removes=folder,
+        )
         try:
-            code = child.wait()  # its stdin stays open: that we live is told by that
+            code = child.wait()
         finally:
-            child.kill()
-            child.wait()
-            assert child.stdin is not None
-            child.stdin.close()
+            processes.stop(child)
     if code != 0:
         raise _failure(folder, log.read_text(encoding="utf-8", errors="replace"), code)
-
-
-def _environment() -> dict[str, str]:
-    """Return the child's environment: ours, with fruitscale where we found it, whatever the working folder is."""
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, **ENVIRONMENT, "PYTHONPATH": path}
 
 
 def _failure(folder: Path, log: str, code: int) -> Exception:
@@ -66,7 +58,6 @@ def _failure(folder: Path, log: str, code: int) -> Exception:
 
 def main(job: str, folder: Path) -> int:
     """Do a job, in the child. Returns the exit code."""
-    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     module, _, name = JOBS[job].partition(":")
     function: Callable[[Model, Path], None] = getattr(importlib.import_module(module), name)
     try:
@@ -81,13 +72,6 @@ def main(job: str, folder: Path) -> int:
 def _tell(folder: Path, error: dict[str, object]) -> int:
     (folder / "error.json").write_text(json.dumps(error), encoding="utf-8")
     return 1
-
-
-def _end_with_parent(folder: Path) -> None:
-    while os.read(0, 1):  # returns nothing once no parent holds the other end
-        pass
-    shutil.rmtree(folder, ignore_errors=True)  # nobody is left to do it
-    os._exit(1)
 
 
 if __name__ == "__main__":

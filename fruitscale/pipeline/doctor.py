@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from fruitscale.config.cache_folder import cache_folder
 from fruitscale.config.schema import Config
 from fruitscale.engines import java, registry
 from fruitscale.errors import FruitscaleError
@@ -113,7 +114,7 @@ def _memory(config: Config) -> DoctorFinding:
 
 
 def _cache() -> DoctorFinding:
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fruitscale"
+    folder = cache_folder()
     ok = _is_writable(folder)
     return DoctorFinding(
         "cache folder", ok, False, str(folder), "" if ok else "Models are exported for each run. Set XDG_CACHE_HOME."

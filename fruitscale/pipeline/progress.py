@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
@@ -12,20 +11,10 @@ from fruitscale.display.events import UNITS, Event, Observer, Stage
 from fruitscale.engines.base import EngineInfo
 from fruitscale.errors import StorageError
 from fruitscale.runs.run_folder import RunFolder
-from fruitscale.storage.s3 import WAITING, S3Store
+from fruitscale.storage import waiting
+from fruitscale.storage.s3 import S3Store
 
 WRITE_SECONDS = 3.0
-
-
-class _Handler(logging.Handler):
-    """Passes log messages to a function."""
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        super().__init__(logging.WARNING)
-        self._tell = tell
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._tell(record.getMessage())
 
 
 class RunProgress:
@@ -70,20 +59,11 @@ class RunProgress:
         self._event = replace(event, done=done, rejected=rejected, resumed=resumed)
         self._publish()
 
-    def report(self, message: str) -> None:
-        """Report a message."""
-        self._event = replace(self._event, message=message)
-        self._publish()
-
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Report waits for a store, to the observer only: the progress file may be in that store."""
-        handler = _Handler(self._note)
-        WAITING.addHandler(handler)
-        try:
+        with waiting.listening(self._note):
             yield
-        finally:
-            WAITING.removeHandler(handler)
 
     def _note(self, message: str) -> None:
         self._observer(replace(self._event, message=message))

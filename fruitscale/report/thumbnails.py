@@ -51,8 +51,7 @@ def _thumbnail(source: Store, photo: Photo, options: Images, most: int) -> str:
         content = source.read(photo.path, photo.version)
     except (MissingObjectError, ChangedObjectError):
         return ""
-    turn = options.exif_orientation == "apply"
-    pixels = images.decode(content, SIDE, max_pixels=options.max_pixels, exif_orientation=turn)
+    pixels = images.decode(content, SIDE, options)
     return "" if isinstance(pixels, Rejection) else _encode(pixels, most)
 
 

@@ -54,6 +54,12 @@ def name(folder: str, index: int) -> str:
     return f"{folder}/part-{index:05d}.parquet"
 
 
+def names(store: Store, folder: str) -> list[str]:
+    """Return the names of the parts in a folder of a complete run, in the order of their shards."""
+    count = sum(found.endswith(".parquet") for found in store.names(f"{folder}/"))
+    return [name(folder, index) for index in range(count)]
+
+
 def write_vectors(store: Store, part_name: str, column: str, part: Part) -> None:
     """Write a part with its vectors in `column`, a fixed-size list of float32. Raises StorageError."""
     metadata = {CHECKSUM: _checksum(part), REJECTS: str(part.rejects).encode()}

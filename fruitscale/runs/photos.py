@@ -70,6 +70,5 @@ def _decode(source: Store, settings: Images, size: int, photo: Photo) -> NDArray
         content = source.read(photo.path, photo.version)
     except FruitscaleError:
         return None
-    turn = settings.exif_orientation == "apply"
-    pixels = images.decode(content, size, max_pixels=settings.max_pixels, exif_orientation=turn)
+    pixels = images.decode(content, size, settings)
     return pixels if isinstance(pixels, np.ndarray) else None

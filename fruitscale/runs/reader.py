@@ -41,7 +41,7 @@ class CompleteRun:
 
     def parts(self, place: str) -> Iterator[Part]:
         """Yield the parts of `features` or `reduced` in shard order, each with its checksum checked."""
-        names = part_names(self.store, place)
+        names = parts.names(self.store, place)
         return each(self.store, lambda name: parts.read_vectors(self.store, name, COLUMNS[place]), names)
 
     def read_components(self) -> bytes:
@@ -72,12 +72,6 @@ def open_run(uri: str, access: StorageAccess) -> RunFolder:
     if not is_s3(uri) and not local_path(uri).is_dir():
         raise InputError(f"{uri} does not exist.", "Give the --output of a run.")
     return RunFolder(store)
-
-
-def part_names(store: Store, place: str) -> list[str]:
-    """Return the names of a run's parts in one of its folders, in shard order."""
-    count = sum(name.endswith(".parquet") for name in store.names(f"{place}/"))
-    return [parts.name(place, index) for index in range(count)]
 
 
 def each(store: Store, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:

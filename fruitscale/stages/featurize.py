@@ -23,7 +23,6 @@ from fruitscale.stages.tasks import Job, Shard, ShardBatch, ShardReport, SharedB
 from fruitscale.storage import lock
 from fruitscale.storage.listing import UNADDRESSABLE, Photo
 from fruitscale.storage.read_ahead import ReadAhead
-from fruitscale.storage.s3 import RETRIED
 from fruitscale.storage.store import Store, open_store
 from fruitscale.uris import is_s3
 
@@ -37,18 +36,20 @@ def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[Shar
     Raises InputError when a photo can't be used and `images.on_error` is fail, or can't be read; StorageError when a
     part can't be written; OutputError when the run folder is no longer this run's.
     """
-    before = (RETRIED.reads, RETRIED.writes)
-    job, output = batch.job, open_store(batch.job.output_uri, batch.job.storage)
+    job = batch.job
+    source, output = open_store(job.input_uri, job.storage), open_store(job.output_uri, job.storage)
     reports = {shard.index: ShardReport(shard.index) for shard in batch.shards}
     with ThreadPoolExecutor(len(reports) + 1, "look") as pool:
         looks = [pool.submit(_look, output, report) for report in reports.values()]
-        ahead = pool.submit(_contents, job, output, batch.shards) if job.fresh else None  # no part should be there
+        ahead = (
+            pool.submit(_contents, job, source, output, batch.shards) if job.fresh else None
+        )  # no part should be there
         if job.fresh:
             _model(job, shared, reports[batch.shards[0].index])
     for look in looks:
         look.result()
     todo = [shard for shard in batch.shards if not reports[shard.index].resumed]
-    contents = ahead.result() if ahead and len(todo) == len(batch.shards) else _contents(job, output, todo)
+    contents = ahead.result() if ahead and len(todo) == len(batch.shards) else _contents(job, source, output, todo)
     with ThreadPoolExecutor(1, "write") as writer:
         writes: list[Future[None]] = []
         for shard in todo:
@@ -62,7 +63,8 @@ def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[Shar
         write.result()
     last = reports[batch.shards[-1].index]
     last.rss_mb = peak_rss_mb()
-    last.reads_retried, last.writes_retried = RETRIED.reads - before[0], RETRIED.writes - before[1]
+    last.reads_retried = source.retries.reads + output.retries.reads
+    last.writes_retried = source.retries.writes + output.retries.writes
     return list(reports.values())
 
 
@@ -82,7 +84,11 @@ class _PartBuilder:
         with self.report.timed("read"):
             photo, content = next(contents)
         with self.report.timed("decode"):
-            pixels = content if isinstance(content, Rejection) else self._decode(content)
+            pixels = (
+                content
+                if isinstance(content, Rejection)
+                else images.decode(content, self.job.input_size, self.job.images)
+            )
         if isinstance(pixels, Rejection):
             self._reject(photo, pixels)
             return
@@ -102,11 +108,6 @@ class _PartBuilder:
         """Return the part, once it is finished."""
         paths, labels = [photo.shown for photo in self._kept], [photo.label for photo in self._kept]
         return Part(paths, labels, np.concatenate(self._features), len(self.rejects))
-
-    def _decode(self, content: bytes) -> NDArray[np.uint8] | Rejection:
-        options = self.job.images
-        turn = options.exif_orientation == "apply"
-        return images.decode(content, self.job.input_size, max_pixels=options.max_pixels, exif_orientation=turn)
 
     def _infer(self) -> None:
         model = _model(self.job, self._shared, self.report)
@@ -145,11 +146,12 @@ def _model(job: Job, shared: SharedBytes | None, report: ShardReport) -> Backbon
     return model
 
 
-def _contents(job: Job, output: Store, todo: Sequence[Shard]) -> Iterator[tuple[Photo, bytes | Rejection]]:
+def _contents(
+    job: Job, source: Store, output: Store, todo: Sequence[Shard]
+) -> Iterator[tuple[Photo, bytes | Rejection]]:
     """Yield every photo of the shards in order, with its content or why it has none."""
     rows = (manifest.read_rows(output, job.manifest, s.start, s.stop, job.manifest_sha256) for s in todo)
     photos = [photo for shard in rows for photo in shard]
-    source = open_store(job.input_uri, job.storage)
     if is_s3(job.input_uri):
         return ReadAhead(lambda photo: _read(source, photo), photos, job.storage.concurrency)
     return ((photo, _read(source, photo)) for photo in photos)  # a disk answers sooner than a thread does

@@ -1,4 +1,4 @@
-"""Imports what a worker of stage 1 needs to reach S3, beside what is in warm.py; retries come when they are needed."""
+"""Imports what a worker of stage 1 needs to reach S3, in addition to warm.py."""
 
 from __future__ import annotations
 

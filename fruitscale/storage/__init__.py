@@ -1,1 +1,1 @@
-"""Reading photos and writing run folders."""
+"""Stores for photos and run folders, on disk or on S3: bytes by name, listings, locks, credentials."""

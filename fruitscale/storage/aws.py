@@ -1,49 +1,116 @@
-"""AWS's services, asked in the region of the run; what they refuse is told with what to do."""
+"""The one place that makes boto3 clients, makes AWS requests, and knows what AWS's error codes mean."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from fruitscale.config.schema import Storage
 from fruitscale.errors import CapacityError, ClusterError
 from fruitscale.storage import credentials
 
 ATTEMPTS = 8
+BRIEF_ATTEMPTS = 4
+"""Attempts of requests that a person waits for."""
 POLL_SECONDS = 3.0
 CONNECT_SECONDS, READ_SECONDS = 5, 60
+_DOMAIN = "amazonaws.com"
+_HOSTS = {"emr": "elasticmapreduce"}
+GLOBAL_REGION = "us-east-1"
+_GLOBAL_SERVICES = {"iam": GLOBAL_REGION}
+"""Services without regions, and the region that their requests are signed for."""
 CAPACITY = frozenset(
     {
         "InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity", "Unsupported",
         "SpotMaxPriceTooLow", "InsufficientFreeAddressesInSubnet",
     }
 )  # fmt: skip
-"""Another subnet or type may do."""
+"""No such machine free: another subnet or machine type may have one."""
 QUOTA = frozenset(
     {
         "VcpuLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "ServiceQuotaExceededException",
         "LimitExceededException", "SecurityGroupLimitExceeded", "RulesPerSecurityGroupLimitExceeded",
     }
 )  # fmt: skip
-DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure", "OptInRequired"})
+DENIED = frozenset(
+    {
+        "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "AuthFailure", "Forbidden", "OptInRequired",
+        "UnauthorizedOperation", "403",
+    }
+)  # fmt: skip
+ABSENT = frozenset(
+    {
+        "NoSuchEntity", "NoSuchVersion", "InvalidSubnetID.NotFound", "InvalidInstanceType", "InvalidGroup.NotFound",
+        "ResourceNotFoundException",
+    }
+)  # fmt: skip
+"""The resource does not exist, or no longer."""
+UNSUPPORTED = frozenset(
+    {"NotImplemented", "MethodNotAllowed", "NotSupported", "UnknownOperationException", "405", "501"}
+)
+"""The store does not have this operation: it is not AWS's own."""
 
 
-def client(service: str, storage: Storage, attempts: int = ATTEMPTS) -> Any:  # noqa: ANN401  boto3 has no types of its own
-    """Return a client of a service in the run's region, which tries a request again that was throttled or cut off."""
+def s3_client(storage: Storage) -> Any:  # noqa: ANN401  boto3 has no types of its own
+    """Return a client of S3 for what obstore can't do; `storage` is settled."""
+    style = {"addressing_style": "path" if uses_path_style(storage) else "virtual"}
+    return client(
+        "s3", storage, BRIEF_ATTEMPTS, endpoint=s3_endpoint(storage), read_seconds=storage.timeout_seconds, s3=style
+    )
+
+
+def client(
+    service: str,
+    storage: Storage,
+    attempts: int = ATTEMPTS,
+    *,
+    endpoint: str | None = None,
+    read_seconds: float = READ_SECONDS,
+    **options: Any,
+) -> Any:  # noqa: ANN401
+    """Return a client of a service in the run's region, which retries throttled and interrupted requests.
+
+    Without `endpoint`, boto3 chooses it. `options` are botocore's own.
+    """
     from botocore.config import Config
 
-    assert storage.region is not None
-    options = Config(
+    config = Config(
         retries={"total_max_attempts": attempts, "mode": "standard"},
         connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
+        read_timeout=read_seconds,
+        **options,
     )
-    return credentials.session().client(service, region_name=storage.region, config=options)
+    region = storage.region if endpoint is None else _GLOBAL_SERVICES.get(service, storage.region)
+    assert region is not None
+    return credentials.session().client(service, region_name=region, endpoint_url=endpoint, config=config)
+
+
+def s3_endpoint(storage: Storage) -> str:
+    """Return the URL of the store: storage.endpoint, or AWS's own in the region."""
+    assert storage.region is not None
+    return storage.endpoint or service_endpoint("s3", storage.region)
+
+
+def service_endpoint(service: str, region: str) -> str:
+    """Return the URL of an AWS service."""
+    host = _HOSTS.get(service, service)
+    return f"https://{host}.{_DOMAIN}" if service in _GLOBAL_SERVICES else f"https://{host}.{region}.{_DOMAIN}"
+
+
+def is_aws(storage: Storage) -> bool:
+    """Return whether the store is AWS's own, judged by its address."""
+    return storage.endpoint is None or (urlsplit(storage.endpoint).hostname or "").endswith(f".{_DOMAIN}")
+
+
+def uses_path_style(storage: Storage) -> bool:
+    """Return whether requests name the bucket in the path rather than in the host."""
+    return storage.path_style if storage.path_style != "auto" else storage.endpoint is not None
 
 
 def ask(service: Any, operation: str, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Make a request. Raises CapacityError or ClusterError, with the service's own words."""
+    """Make a request. Raises CapacityError or ClusterError, with the service's own message."""
     from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
     try:
@@ -52,7 +119,7 @@ def ask(service: Any, operation: str, **parameters: Any) -> dict[str, Any]:  # n
         raise _refused(operation, error) from error
     except ParamValidationError as error:
         raise ClusterError(
-            f"{operation} can't be asked: {error}", "Check the cluster section of the config."
+            f"{operation} can't be requested: {error}", "Check the cluster section of the config."
         ) from error
     except BotoCoreError as error:
         raise ClusterError(f"{operation} got no answer: {error}", "Check the network and the credentials.") from error
@@ -73,40 +140,57 @@ def pages(service: Any, operation: str, items: str, **parameters: Any) -> Iterat
 
 
 def code(error: BaseException) -> str:
-    """Return the code of what a service refused, or nothing."""
+    """Return the error code of a ClientError, or of a ClusterError raised from one; empty if there is none."""
     cause = error.__cause__ if isinstance(error, ClusterError) else error
     response = getattr(cause, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
 
 
-def wait(is_done: Callable[[], bool], seconds: float, what: str) -> None:
-    """Look until it is done. Raises ClusterError when it takes longer than so many seconds."""
+def is_denied(error: BaseException) -> bool:
+    """Return whether AWS denied the request."""
+    return code(error) in DENIED
+
+
+def is_absent(error: BaseException) -> bool:
+    """Return whether the resource does not exist."""
+    return code(error) in ABSENT
+
+
+def is_unsupported(error: BaseException) -> bool:
+    """Return whether the store does not have this operation."""
+    return code(error) in UNSUPPORTED
+
+
+def wait(is_done: Callable[[], bool], seconds: float, problem: str) -> None:
+    """Poll until `is_done`. Raises ClusterError with `problem` after a number of seconds."""
     deadline = time.monotonic() + seconds
     while not is_done():
         if time.monotonic() > deadline:
-            raise ClusterError(f"{what} after {seconds:.0f} s.", "See what is left: fruitscale cluster reap --dry-run")
+            raise ClusterError(
+                f"{problem} after {seconds:.0f} s.", "List what is left: fruitscale cluster reap --dry-run"
+            )
         time.sleep(POLL_SECONDS)
 
 
 def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
-    """Return tags as EC2 and EMR want them."""
+    """Return tags in the form of EC2 and EMR."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def tag_dict(tags: list[dict[str, str]]) -> dict[str, str]:
-    """Return tags from what EC2 and EMR say."""
+    """Return tags from the form of EC2 and EMR."""
     return {tag["Key"]: tag["Value"] for tag in tags}
 
 
 def _refused(operation: str, error: Any) -> ClusterError:  # noqa: ANN401  botocore's ClientError
-    told, words = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
-    message = f"{operation} was refused ({told}): {words}"
-    if told in CAPACITY:
+    reason = code(error)
+    message = f"{operation} was refused ({reason}): {error.response['Error'].get('Message', '')}"
+    if reason in CAPACITY:
         return CapacityError(message, "Name more subnets or machine types, or try later.")
-    if told in QUOTA:
-        return ClusterError(message, "Ask for fewer machines, or for a higher quota in the Service Quotas console.")
-    if told in DENIED:
+    if reason in QUOTA:
+        return ClusterError(message, "Use fewer machines, or request a higher quota in the Service Quotas console.")
+    if reason in DENIED:
         return ClusterError(message, "The policies that a launch needs are in configs/iam/.")
-    if "hrottl" in told or told == "RequestLimitExceeded":
-        return ClusterError(message, "Wait a little, and run it again.")
+    if "hrottl" in reason or reason == "RequestLimitExceeded":
+        return ClusterError(message, "Wait a minute, then run it again.")
     return ClusterError(message, "Check the cluster section of the config.")

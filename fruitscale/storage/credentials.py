@@ -1,6 +1,6 @@
-"""Credentials, from boto3's ordinary chain: profile, SSO, environment, instance role. Each process asks for itself.
+"""AWS credentials, from boto3's usual chain: profile, SSO, environment, instance role.
 
-They are never in a config, a task, a log line or a run folder.
+Each process gets its own. They are never in a config, a task, a log line or a run folder.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from obstore.store import S3Credential
 
 REFRESH = timedelta(minutes=10)
-"""How long a store keeps what it was given; boto3 renews what expires by itself."""
+"""How long obstore keeps credentials before it requests them again; boto3 renews those that expire."""
 
 
 @cache
 def session() -> Any:  # noqa: ANN401  boto3 has no types of its own
-    """Return this process's boto3 session. Raises StorageError when the profile is not there."""
+    """Return this process's boto3 session. Raises StorageError if the profile does not exist."""
     import boto3
     from botocore.exceptions import BotoCoreError
 
@@ -31,14 +31,16 @@ def session() -> Any:  # noqa: ANN401  boto3 has no types of its own
 
 
 def provide() -> S3Credential:
-    """Return credentials for obstore. Raises StorageError when there are none."""
+    """Return credentials for obstore. Raises StorageError if there are none."""
     from botocore.exceptions import BotoCoreError
 
     try:
         found = session().get_credentials()
         frozen = found and found.get_frozen_credentials()
     except BotoCoreError as error:
-        raise StorageError(f"The AWS credentials can't be had: {error}", "Check the AWS profile, or log in.") from None
+        raise StorageError(
+            f"The AWS credentials are unavailable: {error}", "Check the AWS profile, or log in."
+        ) from None
     if not frozen:
         raise StorageError(
             "There are no AWS credentials.",

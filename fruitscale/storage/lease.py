@@ -1,4 +1,4 @@
-"""The lock of a run folder on S3: an object that its holder renews, and that another run takes over after silence."""
+"""The lock of a run folder on S3: an object that its holder renews, and that another run takes over after 30 s of silence."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 from fruitscale.errors import ChangedObjectError, FruitscaleError, MissingObjectError, OutputError
 from fruitscale.storage.s3 import S3Store
+from fruitscale.storage.waiting import report_wait
 
 RENEW_SECONDS = 10.0
 SILENCE_SECONDS = 30.0
-LOOK_SECONDS = 2.0
+POLL_SECONDS = 2.0
 
 
 @contextmanager
-def leased(store: S3Store, name: str, run_id: str, on_wait: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock object for as long as the block lasts. Raises OutputError when another run holds it.
+def leased(store: S3Store, name: str, run_id: str) -> Iterator[None]:
+    """Hold the lock object within the block. Raises OutputError if another run holds it.
 
-    `on_wait` is told in words that this run waits for the silence of one that seems dead.
+    If the holder may be dead, waits for its silence, and reports that it waits.
     """
     lease = _Lease(store, name, run_id)
-    lease.take(on_wait)
+    lease.take()
     renewing = threading.Thread(target=lease.renew, name="lease", daemon=True)
     renewing.start()
     try:
@@ -33,7 +35,15 @@ def leased(store: S3Store, name: str, run_id: str, on_wait: Callable[[str], None
     finally:
         lease.ended.set()
         renewing.join()
-        lease.give_back()
+        lease.release()
+
+
+class LeaseHolder(NamedTuple):
+    """Who holds a lease: a process in words, its run, and the lock object's ETag."""
+
+    process: str
+    run_id: str
+    etag: str
 
 
 class _Lease:
@@ -43,75 +53,74 @@ class _Lease:
         self.ended = threading.Event()
         self._etag: str | None = None
 
-    def take(self, on_wait: Callable[[str], None]) -> None:
+    def take(self) -> None:
         """Create the object, or replace one whose holder has been silent."""
         try:
             self._etag = self.store.create(self.name, self._content())
         except ChangedObjectError:
-            self._take_over(on_wait)
+            self._take_over()
 
     def renew(self) -> None:
-        """Write the object anew now and then, so that others see that the holder lives."""
+        """Rewrite the object every 10 s, so that others know its holder is alive."""
         while not self.ended.wait(RENEW_SECONDS):
             if self._etag is None:
-                return  # it is another run's by now: the tasks see that before they write
-            with suppress(FruitscaleError):  # the store is away: the tasks say so, or it comes back
-                self._write_anew(self._brief, self._etag)
+                return  # another run has the lock; tasks notice before they write
+            with suppress(FruitscaleError):  # the store does not answer: tasks report that, or it comes back
+                self._replace(self._brief, self._etag)
 
-    def give_back(self) -> None:
-        """Remove the object, if it is still this run's."""
-        with suppress(FruitscaleError):  # else it will look silent to the next run
+    def release(self) -> None:
+        """Remove the object if it is still this run's."""
+        with suppress(FruitscaleError):  # the next run then waits for its silence
             if self._own_etag(self._brief) is not None:
                 self._brief.delete(self.name)
 
-    def _take_over(self, on_wait: Callable[[str], None]) -> None:
-        seen = self._look()
-        if seen is None:
-            return self.take(on_wait)
-        holder, etag, run = seen
-        if run == self.run_id:  # our own request, whose answer was lost
-            self._etag = etag
+    def _take_over(self) -> None:
+        holder = self._holder(self.store)
+        if holder is None:
+            return self.take()
+        if holder.run_id == self.run_id:  # our own request, whose response was lost
+            self._etag = holder.etag
             return None
-        on_wait(f"waits {SILENCE_SECONDS:.0f} s to see whether {holder} is still at work")
+        report_wait(f"waiting {SILENCE_SECONDS:.0f} s to see whether {holder.process} is still running")
         since = time.monotonic()
         while time.monotonic() - since < SILENCE_SECONDS:
-            time.sleep(LOOK_SECONDS)
-            now = self._look()
-            if now is None:
-                return self.take(on_wait)
-            if now[1] != etag:
-                raise self._refused(now[0])
-        self._write_anew(self.store, etag)
+            time.sleep(POLL_SECONDS)
+            current = self._holder(self.store)
+            if current is None:
+                return self.take()
+            if current.etag != holder.etag:
+                raise self._refused(current.process)
+        self._replace(self.store, holder.etag)
         if self._etag is None:
             raise self._refused("a third run")
         return None
 
-    def _write_anew(self, store: S3Store, etag: str) -> None:
-        """Replace the object of this ETag; what is not ours afterwards is another run's."""
+    def _replace(self, store: S3Store, etag: str) -> None:
+        """Replace the object of this ETag; if it is not ours afterwards, another run has taken it."""
         try:
             self._etag = store.replace(self.name, self._content(), etag)
-        except ChangedObjectError:  # also when it was our own request, whose answer was lost
+        except ChangedObjectError:  # perhaps by our own request, whose response was lost
             self._etag = self._own_etag(store)
 
-    def _look(self, store: S3Store | None = None) -> tuple[str, str, str] | None:
-        """Return who holds the lock, the object's ETag and the holder's run, or None when it is free."""
+    def _holder(self, store: S3Store) -> LeaseHolder | None:
+        """Return who holds the lock, or None if it is free."""
         try:
-            content, etag = (store or self.store).read_etag(self.name)
+            content, etag = store.read_etag(self.name)
         except MissingObjectError:
             return None
         try:
-            told = json.loads(content)
-            return f"process {told['pid']} on {told['host']}", etag, str(told["run"])
+            stored = json.loads(content)
+            return LeaseHolder(f"process {stored['pid']} on {stored['host']}", str(stored["run"]), etag)
         except (ValueError, KeyError, TypeError):
-            return "another process", etag, ""
+            return LeaseHolder("another process", "", etag)
 
     def _own_etag(self, store: S3Store) -> str | None:
-        seen = self._look(store)
-        return seen[1] if seen is not None and seen[2] == self.run_id else None
+        holder = self._holder(store)
+        return holder.etag if holder is not None and holder.run_id == self.run_id else None
 
     def _content(self) -> bytes:
-        told = {"run": self.run_id, "host": platform.node(), "pid": os.getpid(), "renewed": time.time()}
-        return json.dumps(told).encode()
+        content = {"run": self.run_id, "host": platform.node(), "pid": os.getpid(), "renewed": time.time()}
+        return json.dumps(content).encode()
 
     def _refused(self, holder: str) -> OutputError:
         return OutputError(

@@ -1,4 +1,4 @@
-"""Which photos there are: one flat listing of a folder, or a list that the user gives."""
+"""Lists the photos of an input: every matching file of a folder, or those in a list file."""
 
 from __future__ import annotations
 
@@ -14,69 +14,69 @@ from wcmatch import glob
 
 from fruitscale.config.schema import Input, Storage
 from fruitscale.errors import InputError, MissingObjectError, StorageError, UsageError
+from fruitscale.storage import aws, obstore_internals
 from fruitscale.storage.parquet import decode
-from fruitscale.storage.residency import client
 from fruitscale.storage.s3 import S3Store, UnlistableKeyError
 from fruitscale.storage.store import LocalStore, Store, file_version, open_store
 
 UNADDRESSABLE = ""
-"""The version of a photo that can't be read by its name: it is not text, or no object store takes it. It is a reject."""
+"""The version of a photo whose name can't be read: it is not text, or obstore refuses it. Such photos are rejected."""
 
 
 _DOTS = re.compile(r"(?<![^/])\.{1,2}(?![^/])")
 
 
 class Photo(NamedTuple):
-    """One row of the manifest; `size` is in bytes, `version` is what `Store.read` is asked for."""
+    """One row of the manifest; `size` is in bytes, `version` is the one passed to `Store.read`."""
 
     path: str
     label: str | None
     size: int
     version: str
     name: str | None = None
-    """What stands for the path in every output; None: the path itself."""
+    """The name in every output; None: the path itself."""
 
     @property
     def shown(self) -> str:
-        """What names the photo in an output."""
+        """The photo's name in outputs."""
         return self.path if self.name is None else self.name
 
 
 def list_photos(source: Input, storage: Storage) -> Iterator[Photo]:
-    """Yield the photos of an input, in no order. Raises InputError, UsageError or StorageError."""
+    """Yield the photos of an input, in no particular order. Raises InputError, UsageError or StorageError."""
     store = open_store(source.uri, storage)
     if source.list is not None:
         yield from _read_list(source, store, storage)
         return
-    wanted = name_filter(source.include, source.exclude)
+    matches = name_filter(source.include, source.exclude)
     label = labeller(source, store.uri)
     for path, size, version in _walk(store):
-        if wanted(path):
+        if matches(path):
             yield Photo(path, label(path), size, version)
 
 
 def name_filter(include: tuple[str, ...], exclude: tuple[str, ...]) -> Callable[[str], bool]:
-    """Build the test of a relative path: matched by one of `include` and none of `exclude`, any case."""
+    """Return the test of a relative path: it matches one of `include` and none of `exclude`, ignoring case."""
     flags = glob.GLOBSTAR | glob.BRACE | glob.IGNORECASE | glob.DOTGLOB | glob.FORCEUNIX
 
     def compiled(globs: tuple[str, ...]) -> list[re.Pattern[str]]:
         try:
             patterns = glob.translate(list(globs), flags=flags)[0] if globs else []
-        except Exception as error:  # noqa: BLE001  the one for too many braces is in a private module
+        except Exception as error:  # noqa: BLE001  the one for too many braces is private
             raise UsageError(f"input.include or input.exclude: {error}.", "Give shorter globs.") from None
         return [re.compile(pattern, re.DOTALL) for pattern in patterns]  # DOTALL: a name may hold a newline
 
     yes, no = compiled(include), compiled(exclude)
 
     def test(path: str) -> bool:
-        path = _DOTS.sub("_", path)  # globs never match these segments, and a key that has one must not go unseen
+        path = _DOTS.sub("_", path)  # globs never match dot segments, which a key may have
         return any(p.fullmatch(path) for p in yes) and not any(p.fullmatch(path) for p in no)
 
     return test
 
 
 def labeller(source: Input, root_uri: str) -> Callable[[str], str | None]:
-    """Build the function that tells a photo's label from its path; directly under the input it is the input's name."""
+    """Return the function from a path to its label: the folder of the photo, or the input's own name at the top."""
     if source.label == "none":
         return lambda path: None
     root = root_uri.rstrip("/").rsplit("/", 1)[-1]
@@ -95,13 +95,13 @@ def _walk(store: Store) -> Iterator[tuple[str, int, str]]:
 
 
 def _objects(store: S3Store) -> Iterator[tuple[str, int, str]]:
-    """List through obstore, and on from the first key that it refuses through boto3, which takes any."""
+    """List through obstore, and from the first key that it refuses through boto3, which accepts any."""
     try:
         for entry in store.entries():
             yield entry.name, entry.size, entry.etag
     except UnlistableKeyError as error:
         for name, size, etag in _objects_after(store, error.after):
-            yield name, size, etag if is_addressable(name) else UNADDRESSABLE
+            yield name, size, etag if obstore_internals.is_addressable(name) else UNADDRESSABLE
 
 
 def _objects_after(store: S3Store, last: str | None) -> Iterator[tuple[str, int, str]]:
@@ -109,7 +109,7 @@ def _objects_after(store: S3Store, last: str | None) -> Iterator[tuple[str, int,
 
     base = store.key("")
     start = {} if last is None else {"StartAfter": base + last}
-    paginator = client(store.storage).get_paginator("list_objects_v2")
+    paginator = aws.s3_client(store.storage).get_paginator("list_objects_v2")
     try:
         for page in paginator.paginate(Bucket=store.location.bucket, Prefix=base, **start):
             for found in page.get("Contents", ()):
@@ -118,22 +118,15 @@ def _objects_after(store: S3Store, last: str | None) -> Iterator[tuple[str, int,
         raise StorageError(f"{store.uri} can't be listed: {error}", "Check the network and the credentials.") from None
 
 
-def is_addressable(name: str) -> bool:
-    """Tell whether obstore can address a name: no empty or dot segment, no control character."""
-    return not any(s in ("", ".", "..") for s in name.split("/")) and not any(
-        ord(c) < 32 or ord(c) == 127 for c in name
-    )
-
-
 def _scan(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, int, str]]:
     try:
         here = os.stat(folder)  # noqa: PTH116  paths of a million files are kept as text
         identity = (here.st_dev, here.st_ino)
-        if identity in above:  # a link back to a folder that we are in
+        if identity in above:  # a link back to an enclosing folder
             return
         with os.scandir(folder) as entries:
             for entry in entries:
-                if _leads_to_itself(entry):
+                if _is_endless_link(entry):
                     continue
                 if entry.is_dir():
                     yield from _scan(entry.path, f"{prefix}{entry.name}/", (*above, identity))
@@ -141,12 +134,11 @@ def _scan(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Itera
                     yield _describe(prefix + entry.name, entry.stat())
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        place = error.filename or folder
-        raise StorageError(f"{place} can't be listed: {reason}.", "Check its permissions.") from None
+        raise StorageError(f"{error.filename or folder} can't be listed: {reason}.", "Check its permissions.") from None
 
 
-def _leads_to_itself(entry: os.DirEntry[str]) -> bool:
-    """Tell a link that has no end; like one to a thing that is gone, it is no photo."""
+def _is_endless_link(entry: os.DirEntry[str]) -> bool:
+    """Return whether this is a link in a loop: like a dangling one, it is skipped."""
     try:
         entry.is_dir()
     except OSError as error:

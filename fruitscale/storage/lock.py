@@ -1,4 +1,4 @@
-"""Who is writing a run folder: one run at a time."""
+"""The lock of a run folder: one run writes it at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,13 +19,10 @@ NAME = "_run/lock"
 
 
 @contextmanager
-def locked(store: Store, run_id: str, on_wait: Callable[[str], None] = lambda message: None) -> Iterator[None]:
-    """Hold a run folder's lock. Raises OutputError when another run holds it, StorageError when it can't be written.
-
-    `on_wait` is told in words when this run waits to see whether the holder still lives.
-    """
+def locked(store: Store, run_id: str) -> Iterator[None]:
+    """Hold a run folder's lock. Raises OutputError if another run holds it, StorageError if it can't be written."""
     if isinstance(store, S3Store):
-        with leased(store, NAME, run_id, on_wait):
+        with leased(store, NAME, run_id):
             yield
     else:
         assert isinstance(store, LocalStore)
@@ -35,7 +32,7 @@ def locked(store: Store, run_id: str, on_wait: Callable[[str], None] = lambda me
 
 @contextmanager
 def _flocked(store: LocalStore, run_id: str) -> Iterator[None]:
-    """On disk it is a `flock`, which the system gives back when its holder dies, so there is no stale lock."""
+    """Hold a `flock`: the system releases it when its holder dies, so no lock is ever stale."""
     path = store.root / NAME
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,16 +55,16 @@ def _take(descriptor: int, path: Path, store: LocalStore) -> None:
     except BlockingIOError:
         try:
             holder = json.loads(path.read_text())
-            who = f"process {holder['pid']} on {holder['host']}"
+            process = f"process {holder['pid']} on {holder['host']}"
         except (ValueError, KeyError, TypeError, OSError):
-            who = "another process"
+            process = "another process"
         raise OutputError(
-            f"Another run is writing {store.root}: {who}.", "Wait for it to end, or choose another --output."
+            f"Another run is writing {store.root}: {process}.", "Wait for it to end, or choose another --output."
         ) from None
 
 
 def check_held(store: Store, run_id: str) -> None:
-    """Raise OutputError when the run folder is no longer this run's: a worker that was thought dead must not write."""
+    """Raise OutputError if another run took the lock: a worker presumed dead must not write."""
     try:
         holder = json.loads(store.read(NAME)).get("run")
     except (MissingObjectError, ValueError, AttributeError):

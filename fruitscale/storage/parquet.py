@@ -1,4 +1,4 @@
-"""Reads Parquet that is in memory."""
+"""Opens Parquet files that are in memory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 def decode(content: bytes) -> pq.ParquetFile:
     """Open Parquet in memory, for reads with `use_threads=False`. Raises pyarrow's own errors.
 
-    All of it on the caller's thread: a worker has one core, handing pieces to others takes as long as the work, and one
-    of Arrow's threads that reads a Python file while Python ends aborts the process (apache/arrow#34314, #45017).
+    Everything runs on the caller's thread: a worker has one core, handing over pieces costs as much as the work, and an
+    Arrow thread that reads a Python file while Python exits aborts the process (apache/arrow#34314, #45017).
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""Reads what comes next while the current object is worked on; bounded in requests and in bytes."""
+"""Reads the next objects while the current one is processed, within a limit of requests and of bytes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Protocol, TypeVar
 
 
 class HasSize(Protocol):
-    """What can be read; `size` is in bytes."""
+    """An object to read; `size` is in bytes."""
 
     @property
     def size(self) -> int:
-        """Return how much will be in memory."""
+        """Return how much memory its content takes."""
         ...
 
 
@@ -24,10 +24,10 @@ MOST_BYTES = 64_000_000
 
 
 class ReadAhead(Iterator[tuple[S, T]]):
-    """Yields each object with what `read` returned, in order, with up to `requests` reads under way; it begins at once.
+    """Yields each object with the result of `read`, in order, with up to `requests` reads in flight; starts at once.
 
-    At most 64 MB are read ahead, or one object. An error of `read` is raised where its object's turn comes. `close`, or
-    its end, gives up the reads that have not begun.
+    Reads at most 64 MB ahead, or one object if it is larger. An error of `read` is raised when its object is due.
+    `close`, or the end of the iteration, cancels reads that have not started.
     """
 
     def __init__(self, read: Callable[[S], T], objects: Iterable[S], requests: int) -> None:
@@ -41,7 +41,7 @@ class ReadAhead(Iterator[tuple[S, T]]):
         self._fill()
 
     def __next__(self) -> tuple[S, T]:
-        self._ahead_bytes -= self._current_bytes  # of the object before: whoever asks for the next one is done with it
+        self._ahead_bytes -= self._current_bytes  # the caller is done with the previous object
         if self._is_low():
             self._fill()
         if not self._waiting:
@@ -58,7 +58,7 @@ class ReadAhead(Iterator[tuple[S, T]]):
             self._upcoming = next(self._rest, None)
 
     def _is_low(self) -> bool:
-        """Tell whether to ask for more: for many at once, since a request costs client and store less in a burst."""
+        """Return whether to request more: many at once, since a burst costs client and store less per request."""
         half_empty = len(self._waiting) <= self._requests and self._ahead_bytes <= MOST_BYTES // 2
         return half_empty or len(self._waiting) <= 1
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from fruitscale.config.schema import Storage
 from fruitscale.errors import ResidencyError, UsageError
-from fruitscale.storage import credentials, s3
+from fruitscale.storage import aws, credentials
 from fruitscale.storage.store import Store, open_store
 from fruitscale.uris import is_s3, parse_s3
 
@@ -115,7 +115,7 @@ def check_region(storage: Storage) -> None:
 def verdicts(storage: Storage, uris: Iterable[str]) -> list[BucketVerdict]:
     """Ask the store for the region of each bucket in the URIs."""
     buckets = dict.fromkeys(parse_s3(uri).bucket for uri in uris)
-    s3_client = client(storage) if buckets else None
+    s3_client = aws.s3_client(storage) if buckets else None
     return [_verdict(s3_client, storage, bucket) for bucket in buckets]
 
 
@@ -150,21 +150,6 @@ def _verdict(s3_client: Any, storage: Storage, bucket: str) -> BucketVerdict:  #
             status,
         )
     return BucketVerdict(bucket, region, None, status=status)
-
-
-def client(storage: Storage) -> Any:  # noqa: ANN401  boto3 has no types of its own
-    """Return a boto3 client for settled settings, for requests that obstore does not offer."""
-    from botocore.config import Config
-
-    as_path = storage.path_style if storage.path_style != "auto" else storage.endpoint is not None
-    options = Config(
-        connect_timeout=s3.CONNECT_SECONDS,
-        read_timeout=storage.timeout_seconds,
-        retries={"total_max_attempts": 4, "mode": "standard"},
-        s3={"addressing_style": "path" if as_path else "virtual"},
-    )
-    endpoint = storage.endpoint or f"https://s3.{storage.region}.amazonaws.com"
-    return credentials.session().client("s3", region_name=storage.region, endpoint_url=endpoint, config=options)
 
 
 def _from_environment(names: Iterable[str]) -> str | None:

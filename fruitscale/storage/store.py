@@ -1,4 +1,4 @@
-"""One place for bytes under a URI: a folder on disk. Writes are atomic: a name holds the whole content or nothing."""
+"""Stores: bytes by name under a URI, here a folder on disk. Writes are atomic: no reader ever sees a partial file."""
 
 from __future__ import annotations
 
@@ -10,40 +10,42 @@ from typing import Protocol
 
 from fruitscale.config.schema import Storage
 from fruitscale.errors import ChangedObjectError, MissingObjectError, StorageError
+from fruitscale.storage.retries import RetryCounts
 from fruitscale.uris import is_s3, local_path
 
 STAGING_MARK = ".staging-"
-"""Part of the name of a file that is still being written; a kill can leave one, and the next run sweeps it."""
+"""In the name of a file still being written. A killed process can leave one; the next run removes it."""
 
 
 class Store(Protocol):
     """Bytes by name under one URI; names are relative and `/`-separated."""
 
     uri: str
+    retries: RetryCounts
 
     def read(self, name: str, version: str | None = None) -> bytes:
-        """Return the content. Raises MissingObjectError, ChangedObjectError (not this version) or StorageError."""
+        """Return the content. Raises MissingObjectError, ChangedObjectError (another version) or StorageError."""
         ...
 
     def write(self, name: str, content: bytes) -> None:
-        """Put the whole content there at once, in place of what was there. Raises StorageError."""
+        """Write or replace the content, atomically. Raises StorageError."""
         ...
 
     def exists(self, name: str) -> bool:
-        """Tell whether there is such a name. Raises StorageError when the store gives no answer."""
+        """Return whether the name exists. Raises StorageError if the store fails."""
         ...
 
     def delete(self, name: str) -> None:
-        """Remove a name; one that isn't there is no error. Raises StorageError."""
+        """Remove a name; a missing one is not an error. Raises StorageError."""
         ...
 
     def names(self, prefix: str) -> Iterator[str]:
-        """Yield the names under a prefix that ends in `/`, in no order. Raises StorageError."""
+        """Yield the names under a prefix ending in `/`, in no particular order. Raises StorageError."""
         ...
 
 
 def open_store(uri: str, storage: Storage) -> Store:
-    """Open what a URI names. Raises UsageError for a scheme that is not known."""
+    """Return the store of a URI. Raises UsageError for an unknown scheme."""
     if is_s3(uri):
         from fruitscale.storage.s3 import S3Store
 
@@ -57,9 +59,10 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.uri = str(root)
+        self.retries = RetryCounts()  # stays 0: a disk is never retried
 
     def read(self, name: str, version: str | None = None) -> bytes:
-        """Return a file's content; the version is of the file that was opened, so there is no gap between the two."""
+        """Return a file's content; the version is checked on the open file, so no change can slip in between."""
         path = self.root / name
         try:
             with path.open("rb") as file:
@@ -69,10 +72,10 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             raise MissingObjectError(f"{path} does not exist.") from None
         except OSError as error:
-            raise _refused(path, "read", error) from None
+            raise _as_storage_error(path, "read", error) from None
 
     def write(self, name: str, content: bytes) -> None:
-        """Write beside the name, then rename."""
+        """Write to a temporary name beside it, then rename."""
         path = self.root / name
         staging = path.with_name(f"{path.name}{STAGING_MARK}{secrets.token_hex(4)}")
         try:
@@ -84,17 +87,17 @@ class LocalStore:
                 staging.unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise _refused(path, "written", error) from None
+            raise _as_storage_error(path, "written", error) from None
 
     def exists(self, name: str) -> bool:
-        """Tell whether there is such a file."""
+        """Return whether the file exists."""
         path = self.root / name
         try:
             path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
-            raise _refused(path, "read", error) from None
+            raise _as_storage_error(path, "read", error) from None
         return True
 
     def delete(self, name: str) -> None:
@@ -105,33 +108,33 @@ class LocalStore:
         except NotADirectoryError:
             return
         except OSError as error:
-            raise _refused(path, "removed", error) from None
+            raise _as_storage_error(path, "removed", error) from None
 
     def names(self, prefix: str) -> Iterator[str]:
-        """Yield the files below a folder."""
+        """Yield the names of all files below a folder."""
 
-        def refuse(error: OSError) -> None:
+        def fail(error: OSError) -> None:
             if not isinstance(error, FileNotFoundError):
-                raise _refused(Path(error.filename), "listed", error)
+                raise _as_storage_error(Path(error.filename), "listed", error)
 
-        for folder, _, files in os.walk(self.root / prefix, onerror=refuse):
+        for folder, _, files in os.walk(self.root / prefix, onerror=fail):
             for file in files:
                 yield (Path(folder) / file).relative_to(self.root).as_posix()
 
 
 def file_version(status: os.stat_result) -> str:
-    """Name what a file on disk holds: its modification time in nanoseconds, and its size."""
+    """Return the version of a file: its modification time in nanoseconds and its size."""
     return f"{status.st_mtime_ns}-{status.st_size}"
 
 
 def sweep(store: Store, prefixes: Iterable[str]) -> int:
-    """Remove what a kill can leave of unfinished writes; return how many there were."""
+    """Remove unfinished writes that a killed process left behind; return their number."""
     stale = [name for prefix in prefixes for name in store.names(prefix) if STAGING_MARK in name.rsplit("/", 1)[-1]]
     for name in stale:
         store.delete(name)
     return len(stale)
 
 
-def _refused(path: Path, done: str, error: OSError) -> StorageError:
+def _as_storage_error(path: Path, participle: str, error: OSError) -> StorageError:
     reason = error.strerror or type(error).__name__
-    return StorageError(f"{path} can't be {done}: {reason}.", "Check the path, its permissions and the disk.")
+    return StorageError(f"{path} can't be {participle}: {reason}.", "Check the path, its permissions and the disk.")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from fruitscale.bench.local_clusters import LIGHT_JAVA, ROOT, dask_cluster, spark_cluster
+from fruitscale.bench.local_clusters import LIGHT_JAVA, dask_cluster, spark_cluster
 
-__all__ = ["LIGHT_JAVA", "ROOT", "dask_scheduler", "spark_master"]
+__all__ = ["LIGHT_JAVA", "dask_scheduler", "spark_master"]
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,9 @@ from fruitscale.config.schema import Config
 from fruitscale.engines.base import Engine
 from fruitscale.engines.registry import open_engine, slots
 from fruitscale.errors import EngineError, InputError
+from tests.conftest import ROOT
 from tests.contract import tasks
-from tests.contract.clusters import LIGHT_JAVA, ROOT, dask_scheduler, spark_master
+from tests.contract.clusters import LIGHT_JAVA, dask_scheduler, spark_master
 
 __all__ = ["dask_scheduler", "spark_master"]  # fixtures
 

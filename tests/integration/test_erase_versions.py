@@ -17,11 +17,10 @@ from botocore.exceptions import ClientError
 import fruitscale
 from fruitscale import api
 from fruitscale.config.schema import Storage
-from fruitscale.erasure import old_versions
 from fruitscale.errors import OutputError
 from fruitscale.runs import manifest
-from fruitscale.storage import credentials
-from fruitscale.storage.residency import client as client_of
+from fruitscale.storage import aws, credentials
+from fruitscale.storage.aws import s3_client
 from tests.conftest import Cli
 from tests.integration.erased import check_counts, naming, some
 
@@ -75,7 +74,7 @@ class Bucket:
     def __init__(self, endpoint: str, name: str, *, versioned: bool) -> None:
         self.name, self.endpoint, self.uri = name, endpoint, f"s3://{name}/{PREFIX}"
         self.storage = Storage(region=REGION, endpoint=endpoint)
-        self.client = client_of(self.storage)
+        self.client = s3_client(self.storage)
         self.client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
         if versioned:
             self.client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
@@ -190,7 +189,7 @@ class _Denied:
 def test_a_missing_permission_is_told(
     run: Path, versioned_bucket: Bucket, monkeypatch: pytest.MonkeyPatch, denied: str, whole_request: bool
 ) -> None:
-    monkeypatch.setattr(old_versions, "client", lambda storage: _Denied(client_of(storage), {denied}, whole_request))
+    monkeypatch.setattr(aws, "s3_client", lambda storage: _Denied(s3_client(storage), {denied}, whole_request))
     done = fruitscale.erase(versioned_bucket.uri, some(run), storage=versioned_bucket.storage)
     keys = {found["Key"] for found in versioned_bucket.versions() if not found["IsLatest"]} - {"notes.txt"}
     assert done.versions_removed == 0

@@ -79,13 +79,13 @@ def changed_credentials(monkeypatch: pytest.MonkeyPatch, **variables: str) -> It
 WORKER = """
 import sys
 from fruitscale.config.schema import Storage
-from fruitscale.storage import residency
+from fruitscale.storage import aws
 from fruitscale.storage.s3 import S3Store
 storage = Storage.model_validate_json(sys.argv[1])
 store = S3Store(sys.argv[2], storage)
 assert store.read("x") == b"content" and [entry.name for entry in store.entries()] == ["x"]
 store.write("y", b"")
-residency.client(storage).head_bucket(Bucket=store.location.bucket)
+aws.s3_client(storage).head_bucket(Bucket=store.location.bucket)
 """
 
 

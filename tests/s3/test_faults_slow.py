@@ -90,7 +90,7 @@ def test_a_long_outage_is_waited_out(
     assert code == 0, err
     retries = json.loads(out)["retries"]
     assert retries["reads"] + retries["writes"] > 0
-    assert f"s3://{bucket.name} does not answer; it is asked again" in err
+    assert f"s3://{bucket.name} does not answer; retrying for up to" in err
     assert bucket.parts() == expected_parts
     check_clean(bucket)
     assert not list(processes_of(process.pid))

@@ -14,7 +14,8 @@ import pytest
 
 from fruitscale.errors import OutputError, StorageError
 from fruitscale.storage import lease, lock, s3
-from fruitscale.storage.s3 import RETRIED, S3Store
+from fruitscale.storage.s3 import S3Store
+from fruitscale.storage.waiting import listening
 from tests.s3.bucket import Bucket
 from tests.s3.proxy import Proxy
 
@@ -24,7 +25,7 @@ RENEW, SILENCE, LOOK = 0.1, 1.5, 0.05
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short spans, in the same proportion."""
-    for name, seconds in (("RENEW_SECONDS", RENEW), ("SILENCE_SECONDS", SILENCE), ("LOOK_SECONDS", LOOK)):
+    for name, seconds in (("RENEW_SECONDS", RENEW), ("SILENCE_SECONDS", SILENCE), ("POLL_SECONDS", LOOK)):
         monkeypatch.setattr(lease, name, seconds)
     monkeypatch.setattr(s3, "BRIEF_SECONDS", RENEW)
 
@@ -46,35 +47,35 @@ def leave_dead(store: S3Store, run: str = "dead") -> None:
 
 
 @contextmanager
-def told(store: S3Store, run_id: str = "ours") -> Iterator[list[str]]:
-    """Hold the lock; yield what was said while it was waited for."""
-    said: list[str] = []
-    with lock.locked(store, run_id, said.append):
-        yield said
+def holding(store: S3Store, run_id: str = "ours") -> Iterator[list[str]]:
+    """Hold the lock; yield the reports of waiting for it."""
+    reports: list[str] = []
+    with listening(reports.append), lock.locked(store, run_id):
+        yield reports
 
 
 def test_it_is_taken_renewed_and_given_back(bucket: Bucket) -> None:
     store = bucket.store()
-    with told(store) as said:
+    with holding(store) as reports:
         first = store.read_etag(lock.NAME)
         assert holder(store)["run"] == "ours"
         wait_for(lambda: store.read_etag(lock.NAME) != first)
         assert holder(store)["run"] == "ours"
         lock.check_held(store, "ours")
-    assert not said
+    assert not reports
     assert bucket.names() == []
 
 
 def test_a_second_run_is_refused_while_the_first_one_renews(bucket: Bucket) -> None:
     store = bucket.store()
-    with told(store):
-        said: list[str] = []
+    with holding(store):
+        reports: list[str] = []
         with pytest.raises(OutputError, match=r"Another run is writing s3://.*: process") as caught:
-            with lock.locked(store, "theirs", said.append):
+            with listening(reports.append), lock.locked(store, "theirs"):
                 raise AssertionError("it was let in")
         assert caught.value.hint == "Wait for it to end, or choose another --output."
-        assert len(said) == 1
-        assert "still at work" in said[0]
+        assert len(reports) == 1
+        assert "still running" in reports[0]
         lock.check_held(store, "ours")
     assert bucket.names() == []
 
@@ -83,8 +84,8 @@ def test_a_silent_one_is_taken_over_and_its_tasks_stop(bucket: Bucket) -> None:
     store = bucket.store()
     leave_dead(store)
     lock.check_held(store, "dead")
-    with told(store) as said:
-        assert said == ["waits 2 s to see whether process 7 on far is still at work"]
+    with holding(store) as reports:
+        assert reports == ["waiting 2 s to see whether process 7 on far is still running"]
         assert holder(store)["run"] == "ours"
         with pytest.raises(OutputError, match=r"no longer written by this run \(dead\)"):
             lock.check_held(store, "dead")
@@ -99,8 +100,8 @@ def test_a_lock_that_cannot_be_read_is_taken_over_too(bucket: Bucket, content: b
     store.write(lock.NAME, content)
     with pytest.raises(OutputError):
         lock.check_held(store, "ours")
-    with told(store) as said:
-        assert "another process" in said[0]
+    with holding(store) as reports:
+        assert "another process" in reports[0]
         lock.check_held(store, "ours")
 
 
@@ -112,7 +113,7 @@ def test_what_is_given_back_while_it_is_waited_for_is_taken(bucket: Bucket, monk
     def on_wait(_: str) -> None:
         store.delete(lock.NAME)
 
-    with lock.locked(store, "ours", on_wait):
+    with listening(on_wait), lock.locked(store, "ours"):
         lock.check_held(store, "ours")
 
 
@@ -163,19 +164,18 @@ def test_one_of_two_that_wait_for_a_dead_one_takes_it_over(bucket: Bucket) -> No
 @pytest.mark.parametrize("fate", ["lost", "reset"])
 def test_a_create_whose_answer_was_lost_is_known_as_ones_own(bucket: Bucket, proxy: Proxy, fate: str) -> None:
     store = bucket.store(proxy.url)
-    before = RETRIED.writes
     proxy.expect([fate])
-    with told(store) as said:
-        assert not said
+    with holding(store) as reports:
+        assert not reports
         lock.check_held(store, "ours")
-        assert RETRIED.writes > before
+        assert store.retries.writes > 0
         made = store.read_etag(lock.NAME)
         wait_for(lambda: store.read_etag(lock.NAME) != made)  # and it is renewed
     assert bucket.names() == []
 
 
 def test_a_renewal_whose_answer_was_lost_is_known_as_ones_own(bucket: Bucket, proxy: Proxy) -> None:
-    with told(bucket.store(proxy.url)):
+    with holding(bucket.store(proxy.url)):
         lost = iter(["lost"] * 3)
         proxy.rule = lambda seen: next(lost, None) if seen.method == "PUT" else None
         wait_for(lambda: proxy.counts["lost"] == 3)
@@ -185,7 +185,7 @@ def test_a_renewal_whose_answer_was_lost_is_known_as_ones_own(bucket: Bucket, pr
 
 
 def test_it_is_renewed_again_after_an_outage(bucket: Bucket, proxy: Proxy) -> None:
-    with told(bucket.store(proxy.url, retry_seconds=600.0)):
+    with holding(bucket.store(proxy.url, retry_seconds=600.0)):
         lost = iter(["lost"])
         proxy.rule = lambda seen: next(lost, None) if seen.method == "PUT" else "down" if proxy.counts["lost"] else None
         wait_for(lambda: proxy.counts["down"] > 8)  # a renewal's answer was lost, and whose it is can't be asked
@@ -197,14 +197,14 @@ def test_it_is_renewed_again_after_an_outage(bucket: Bucket, proxy: Proxy) -> No
 
 
 def test_the_end_of_a_run_does_not_wait_for_a_store_that_is_away(bucket: Bucket, proxy: Proxy) -> None:
-    with told(bucket.store(proxy.url, retry_seconds=100_000.0)):
+    with holding(bucket.store(proxy.url, retry_seconds=100_000.0)):
         proxy.down = True
     assert [json.loads(bucket.get(lock.NAME))["run"]] == ["ours"]  # to the next run it looks silent
 
 
 def test_what_another_run_took_over_is_not_removed(bucket: Bucket) -> None:
     store = bucket.store()
-    with told(store):
+    with holding(store):
         leave_dead(store, "theirs")
         with pytest.raises(OutputError):
             lock.check_held(store, "ours")
@@ -212,7 +212,7 @@ def test_what_another_run_took_over_is_not_removed(bucket: Bucket) -> None:
     assert holder(store)["run"] == "theirs"
 
 
-def test_a_store_that_does_not_answer_is_told(bucket: Bucket, proxy: Proxy) -> None:
+def test_a_store_that_does_not_answer_is_holding(bucket: Bucket, proxy: Proxy) -> None:
     proxy.down = True
-    with pytest.raises(StorageError, match="can't be written"), told(bucket.store(proxy.url, retry_seconds=0.5)):
+    with pytest.raises(StorageError, match="can't be written"), holding(bucket.store(proxy.url, retry_seconds=0.5)):
         raise AssertionError("it was let in")

@@ -181,7 +181,7 @@ def test_a_store_that_is_away_from_the_start_is_told(
     proxy.down = True
     ran = s3_cli(*arguments("local", few_on_s3, bucket, proxy.url, retry_seconds=6.0))
     assert ran.code == 1
-    waits, error = ran.err.find("s3://fruits does not answer; it is asked again"), ran.err.find("Error: s3://fruits/")
+    waits, error = ran.err.find("s3://fruits does not answer; retrying for up to"), ran.err.find("Error: s3://fruits/")
     assert 0 <= waits < error, ran.err
     assert "Traceback" not in ran.err
 

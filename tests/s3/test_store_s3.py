@@ -11,7 +11,7 @@ import pytest
 from fruitscale.config.schema import Input
 from fruitscale.errors import ChangedObjectError, MissingObjectError, StorageError
 from fruitscale.storage.listing import list_photos
-from fruitscale.storage.s3 import RETRIED, S3Store
+from fruitscale.storage.s3 import S3Store
 from tests.s3.bucket import Bucket
 from tests.s3.proxy import Faults, Proxy
 
@@ -137,10 +137,9 @@ def test_a_listing_has_many_pages_and_goes_on_after_one_that_failed(bucket: Buck
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda name: bucket.store().write(name, b"x"), expected))
     store = bucket.store(proxy.url)
-    before = RETRIED.reads
     proxy.expect(["pass", "busy", "reset", "lost", "broken"])
     assert names_of(store) == sorted(expected)
-    assert RETRIED.reads - before == 4
+    assert store.retries.reads == 4
     lists = [seen.target for seen in proxy.requests("GET")]
     assert len(lists) == 4 + 2, lists  # a thousand and a hundred
     assert len(set(lists)) == 2  # what failed was asked for again, and nothing else
@@ -166,33 +165,30 @@ def test_a_listing_ends_where_a_console_made_folders(
 
 
 def test_what_may_pass_is_asked_for_again_and_counted(bucket: Bucket, proxy: Proxy) -> None:
-    store = bucket.store(proxy.url)
     for fate in ("busy", "broken", "reset", "lost"):
-        before = (RETRIED.reads, RETRIED.writes)
+        store = bucket.store(proxy.url)
         proxy.expect([fate, fate])
         store.write("x", fate.encode() * 1000)
         proxy.expect([fate])
         assert store.read("x") == fate.encode() * 1000
-        assert (RETRIED.reads - before[0], RETRIED.writes - before[1]) == (1, 2)
+        assert (store.retries.reads, store.retries.writes) == (1, 2)
 
 
 def test_a_request_that_takes_too_long_is_made_again(bucket: Bucket, proxy: Proxy) -> None:
     store = bucket.store(proxy.url, timeout_seconds=1.0)
     proxy.faults = Faults(stall_seconds=60)
     store.write("x", b"content")
-    before = RETRIED.reads
     proxy.expect(["stall"])
     assert store.read("x") == b"content"
-    assert RETRIED.reads - before == 1
+    assert store.retries.reads == 1
 
 
 def test_retries_end_with_retry_seconds(bucket: Bucket, proxy: Proxy) -> None:
     store = bucket.store(proxy.url, retry_seconds=1.0)
     proxy.down = True
-    before = RETRIED.reads
     with pytest.raises(StorageError, match="can't be read") as caught:
         store.read("x")
     assert caught.value.hint is not None
     assert "run the same command again" in caught.value.hint
     assert 2 <= len(proxy.seen) <= 6  # after 0.1, 0.2, 0.4 and 0.8 seconds, each a little longer
-    assert RETRIED.reads - before == len(proxy.seen) - 1
+    assert store.retries.reads == len(proxy.seen) - 1

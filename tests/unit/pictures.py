@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fruitscale.config.schema import Images
 from fruitscale.kernels.images import Rejection, decode
 
 Pixels = NDArray[np.uint8]
@@ -41,7 +42,7 @@ def expected(image: Image.Image, size: int) -> NDArray[np.int16]:
 
 
 def pixels(content: bytes, size: int = 64, **options: Any) -> NDArray[np.int16]:
-    result = decode(content, size, **options)
+    result = decode(content, size, Images(**options))
     assert isinstance(result, np.ndarray), result
     assert result.shape == (size, size, 3)
     assert result.dtype == np.uint8
@@ -51,7 +52,7 @@ def pixels(content: bytes, size: int = 64, **options: Any) -> NDArray[np.int16]:
 
 
 def rejection(content: bytes, size: int = 64, **options: Any) -> Rejection:
-    result = decode(content, size, **options)
+    result = decode(content, size, Images(**options))
     assert isinstance(result, Rejection)
     assert result.reason in REASONS
     assert result.detail

@@ -17,7 +17,7 @@ from fruitscale.api import EraseResult
 from fruitscale.cli import app
 from fruitscale.config.loading import load
 from fruitscale.config.schema import Storage
-from fruitscale.erasure import old_versions, photo_erasure
+from fruitscale.erasure import photo_erasure
 from fruitscale.erasure import rewriting as erasing
 from fruitscale.erasure.old_versions import purge
 from fruitscale.erasure.selection import Selection, choose, resolve, without_names
@@ -27,7 +27,7 @@ from fruitscale.runs.fingerprints import differences, plan_after_erasing
 from fruitscale.runs.journal import Journal, PurgedVersions
 from fruitscale.runs.path_hash import PathHash
 from fruitscale.runs.run_folder import RunFolder, RunPlan
-from fruitscale.storage import lock
+from fruitscale.storage import aws, lock
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.s3 import S3Store
 from fruitscale.storage.store import LocalStore
@@ -220,7 +220,7 @@ class Bucket:
 )
 def test_old_versions(monkeypatch: pytest.MonkeyPatch, codes: dict[str, str], expected: PurgedVersions) -> None:
     bucket = Bucket(**codes)
-    monkeypatch.setattr(old_versions, "client", lambda storage: bucket)
+    monkeypatch.setattr(aws, "s3_client", lambda storage: bucket)
     assert purge(S3Store("s3://bucket/run", Storage(region="eu-west-3")), list("abcde")) == expected
     if not codes:
         assert bucket.deleted == [("run/run.json", "1"), ("run/report.html", "1"), ("run/report.html", "2")]
@@ -231,7 +231,7 @@ def test_old_versions(monkeypatch: pytest.MonkeyPatch, codes: dict[str, str], ex
 def test_a_store_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     for operation in ("list_object_versions", "delete_objects"):
         bucket = Bucket(**{operation: "InternalError"})
-        monkeypatch.setattr(old_versions, "client", lambda storage, bucket=bucket: bucket)
+        monkeypatch.setattr(aws, "s3_client", lambda storage, bucket=bucket: bucket)
         with pytest.raises(StorageError, match="old versions"):
             purge(S3Store("s3://bucket/run", Storage(region="eu-west-3")), ["a"])
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fruitscale.config.schema import Images
 from fruitscale.kernels.images import Rejection, decode
 from fruitscale.stages.memory import peak_rss_mb
 from tests.unit.pictures import (
@@ -143,7 +144,7 @@ def test_the_limit_is_the_callers_not_pillows(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
 
     assert isinstance(decode(encode(picture(), "PNG"), 32), np.ndarray)
-    assert isinstance(decode(encode(picture(), "PNG"), 32, max_pixels=120 * 90), np.ndarray)
+    assert isinstance(decode(encode(picture(), "PNG"), 32, Images(max_pixels=120 * 90)), np.ndarray)
     for kind in set(FORMATS) - {"WEBP"}:  # Pillow's own limit is checked first there
         found = rejection(encode(picture(), kind), max_pixels=120 * 90 - 1)
         assert found.reason == "too many pixels"
@@ -205,7 +206,7 @@ def test_mutated_files_never_raise(name: str, capfd: pytest.CaptureFixture[str])
         content = SAMPLES[name]
         for _ in range(int(rng.integers(1, 3))):
             content = mutate(content, rng) or b"\0"
-        result = decode(content, 32, max_pixels=4_000_000)
+        result = decode(content, 32, Images(max_pixels=4_000_000))
         if isinstance(result, Rejection):
             rejection(content, 32, max_pixels=4_000_000)
         else:
@@ -220,7 +221,7 @@ MAGICS = sorted({content[:n] for content in SAMPLES.values() for n in (0, 2, 4, 
 @settings(max_examples=400, deadline=None, database=None)
 @given(st.sampled_from(MAGICS), st.binary(max_size=300))
 def test_random_bytes_never_raise(magic: bytes, rest: bytes) -> None:
-    result = decode(magic + rest, 16, max_pixels=1_000_000)
+    result = decode(magic + rest, 16, Images(max_pixels=1_000_000))
 
     assert isinstance(result, np.ndarray) or result.reason in REASONS
 
@@ -232,7 +233,7 @@ def test_overwritten_files_never_raise(name: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(content) - 1))
     patch = data.draw(st.binary(min_size=1, max_size=8))
     content[at : at + len(patch)] = patch
-    result = decode(bytes(content), 16, max_pixels=1_000_000)
+    result = decode(bytes(content), 16, Images(max_pixels=1_000_000))
 
     assert isinstance(result, np.ndarray) or result.reason in REASONS
 

@@ -227,10 +227,10 @@ def test_the_largest_loading_is_positive(standardize: bool) -> None:
         pytest.param(1, 0.95, "1 usable photo: principal components need at least 2.", id="one-row"),
         pytest.param(1, 1, "1 usable photo: principal components need at least 2.", id="one-row-count"),
         pytest.param(
-            5, 5, "pca.components: 5 components were asked for; 5 photos with 6 features have 4.", id="as-many-as-rows"
+            5, 5, "pca.components is 5; 5 photos with 6 features have at most 4 components.", id="as-many-as-rows"
         ),
         pytest.param(
-            50, 7, "pca.components: 7 components were asked for; 50 photos with 6 features have 6.", id="more-than-features"
+            50, 7, "pca.components is 7; 50 photos with 6 features have at most 6 components.", id="more-than-features"
         ),
     ],
 )  # fmt: skip

@@ -72,7 +72,7 @@ def test_a_loaded_payload_infers() -> None:
 
 
 def test_other_precisions_are_refused() -> None:
-    with pytest.raises(ModelError, match="patch_mean has no bf16"):
+    with pytest.raises(ModelError, match="patch_mean does not support bf16"):
         backbone.load(exported_model.export(MODEL).payload, "bf16")
 
 

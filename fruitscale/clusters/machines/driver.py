@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from fruitscale.clusters.launch import JOB, LOG, STATUS
 from fruitscale.config.schema import Storage
 from fruitscale.errors import FruitscaleError
 from fruitscale.pipeline.accounting import MACHINES
+from fruitscale.processes import child_environment
 from fruitscale.storage import residency
 from fruitscale.storage.s3 import S3Store
 
@@ -84,9 +84,8 @@ def _run(store: S3Store, command: list[str], folder: Path, variables: Mapping[st
     """Run a command until it ends, or is ended; what it prints goes to the log in S3 as it comes."""
     ended = threading.Event()
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-        process = subprocess.Popen(
-            command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env={**os.environ, **variables}
-        )
+        environment = child_environment(variables)
+        process = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=environment)
         keeping = threading.Thread(target=_keep_log, args=(store, folder / "err", ended), daemon=True)
         keeping.start()
         try:

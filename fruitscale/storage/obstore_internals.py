@@ -1,0 +1,103 @@
+"""Everything fruitscale relies on that obstore does not promise: the texts of its errors, and how it lists keys.
+
+obstore maps S3's answers to few exception classes, so some causes are known by the error's text alone.
+tests/s3/test_obstore_internals.py checks each of these against obstore and a real server, and names what an upgrade
+changed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol, TypeVar
+
+TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_STATUS = re.compile(r"status code: (\d{3})")
+_DENIED_INSIDE_200 = "(code: AccessDenied)"
+_DEBUG = "\n\nDebug source"
+
+
+class HasNameAndSize(Protocol):
+    """An object of a listing; `size` is in bytes."""
+
+    @property
+    def name(self) -> str:
+        """Return the key below the prefix."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Return the length of the content."""
+        ...
+
+
+E = TypeVar("E", bound=HasNameAndSize)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return whether a retry may help: no connection, a broken one, a timeout, a busy server.
+
+    obstore raises GenericError for these, for a denied listing and for a denied DeleteObjects alike. Without a status
+    code in its text there was no answer.
+    """
+    from obstore.exceptions import GenericError
+
+    if not isinstance(error, GenericError) or _DENIED_INSIDE_200 in str(error):
+        return False
+    status = _status(error)
+    return status is None or status in TRANSIENT_STATUS
+
+
+def is_denied(error: BaseException) -> bool:
+    """Return whether S3 denied a request.
+
+    A denied listing has no class of its own, only its status code. A denied deletion is worse: S3 answers
+    DeleteObjects with 200 and the code inside, which obstore copies into the text.
+    """
+    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
+        return True
+    return _DENIED_INSIDE_200 in str(error) or _status(error) in (401, 403)
+
+
+def is_missing_bucket(error: BaseException) -> bool:
+    """Return whether the bucket does not exist: obstore raises what it raises for a missing object."""
+    return "NoSuchBucket" in str(error)
+
+
+def is_unaddressable(error: BaseException) -> bool:
+    """Return whether a key has a segment that obstore refuses: it raises GenericError, for a single key in a page."""
+    return "invalid path" in str(error)
+
+
+def summary(error: BaseException) -> str:
+    """Return the first line of an error, without obstore's dump of its source; it never holds a credential."""
+    lines = str(error).split(_DEBUG, 1)[0].splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def is_addressable(name: str) -> bool:
+    """Return whether obstore accepts a key: no empty or dot segment, no control character."""
+    return not any(s in ("", ".", "..") for s in name.split("/")) and not any(
+        ord(c) < 32 or ord(c) == 127 for c in name
+    )
+
+
+def is_last_page(page: list[E], page_size: int) -> bool:
+    """Return whether no page follows: obstore fills each page to `chunk_size` while keys remain."""
+    return len(page) < page_size
+
+
+def restartable(page: list[E]) -> list[E]:
+    """Return the part of a full page after whose last name the next listing may start.
+
+    A console's folder is an empty object `x/`, which obstore names `x`. A listing after `x` would return it again, so
+    a page must end at an object that has content.
+    """
+    last = next((i for i in reversed(range(len(page))) if page[i].size), -1)
+    return page[: last + 1]
+
+
+def _status(error: BaseException) -> int | None:
+    found = _STATUS.search(str(error))
+    return None if found is None else int(found[1])

@@ -26,7 +26,7 @@ from tests.cloud.cloud import ACCOUNT, REGION, Asked, emr_backends, user_data
 from tests.cloud.conftest import Account
 
 ROOT = Path(fruitscale.__file__).parents[1]
-PROGRAM = str(ROOT / "fruitscale" / "clusters" / "main.py")
+PROGRAM = str(ROOT / "fruitscale" / "clusters" / "machines" / "main.py")
 OF_SERVERLESS = ("spark.archives", "spark.emr-serverless", "spark.executorEnv")
 
 
@@ -106,7 +106,7 @@ class Agent:
 
     def _ec2(self, _: Asked) -> None:
         leader = next(each for each in self.account.proxy.of("RunInstances") if asked_of_leader(each))
-        line = next(line for line in user_data(leader).splitlines() if "clusters.machine" in line)
+        line = next(line for line in user_data(leader).splitlines() if "clusters.machines.dask_machine" in line)
         self._drive(after(shlex.split(line), "--run"), None)
 
     def _drive(self, uri: str, command: list[str] | None) -> int:
@@ -135,7 +135,7 @@ class Agent:
 
 def asked_of_leader(asked: Asked) -> bool:
     """Tell the request for the machine that leads from that for the workers, after which the driver begins."""
-    return asked.operation == "RunInstances" and "clusters.machine scheduler" in user_data(asked)
+    return asked.operation == "RunInstances" and "clusters.machines.dask_machine scheduler" in user_data(asked)
 
 
 def find_cluster(name: str) -> Any:

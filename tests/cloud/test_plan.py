@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fruitscale.clusters import cluster_run, job_files, reap
+from fruitscale.clusters import cluster_config, cluster_run, job_files, reap
 from fruitscale.clusters import launch as launches
 from fruitscale.clusters import launch_plan as plans
 from fruitscale.clusters.launch import LOG
@@ -41,7 +41,7 @@ def test_a_plan_says_what_it_makes_and_makes_nothing(
     path = write(account.config("emr", prices=PRICES, core=2, spot=6), tmp_path)
     shown = cloud_cli("cluster", "plan", "--config", path)
     assert shown.code == 0, shown.out + shown.err
-    assert "3.05 USD, by the prices of 2026-01-31" in shown.out  # 1 × 0.25 + 2 × 0.5 + 6 × 0.3
+    assert "3.05 USD, at the prices of 2026-01-31" in shown.out  # 1 × 0.25 + 2 × 0.5 + 6 × 0.3
     assert "36.60 USD" in shown.out  # for 12 hours
     assert {asked.operation for asked in account.proxy.asked if asked.operation} == {
         "GetRole", "GetInstanceProfile", "DescribeSubnets", "DescribeInstanceTypes", "GetServiceQuota"
@@ -51,7 +51,7 @@ def test_a_plan_says_what_it_makes_and_makes_nothing(
 
 
 def checks(config: Config) -> dict[str, CheckVerdict]:
-    return {check.name: check.verdict for check in plans.plan(cluster_run.settle(config)).checks}
+    return {check.name: check.verdict for check in plans.plan(config).checks}
 
 
 def test_what_is_there_passes(account: Account) -> None:
@@ -123,7 +123,7 @@ def test_what_a_killed_launch_left_is_reaped(
         process.communicate()
     assert left() != []
     time.sleep(
-        max(0.0, launches.find(cluster_run.settle(config)).expires - time.time()) + 1
+        max(0.0, launches.find(cluster_config.settle(config)).expires - time.time()) + 1
     )  # until it is past its expiry
     shown = cloud_cli("cluster", "reap", "--config", path, "--json")
     assert shown.code == 0, shown.out + shown.err
@@ -160,11 +160,11 @@ def test_what_is_stopped_twice_was_stopped(account: Account, left: Callable[[], 
     for _ in range(2):
         cluster_run.tear_down(launcher_of(launch), lambda _: None)
         assert left() == []
-    assert launcher_of(launch).look().outcome == "gone"
+    assert launcher_of(launch).status().outcome == "gone"
 
 
 def test_a_launch_that_is_not_there(account: Account) -> None:
-    config = cluster_run.settle(account.config("ec2-dask"))
+    config = cluster_config.settle(account.config("ec2-dask"))
     with pytest.raises(ClusterError, match="There is no launch nothing in s3://photos/staging"):
         launches.find(config, "nothing")
     with pytest.raises(ClusterError, match=f"Nothing was launched for {config.output.uri}"):

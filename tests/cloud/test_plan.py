@@ -1,4 +1,4 @@
-"""fruitscale cluster plan, and what is left after a launch was killed: status, stop, reap, through the command line."""
+"""fruitscale cluster plan, and status, logs, stop and reap for launches that were detached or killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fruitscale.clusters import cluster_config, cluster_run, job_files, reap
+from fruitscale.clusters import cluster_config, cluster_run, job_files, launch_control, reap
 from fruitscale.clusters import launch as launches
 from fruitscale.clusters import launch_plan as plans
 from fruitscale.clusters.launch import LOG
@@ -35,7 +35,7 @@ PRICES = {
 }
 
 
-def test_a_plan_says_what_it_makes_and_makes_nothing(
+def test_a_plan_shows_what_a_launch_creates_and_creates_nothing(
     cloud_cli: Cli, account: Account, tmp_path: Path, left: Callable[[], list[str]]
 ) -> None:
     path = write(account.config("emr", prices=PRICES, core=2, spot=6), tmp_path)
@@ -147,8 +147,8 @@ def test_a_detached_launch_is_found_looked_at_and_stopped(
     launched = cloud_cli("run", "--config", path, "--detach", "--json", "--quiet")
     assert launched.code == 0, launched.err
     launch_id = json.loads(launched.out)["launch"]
-    told = json.loads(cloud_cli("cluster", "status", "--config", path, "--json").out)
-    assert (told["id"], told["outcome"], len(told["machines"])) == (launch_id, None, 3)
+    shown = json.loads(cloud_cli("cluster", "status", "--config", path, "--json").out)
+    assert (shown["id"], shown["outcome"], len(shown["machines"])) == (launch_id, None, 3)
     stopped = cloud_cli("cluster", "stop", launch_id, "--config", path)
     assert stopped.code == 0, stopped.err
     assert f"fruitscale cluster resume {launch_id}" in stopped.out
@@ -174,8 +174,10 @@ def test_a_launch_that_is_not_there(account: Account) -> None:
 def test_logs_are_what_the_driver_printed(account: Account) -> None:
     launch = cluster_run.run(account.config("ec2-dask", workers=1), detach=True).launch
     assert job_files.log(launch) == ""
+    with pytest.raises(ClusterError, match=f"Launch {launch.id} has no log yet"):
+        launch_control.log(launch.config)
     launch.store().write("logs/worker-a.log", b"no disk\n")  # of a start that failed
     assert job_files.log(launch) == "no disk\n"
     launch.store().write(LOG, b"Featurize: 3 of 24 images\n")
-    assert job_files.log(launch) == "Featurize: 3 of 24 images\n"
+    assert launch_control.log(launch.config) == "Featurize: 3 of 24 images\n"
     cluster_run.tear_down(launcher_of(launch), lambda _: None)

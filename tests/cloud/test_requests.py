@@ -1,4 +1,4 @@
-"""Every request that a launch makes: as data, against botocore's model, and as it went over the wire."""
+"""Every request of a launch: as data, against botocore's model, and as sent."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_every_request_fits_botocores_model(shared: Account, kind: str, cluster:
         assert ParamValidator().validate(request.parameters, shape).generate_report() == ""
 
 
-def test_emr_asks_for_what_it_should(shared: Account) -> None:
+def test_the_emr_request_has_the_settings(shared: Account) -> None:
     launch = launch_of(shared, "emr", core=2, spot=6, max_hours=3)
     assert isinstance(launch.cluster, Emr)
     asked = emr_requests.job_flow(launch, launch.cluster, BUNDLE)
@@ -145,7 +145,7 @@ def test_a_client_token_is_of_one_request(shared: Account) -> None:
 
 @pytest.fixture(scope="module")
 def recorded(shared: Account) -> dict[str, list[Asked]]:
-    """Everything that was asked for in a launch of each kind, from its plan to its end."""
+    """All requests of a launch of each kind, from plan to teardown."""
     from fruitscale.clusters.launch_plan import plan
 
     found = {}

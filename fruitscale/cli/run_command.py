@@ -22,11 +22,9 @@ from fruitscale.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from fruitscale.clusters.cluster_run import LaunchResult
     from fruitscale.config.loading import LoadedConfig
     from fruitscale.config.schema import Config
     from fruitscale.display.events import Event
-    from fruitscale.runs.record import RunRecord
     from fruitscale.storage.residency import StorageAccess
 
 
@@ -38,7 +36,7 @@ def run(
     sets: Sets = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
-    detach: Annotated[bool, typer.Option("--detach", help="On a cluster: launch, and don't watch.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="On a cluster: launch without watching.")] = False,
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -89,6 +87,7 @@ def carry_out(
 
 def _run_here(config: Config, access: StorageAccess, *, detach: bool, quiet: bool, as_json: bool) -> None:
     from fruitscale import api
+    from fruitscale.cli.run_results import print_record
     from fruitscale.display.terminal import display
     from fruitscale.errors import UsageError
 
@@ -102,44 +101,17 @@ def _run_here(config: Config, access: StorageAccess, *, detach: bool, quiet: boo
 
     with display(quiet=quiet) as observer:
         record = api.run_config(config, access, watch)
-    _print(record, as_json=as_json, page=config.report and not warnings)
+    print_record(record, as_json=as_json, page=config.report and not warnings)
 
 
 def _launch(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> None:
-    from fruitscale.cli.cluster_command import ask_what_to_do
+    from fruitscale.cli.run_results import ask_on_interrupt, print_launch_result
     from fruitscale.clusters import cluster_run
     from fruitscale.display.terminal import display
 
     with display(quiet=quiet) as observer:
-        ended = cluster_run.run(config, observer, detach=detach, on_interrupt=ask_what_to_do)
-    print_ended(ended, as_json=as_json)
-
-
-def print_ended(ended: LaunchResult, *, as_json: bool) -> None:
-    """Print the record of a run on a cluster, or where one is that goes on without us."""
-    import json
-
-    launch = ended.launch
-    if ended.record is not None:
-        _print(ended.record, as_json=as_json, page=launch.config.report)
-    elif as_json:
-        typer.echo(json.dumps({"launch": launch.id, "uri": launch.uri, "output": launch.config.output.uri}))
-    else:
-        typer.echo(f"Launch {launch.id} runs. Its state: fruitscale cluster status {launch.id} --config …")
-
-
-def _print(record: RunRecord, *, as_json: bool, page: bool) -> None:
-    if as_json:
-        typer.echo(record.to_json(), nl=False)
-    else:
-        _show(record, page=page)
-
-
-def _show(record: RunRecord, *, page: bool) -> None:
-    from fruitscale.cli.screen import out
-    from fruitscale.cli.show_command import summary
-
-    out().print(summary(record, page=page))
+        result = cluster_run.run(config, observer, detach=detach, on_interrupt=ask_on_interrupt)
+    print_launch_result(result, as_json=as_json)
 
 
 def _preview(given: LoadedConfig, access: StorageAccess, *, as_json: bool) -> None:

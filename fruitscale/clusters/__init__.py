@@ -1,1 +1,1 @@
-"""Runs on machines that AWS lends for the purpose, and what is checked before."""
+"""Runs on temporary AWS machines: plan, launch, watch, resume, stop and reap."""

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Makes a Python environment with fruitscale from a bundle on S3: boot.sh REGION BUNDLE_URI [WHEELS_URI]
-# With wheels nothing is asked of a package index. Run again with the same bundle, it does nothing.
+# Installs fruitscale from a bundle on S3 into a Python environment: boot.sh REGION BUNDLE_URI [WHEELS_URI]
+# With WHEELS_URI it uses no package index. Running it again with the same bundle does nothing.
 set -euo pipefail
 region=$1 bundle=$2 wheels=${3:-}
 target=${FRUITSCALE_HOME:-/opt/fruitscale}
@@ -26,7 +26,7 @@ if [ -n "$wheels" ]; then
 fi
 "$target/bin/python" -m pip install "${options[@]}" --requirement "$work/bundle/requirements.txt"
 "$target/bin/python" -m pip install --quiet --no-compile --no-deps --no-index "$work"/bundle/fruitscale-*.whl
-"$target/bin/python" -m compileall -q -j 0 "$target/lib" >/dev/null || true  # on all cores; what can't be compiled isn't used
+"$target/bin/python" -m compileall -q -j 0 "$target/lib" >/dev/null || true  # on all cores; files that fail to compile are unused
 cp "$work/bundle/main.py" "$target/main.py"
 "$target/bin/python" -c 'import fruitscale, obstore, openvino, pyarrow, simplejpeg'
 printf %s "$bundle" >"$target/bundle"

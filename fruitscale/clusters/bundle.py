@@ -1,7 +1,7 @@
-"""The bundle: everything that a machine installs, under a name that is the hash of it, so that it is uploaded once.
+"""Builds and uploads the bundle that machines install, named by its hash so that it is uploaded once.
 
-Below `storage.staging_uri`: `bundles/` (program, wheel, lock, boot script), `wheels/` (what the lock names, where
-machines have no package index), `models/` and `archives/`. What is one run's own is under `runs/`.
+Folders in `storage.staging_uri`: `bundles/` (program, wheel, lock, boot script), `wheels/` (locked packages, for machines
+without a package index), `models/`, `archives/`, and `runs/` (one folder per launch).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from fruitscale.storage.s3 import S3Store
 
 SUMS, BOOT, MAIN, REQUIREMENTS = "SHA256SUMS", "boot.sh", "main.py", "requirements.txt"
 EXTRAS = {"emr": "", "emr-serverless": "", "ec2-dask": "dask"}
-"""What of fruitscale's extras the machines of a kind need: EMR brings its own Spark."""
+"""The extras that machines install, by cluster kind; EMR has its own Spark."""
 HERE = Path(__file__).parent
 SHORT = 32
 UPLOAD_SECONDS = 600.0
-"""What an upload of a large wheel may take, over somebody's own line."""
+"""Timeout for uploading a large wheel over a slow connection."""
 LAUNCHER = """#!/bin/sh
-# The Python of this archive, wherever it was unpacked.
+# Python with the packages of this archive, wherever it is unpacked.
 home=$(cd "$(dirname "$0")/.." && pwd)
 export PYTHONPATH="$home/lib${PYTHONPATH:+:$PYTHONPATH}"
 command -v python3.11 >/dev/null || { echo "fruitscale: this image has no python3.11; see cluster.image" >&2; exit 127; }
@@ -40,7 +40,7 @@ exec python3.11 "$@"
 
 @dataclass(frozen=True)
 class UploadedBundle:
-    """A bundle in the staging area. `boot_sha256` is of the boot script, which machines check before they run it."""
+    """URIs of a bundle in the staging area, and the hash with which machines verify the boot script."""
 
     uri: str
     boot_sha256: str
@@ -50,36 +50,36 @@ class UploadedBundle:
 
 
 PLANNED = UploadedBundle("<bundle>", "0" * 64, "<wheels>", "<archive>", "<model>")
-"""What a plan shows: nothing is made for it."""
+"""Placeholder in plans, which upload nothing."""
 
 
-def upload(config: Config, tell: Callable[[str], None]) -> UploadedBundle:
-    """Make the bundle of a config, and put what is not there yet into the staging area. Raises FruitscaleError."""
+def upload(config: Config, report: Callable[[str], None]) -> UploadedBundle:
+    """Build a config's bundle and upload its missing files; `report` receives each step. Raises FruitscaleError."""
     cluster = config.cluster
     assert cluster is not None
-    patient = max(config.storage.timeout_seconds, UPLOAD_SECONDS)
-    store = S3Store(staging_uri(config), config.storage.model_copy(update={"timeout_seconds": patient}))
+    timeout = max(config.storage.timeout_seconds, UPLOAD_SECONDS)
+    store = S3Store(staging_uri(config), config.storage.model_copy(update={"timeout_seconds": timeout}))
     with tempfile.TemporaryDirectory(prefix="fruitscale-bundle-") as name:
         scratch = Path(name)
-        tell("exporting the model")
+        report("exporting the model")
         exported = exported_model.export(config.model, scratch)
         model_name = f"models/{exported.sha256}.model"
         _put_once(store, model_name, lambda: exported.payload)
-        files = make(config, scratch, tell)
+        files = build(config, scratch, report)
         sums = "".join(f"{_sha256(content)}  {file}\n" for file, content in sorted(files.items())).encode()
         folder = f"bundles/{_sha256(sums)[:SHORT]}"
         if not store.exists(f"{folder}/{SUMS}"):
-            tell("uploading the bundle")
+            report("uploading the bundle")
             for file, content in files.items():
                 store.write(f"{folder}/{file}", content)
-            store.write(f"{folder}/{SUMS}", sums)  # last: then the bundle is whole
+            store.write(f"{folder}/{SUMS}", sums)  # last: it marks the bundle as complete
         wheels_name = (
-            _place_wheels(store, files[REQUIREMENTS], config, scratch, tell) if cluster.vendor_wheels else None
+            _upload_wheels(store, files[REQUIREMENTS], config, scratch, report) if cluster.vendor_wheels else None
         )
         archive = None
         if isinstance(cluster, EmrServerless):
             archive = f"archives/{_sha256(sums)[:SHORT]}-{cluster.architecture}.tar.gz"
-            _put_once(store, archive, lambda: _archive(scratch, files[REQUIREMENTS], config, tell))
+            _put_once(store, archive, lambda: _archive(scratch, files[REQUIREMENTS], config, report))
     return UploadedBundle(
         f"{store.uri}/{folder}",
         _sha256(files[BOOT]),
@@ -89,20 +89,20 @@ def upload(config: Config, tell: Callable[[str], None]) -> UploadedBundle:
     )
 
 
-def make(config: Config, scratch: Path, tell: Callable[[str], None] = lambda _: None) -> dict[str, bytes]:
-    """Return the files of a bundle by name; what is in them depends on the config and on what is installed here."""
+def build(config: Config, scratch: Path, report: Callable[[str], None] = lambda _: None) -> dict[str, bytes]:
+    """Return the files of a bundle by name; they depend only on the config and on the packages installed here."""
     wheel = wheels.build_wheel()
     (scratch / wheels.wheel_name()).write_bytes(wheel)
     return {
         MAIN: (HERE / "machines" / MAIN).read_bytes(),
         BOOT: (HERE / BOOT).read_bytes(),
-        REQUIREMENTS: _requirements(config, scratch, tell).encode(),
+        REQUIREMENTS: _requirements(config, scratch, report).encode(),
         wheels.wheel_name(): wheel,
     }
 
 
-def _requirements(config: Config, scratch: Path, tell: Callable[[str], None]) -> str:
-    """Return the lock: the config's own, or the one that was made before of the same, or a new one."""
+def _requirements(config: Config, scratch: Path, report: Callable[[str], None]) -> str:
+    """Return the lock: cluster.requirements, a cached lock of the same packages, or a new one."""
     cluster = config.cluster
     assert cluster is not None
     if cluster.requirements is not None:
@@ -114,50 +114,50 @@ def _requirements(config: Config, scratch: Path, tell: Callable[[str], None]) ->
             ) from None
         return wheels.check_lock(text, cluster.requirements)
     extra = EXTRAS[cluster.kind]
-    made_of = [extra, cluster.architecture, wheels.PYTHON, *wheels.dependencies(), *sorted(wheels.installed_versions())]
-    cached = cache_folder() / f"lock-{_sha256(repr(made_of).encode())[:SHORT]}.txt"
+    inputs = [extra, cluster.architecture, wheels.PYTHON, *wheels.dependencies(), *sorted(wheels.installed_versions())]
+    cached = cache_folder() / f"lock-{_sha256(repr(inputs).encode())[:SHORT]}.txt"
     if cached.is_file():
         return cached.read_text()
-    tell("locking the packages of the machines")
+    report("locking packages for the machines")
     text = wheels.lock(scratch / wheels.wheel_name(), extra, cluster.architecture)
-    _keep(cached, text)
+    _cache_lock(cached, text)
     return text
 
 
-def _place_wheels(
-    store: S3Store, requirements: bytes, config: Config, scratch: Path, tell: Callable[[str], None]
+def _upload_wheels(
+    store: S3Store, requirements: bytes, config: Config, scratch: Path, report: Callable[[str], None]
 ) -> str:
-    """Put the wheels of a lock beside each other; the last name, of the lock, tells that they are all there."""
+    """Upload the wheels of a lock and return their folder; the lock is written last and marks it as complete."""
     cluster = config.cluster
     assert cluster is not None
     folder = f"wheels/{_sha256(requirements + cluster.architecture.encode())[:SHORT]}"
     if not store.exists(f"{folder}/{REQUIREMENTS}"):
-        found = _fetch_wheels(requirements, config, scratch, tell)
-        tell("uploading the packages of the machines")
+        found = _fetch_wheels(requirements, config, scratch, report)
+        report("uploading packages for the machines")
         for path in found:
             _put_once(store, f"{folder}/{path.name}", path.read_bytes)
         store.write(f"{folder}/{REQUIREMENTS}", requirements)
     return folder
 
 
-def _fetch_wheels(requirements: bytes, config: Config, scratch: Path, tell: Callable[[str], None]) -> list[Path]:
-    """Return the wheels of a lock, in a folder."""
+def _fetch_wheels(requirements: bytes, config: Config, scratch: Path, report: Callable[[str], None]) -> list[Path]:
+    """Return the paths of the wheels of a lock, downloaded on the first call."""
     cluster = config.cluster
     assert cluster is not None
     folder = scratch / "wheels"
     if not folder.is_dir():
-        tell("fetching the packages of the machines")
+        report("downloading packages for the machines")
         (scratch / REQUIREMENTS).write_bytes(requirements)
         wheels.download(scratch / REQUIREMENTS, folder, cluster.architecture)
     return sorted(folder.iterdir())
 
 
-def _archive(scratch: Path, requirements: bytes, config: Config, tell: Callable[[str], None]) -> bytes:
-    """Return an environment for machines that have no boot script: unpacked wheels, and a launcher of Python."""
+def _archive(scratch: Path, requirements: bytes, config: Config, report: Callable[[str], None]) -> bytes:
+    """Return an archive with unpacked wheels and a Python launcher, for machines without a boot script."""
     cluster = config.cluster
     assert cluster is not None
-    found = _fetch_wheels(requirements, config, scratch, tell)
-    tell("making the environment archive")
+    found = _fetch_wheels(requirements, config, scratch, report)
+    report("building the environment archive")
     home = scratch / "environment"
     wheels.unpack([*found, scratch / wheels.wheel_name()], home / "lib", cluster.architecture)
     (home / "bin").mkdir()
@@ -174,8 +174,8 @@ def _put_once(store: S3Store, name: str, content: Callable[[], bytes]) -> None:
         store.write(name, content())
 
 
-def _keep(path: Path, text: str) -> None:
-    """Keep a lock for the next launch, where that can be."""
+def _cache_lock(path: Path, text: str) -> None:
+    """Cache a lock for the next launch, if the folder is writable."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

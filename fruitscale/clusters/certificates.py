@@ -1,4 +1,4 @@
-"""Keys and certificates of one run: an authority that signs once and is forgotten, and one pair for all its machines."""
+"""Makes the TLS certificate of one run: one key pair for all its machines, signed by a throwaway authority."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ RSA_BITS = 2048
 
 @dataclass(frozen=True)
 class KeyPair:
-    """What a machine has, as PEM: the authority's certificate, its own, and the key of it."""
+    """PEM files of a machine: the authority's certificate, its own certificate and its key."""
 
     authority: bytes
     certificate: bytes
     key: bytes
 
     def for_dask(self) -> dict[str, bytes]:
-        """Return the files by name."""
+        """Return the files that Dask machines read, by name."""
         return {"ca.pem": self.authority, "cert.pem": self.certificate, "key.pem": self.key}
 
     def for_emr(self) -> dict[str, bytes]:
-        """Return the zip file that an EMR security configuration names."""
+        """Return the zip file that an EMR security configuration requires, by name."""
         files = {
             "privateKey.pem": self.key,
             "certificateChain.pem": self.certificate + self.authority,
@@ -39,18 +39,18 @@ class KeyPair:
 
 
 def make(name: str, hosts: str, hours: float) -> KeyPair:
-    """Make the pair of a run, good for so many hours; `hosts` is a DNS name with a wildcard. Raises MissingExtraError."""
+    """Make a run's key pair, valid for `hours`; `hosts` is its DNS name, wildcards allowed. Raises MissingExtraError."""
     try:
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec, rsa
     except ModuleNotFoundError:
         raise MissingExtraError("cryptography", "clusters") from None
     authority_key = ec.generate_private_key(ec.SECP256R1())
-    machine_key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)  # EMR wants RSA
+    machine_key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)  # EMR requires RSA
     until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=hours) + CLOCKS_APART
     authority = _builder(f"{name} authority", f"{name} authority", authority_key.public_key(), until, hosts=None)
     machine = _builder(hosts, f"{name} authority", machine_key.public_key(), until, hosts=hosts)
-    signed: list[Certificate] = [one.sign(authority_key, hashes.SHA256()) for one in (authority, machine)]
+    signed: list[Certificate] = [each.sign(authority_key, hashes.SHA256()) for each in (authority, machine)]
     pem = serialization.Encoding.PEM
     key = machine_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return KeyPair(signed[0].public_bytes(pem), signed[1].public_bytes(pem), key)

@@ -1,4 +1,4 @@
-"""A run on a cluster, from here: made, watched, and torn down at the end, whatever happens."""
+"""Runs a config on a temporary cluster: launches the machines, watches the run, and always removes the machines."""
 
 from __future__ import annotations
 
@@ -7,86 +7,36 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from fruitscale.clusters import bundle, job_files
+from fruitscale.clusters import bundle, cluster_config, job_files
 from fruitscale.clusters import launch as launches
+from fruitscale.clusters.bundle import UploadedBundle
 from fruitscale.clusters.launch import Launch
 from fruitscale.clusters.launcher import ClusterStatus, Launcher
 from fruitscale.clusters.launcher_registry import launcher_of
-from fruitscale.clusters.monitoring import LOOK_SECONDS, last_lines, watch
+from fruitscale.clusters.monitoring import POLL_SECONDS, last_lines, watch
 from fruitscale.config.schema import Config
 from fruitscale.display.events import Event, Observer
-from fruitscale.errors import ClusterError, FruitscaleError, InterruptedRunError, UsageError
-from fruitscale.gdpr.audit import audit
-from fruitscale.gdpr.findings import AuditVerdict
-from fruitscale.pipeline.input_listing import check_uris
+from fruitscale.errors import ClusterError, FruitscaleError, InterruptedRunError
 from fruitscale.runs.record import RunRecord
 from fruitscale.runs.run_folder import RunFolder
-from fruitscale.storage import residency
 from fruitscale.storage.s3 import S3Store
-from fruitscale.uris import is_s3
 
-ENGINES = {"emr": "spark", "emr-serverless": "spark", "ec2-dask": "dask"}
 APPEARS_SECONDS = 3.0
-"""How long AWS may take to show what was just made."""
+"""How long AWS may take to list a new resource."""
 OnInterrupt: TypeAlias = Callable[[Launch], Literal["detach", "stop"]]
 
 
 @dataclass(frozen=True)
 class LaunchResult:
-    """A launch as it was left: with the run's record, or going on without us (`record` is None)."""
+    """A launch and its run's record; `record` is None if the run continues unwatched."""
 
     launch: Launch
     record: RunRecord | None
 
 
 def stop_at_once(_: Launch) -> Literal["detach", "stop"]:
-    """Answer an interrupt where nobody can be asked."""
+    """Return "stop": the answer to an interrupt when there is nobody to ask."""
     return "stop"
-
-
-def settle(config: Config) -> Config:
-    """Check what a launch needs of a config, and where its buckets are; return it settled. Raises FruitscaleError."""
-    cluster = config.cluster
-    if cluster is None:
-        raise UsageError("This config has no cluster.", "See configs/emr.yaml and configs/ec2-dask.yaml.")
-    check_uris(config)
-    staging = config.storage.staging_uri
-    if staging is None:
-        raise UsageError(
-            "storage.staging_uri is not set: the machines of a cluster find there what they install.",
-            "Give s3://bucket/prefix.",
-        )
-    uris = {"input.uri": config.input.uri, "output.uri": config.output.uri, "storage.staging_uri": staging}
-    uris |= {"input.list": config.input.list} if config.input.list else {}
-    uris |= {"pca.run": config.pca.run} if config.pca.run else {}
-    uris |= {f"input.new_since[{index}]": run for index, run in enumerate(config.input.new_since)}
-    for key, uri in uris.items():
-        if not is_s3(uri):
-            raise UsageError(
-                f"{key} is {uri}, which the machines of a cluster can't reach.", "Give s3://bucket/prefix."
-            )
-    if config.engine != ENGINES[cluster.kind]:
-        raise UsageError(
-            f"engine is {config.engine}, and {cluster.kind} runs {ENGINES[cluster.kind]}.", "Change one of them."
-        )
-    if config.output.paths == "hashed":
-        raise UsageError(
-            "output.paths: hashed needs a key that only this machine has.", "Run it here, or with output.paths: plain."
-        )
-    storage = residency.settle(config.storage)
-    uris |= {"cluster.log_uri": cluster.log_uri} if cluster.log_uri else {}
-    residency.check(storage, uris.values())
-    return config.model_copy(update={"storage": storage})
-
-
-def check_audit(config: Config) -> None:
-    """Raise ClusterError where the audit of a settled config fails, and the config doesn't say that this is let pass."""
-    failed = audit(config).of(AuditVerdict.FAIL) if config.gdpr.enforce else ()
-    if failed:
-        raise ClusterError(
-            f"The audit fails, so nothing is launched: {'; '.join(f'{f.subject}: {f.setting}' for f in failed)}.",
-            "See what mends it: fruitscale gdpr audit --config …; gdpr.enforce: false launches all the same.",
-        )
 
 
 def run(
@@ -95,34 +45,28 @@ def run(
     *,
     detach: bool = False,
     on_interrupt: OnInterrupt = stop_at_once,
-    every_seconds: float = LOOK_SECONDS,
+    every_seconds: float = POLL_SECONDS,
 ) -> LaunchResult:
-    """Launch a run, watch it to its end, and end its machines. Raises FruitscaleError; then nothing of it is left."""
-    config = settle(config)
-    check_audit(config)
+    """Launch a run, watch it until it ends, and remove its machines.
+
+    Raises FruitscaleError; the machines have then been removed, unless the message says otherwise.
+    """
+    config = cluster_config.settle(config)
+    cluster_config.check_audit(config)
     launch = launches.new(config)
     launcher = launcher_of(launch)
     launcher.check()
 
-    def tell(words: str) -> None:
-        observer(Event("start", message=words))
+    def report(text: str) -> None:
+        observer(Event("start", message=text))
 
     try:
-        placed = bundle.upload(config, tell)
+        uploaded = bundle.upload(config, report)
         launch.save()
-        job_files.put_job(launch, placed)
+        job_files.put_job(launch, uploaded)
     except KeyboardInterrupt:
         raise InterruptedRunError("Stopped before anything was launched.") from None
-    try:
-        tell("asking for the machines")
-        launcher.up(placed)
-    except BaseException as error:
-        tear_down(launcher, tell, error)
-        time.sleep(APPEARS_SECONDS)
-        tear_down(launcher, tell, error)  # what was asked for last may not have been seen yet
-        if isinstance(error, KeyboardInterrupt):
-            raise InterruptedRunError("Stopped; what had been launched was ended.") from None
-        raise
+    _start(launcher, uploaded, report)
     if detach:
         return LaunchResult(launch, None)
     return watch_until_end(launch, launcher, observer, on_interrupt, every_seconds)
@@ -133,56 +77,74 @@ def watch_until_end(
     launcher: Launcher,
     observer: Observer = lambda event: None,
     on_interrupt: OnInterrupt = stop_at_once,
-    every_seconds: float = LOOK_SECONDS,
+    every_seconds: float = POLL_SECONDS,
 ) -> LaunchResult:
-    """Watch a launch to its end, and end its machines. Raises FruitscaleError."""
+    """Watch a launch until it ends, and remove its machines. Raises FruitscaleError."""
 
-    def tell(words: str) -> None:
-        observer(Event("finish", message=words))
+    def report(text: str) -> None:
+        observer(Event("finish", message=text))
 
     try:
-        sight = watch(launch, launcher, observer, every_seconds)
+        status = watch(launch, launcher, observer, every_seconds)
     except KeyboardInterrupt:
         if on_interrupt(launch) == "detach":
             return LaunchResult(launch, None)
-        tear_down(launcher, tell)
+        tear_down(launcher, report)
         raise InterruptedRunError(
-            "Stopped; the machines were ended.", f"Go on with it: fruitscale cluster resume {launch.id}"
+            "Stopped; the machines were ended.", f"Resume it: fruitscale cluster resume {launch.id}"
         ) from None
     except BaseException as error:
-        tear_down(launcher, tell, error)
+        tear_down(launcher, report, error)
         raise
-    lines = [] if sight.outcome == "complete" else last_lines(launch, launcher)
-    tear_down(launcher, tell)
-    return LaunchResult(launch, _record(launch, sight, lines))
+    lines = [] if status.outcome == "complete" else last_lines(launch, launcher)
+    tear_down(launcher, report)
+    return LaunchResult(launch, _record(launch, status, lines))
 
 
-def tear_down(launcher: Launcher, tell: Callable[[str], None], because: BaseException | None = None) -> None:
-    """End the machines; an interrupt meanwhile is told, and the next one obeyed. Raises ClusterError that says what to do."""
-    tell("ending the machines")
+def tear_down(launcher: Launcher, report: Callable[[str], None], cause: BaseException | None = None) -> None:
+    """End the machines of a launch. The first interrupt is reported and ignored, the second raised. Raises ClusterError."""
+    report("ending the machines")
     try:
         try:
             launcher.down()
         except KeyboardInterrupt:
-            tell("still ending the machines; Ctrl-C again leaves them to `fruitscale cluster reap`")
+            report("still ending the machines; a second Ctrl-C leaves them to `fruitscale cluster reap`")
             launcher.down()
     except FruitscaleError as error:
-        before = f"{because}\n" if isinstance(because, FruitscaleError) else ""
+        before = f"{cause}\n" if isinstance(cause, FruitscaleError) else ""
         raise ClusterError(
             f"{before}The machines could not be ended: {error.message}",
-            f"They end by themselves at cluster.max_hours; until then: fruitscale cluster stop {launcher.launch.id}",
+            f"They shut down after cluster.max_hours. To end them now: fruitscale cluster stop {launcher.launch.id}",
         ) from error
 
 
-def _record(launch: Launch, sight: ClusterStatus, lines: list[str]) -> RunRecord:
-    if sight.outcome == "complete":
-        found = RunFolder(S3Store(launch.config.output.uri, launch.config.storage)).read_record()
-        if found is not None:
-            return found
-        raise ClusterError("The machines say that the run is complete, and there is no run.json.", "See cluster logs.")
-    told = "".join(f"\n  {line}" for line in lines)
-    said = f" The last it said:{told}" if lines else ""
+def _start(launcher: Launcher, uploaded: UploadedBundle, report: Callable[[str], None]) -> None:
+    """Start the machines; on failure, remove whatever was started."""
+    try:
+        report("requesting the machines")
+        launcher.up(uploaded)
+    except BaseException as error:
+        tear_down(launcher, report, error)
+        time.sleep(APPEARS_SECONDS)
+        tear_down(launcher, report, error)  # AWS may list the last resource late
+        if isinstance(error, KeyboardInterrupt):
+            raise InterruptedRunError("Stopped; everything that had been launched was ended.") from None
+        raise
+
+
+def _record(launch: Launch, status: ClusterStatus, lines: list[str]) -> RunRecord:
+    if status.outcome == "complete":
+        record = RunFolder(S3Store(launch.config.output.uri, launch.config.storage)).read_record()
+        if record is not None:
+            return record
+        raise ClusterError(
+            "The cluster reports a complete run, but its folder has no run.json.",
+            f"See the driver's log: fruitscale cluster logs {launch.id}",
+        )
+    log = "".join(f"\n  {line}" for line in lines)
+    excerpt = f" Last lines of the log:{log}" if lines else ""
     raise ClusterError(
-        f"The run on the cluster failed: {sight.problem}{said}",
-        f"All of it: fruitscale cluster logs {launch.id}. Finished parts are kept: fruitscale cluster resume {launch.id}",
+        f"The run on the cluster failed: {status.problem}{excerpt}",
+        f"Full log: fruitscale cluster logs {launch.id}. "
+        f"Finished parts are kept; to resume: fruitscale cluster resume {launch.id}",
     )

@@ -1,8 +1,9 @@
-"""What is asked of EC2 for a launch: pure functions from settings to requests, and what a machine does when it starts."""
+"""Builds the EC2 requests of a launch, and the start script of its machines; sends nothing."""
 
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from typing import Any
 
 from fruitscale.clusters.bundle import UploadedBundle
@@ -18,9 +19,9 @@ IMAGES = {"x86_64": "x86_64", "aarch64": "arm64"}
 IMAGE_PARAMETER = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{}"
 MOST_USER_DATA = 16384
 ROOT_DEVICE = "/dev/xvda"
-"""Of Amazon Linux."""
+"""Root device of Amazon Linux images."""
 USER_DATA = """#!/bin/bash
-# A machine of a fruitscale run. It ends after {minutes} minutes, whatever happens, and with its work.
+# A machine of a fruitscale run. It shuts down when its work ends, and after {minutes} minutes at the latest.
 shutdown -h +{minutes}
 log=$(mktemp)
 exec >"$log" 2>&1
@@ -36,22 +37,22 @@ bash "$boot" {region} {bundle}
 
 
 def image_parameter(cluster: Ec2Dask) -> dict[str, Any]:
-    """Return the request for the newest Amazon Linux of the CPU."""
+    """Return the request for the latest Amazon Linux 2023 image of the cluster's CPU architecture."""
     return {"Name": IMAGE_PARAMETER.format(IMAGES[cluster.architecture])}
 
 
 def security_group(launch: Launch, network: str) -> dict[str, Any]:
-    """Return the request for a group in which, so far, nobody reaches anybody."""
+    """Return the request for a security group without inbound rules."""
     return {
         "GroupName": launch.name,
-        "Description": "fruitscale: the machines of one run, and nobody else",
+        "Description": "fruitscale: only the machines of one run",
         "VpcId": network,
         "TagSpecifications": _tags(launch, "security-group"),
     }
 
 
 def among_themselves(group: str) -> dict[str, Any]:
-    """Return the request that lets the machines of the group reach each other."""
+    """Return the request that lets the machines of a group connect to each other."""
     rule = {
         "IpProtocol": "tcp",
         "FromPort": 1024,
@@ -61,33 +62,33 @@ def among_themselves(group: str) -> dict[str, Any]:
     return {"GroupId": group, "IpPermissions": [rule]}
 
 
-def scheduler(
-    launch: Launch, cluster: Ec2Dask, placed: UploadedBundle, image: str, group: str, subnet: str
-) -> dict[str, Any]:
-    """Return the request for the machine with the scheduler and the driver."""
+@dataclass(frozen=True)
+class InstanceTemplate:
+    """What all EC2 machines of a launch share: its settings, bundle, image id and security group id."""
+
+    launch: Launch
+    cluster: Ec2Dask
+    bundle: UploadedBundle
+    image: str
+    group: str
+
+
+def scheduler(template: InstanceTemplate, subnet: str) -> dict[str, Any]:
+    """Return the request for the machine that runs the scheduler and the driver."""
+    launch, cluster = template.launch, template.cluster
     command = [
         LEADER, "--run", launch.uri, "--region", launch.region, "--workers", str(cluster.workers),
         "--wait-seconds", str(cluster.boot_minutes * 60),
     ]  # fmt: skip
-    data = user_data(launch, placed, command)
-    request = _machines(launch, cluster, LEADER, image, group, subnet, cluster.scheduler_type, 1, data)
+    request = _instances(template, subnet, cluster.scheduler_type, 1, command)
     return request | {"ClientToken": launch.token("scheduler", subnet)}
 
 
-def workers(
-    launch: Launch,
-    cluster: Ec2Dask,
-    placed: UploadedBundle,
-    image: str,
-    group: str,
-    subnet: str,
-    machine_type: str,
-    address: str,
-) -> dict[str, Any]:
-    """Return the request for the workers: all of them, of one type in one subnet, or none."""
+def workers(template: InstanceTemplate, subnet: str, machine_type: str, address: str) -> dict[str, Any]:
+    """Return the all-or-nothing request for the workers, of one type in one subnet; `address` is the scheduler's."""
+    launch, cluster = template.launch, template.cluster
     command = ["worker", "--run", launch.uri, "--region", launch.region, "--scheduler", f"tls://{address}:{PORT}"]
-    data = user_data(launch, placed, command)
-    request = _machines(launch, cluster, "worker", image, group, subnet, machine_type, cluster.workers, data)
+    request = _instances(template, subnet, machine_type, cluster.workers, command)
     if cluster.market == "spot":
         options = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
         request["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": options}
@@ -95,76 +96,69 @@ def workers(
     return request | {"ClientToken": launch.token("workers", subnet, machine_type)}
 
 
-def user_data(launch: Launch, placed: UploadedBundle, command: list[str]) -> str:
-    """Return the script of a machine's start: without a secret, for everybody on the machine can read it."""
-    bundle = shlex.join([placed.uri, *([placed.wheels_uri] if placed.wheels_uri else [])])
+def user_data(launch: Launch, bundle: UploadedBundle, command: list[str]) -> str:
+    """Return a machine's start script. It holds no secret: every process on the machine can read it."""
+    bundle_arguments = shlex.join([bundle.uri, *([bundle.wheels_uri] if bundle.wheels_uri else [])])
     return USER_DATA.format(
         minutes=max(1, -(-round(launch.cluster.max_hours * 3600) // 60)),
         encryption=_encryption(launch),
         run=launch.uri,
         role=command[0],
         region=shlex.quote(launch.region),
-        boot=shlex.quote(f"{placed.uri}/boot.sh"),
-        boot_sha256=placed.boot_sha256,
-        bundle=bundle,
+        boot=shlex.quote(f"{bundle.uri}/boot.sh"),
+        boot_sha256=bundle.boot_sha256,
+        bundle=bundle_arguments,
         python=f"{HOME}/bin/python",
         command=shlex.join(command),
     )
 
 
-def _machines(
-    launch: Launch,
-    cluster: Ec2Dask,
-    role: str,
-    image: str,
-    group: str,
-    subnet: str,
-    machine_type: str,
-    count: int,
-    data: str,
+def _instances(
+    template: InstanceTemplate, subnet: str, machine_type: str, count: int, command: list[str]
 ) -> dict[str, Any]:
-    disk: dict[str, Any] = {
-        "VolumeSize": cluster.disk_gb,
-        "VolumeType": "gp3",
-        "Encrypted": True,
-        "DeleteOnTermination": True,
-    }
-    if cluster.disk_key:
-        disk["KmsKeyId"] = cluster.disk_key
+    """Return a request for machines that run a command of dask_machine, whose first word is their role."""
+    launch, cluster = template.launch, template.cluster
     network = {
         "DeviceIndex": 0,
         "SubnetId": subnet,
-        "Groups": [group],
+        "Groups": [template.group],
         "AssociatePublicIpAddress": False,
         "DeleteOnTermination": True,
     }
     metadata = {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1}
     return {
-        "ImageId": image,
+        "ImageId": template.image,
         "InstanceType": machine_type,
         "MinCount": count,
         "MaxCount": count,
         "IamInstanceProfile": _profile(cluster.instance_profile),
         "NetworkInterfaces": [network],
-        "BlockDeviceMappings": [{"DeviceName": ROOT_DEVICE, "Ebs": disk}],
+        "BlockDeviceMappings": [{"DeviceName": ROOT_DEVICE, "Ebs": _disk(cluster)}],
         "MetadataOptions": metadata,
         "InstanceInitiatedShutdownBehavior": "terminate",
-        "UserData": data,
+        "UserData": user_data(launch, template.bundle, command),
         "TagSpecifications": [
-            tags for kind in ("instance", "volume", "network-interface") for tags in _tags(launch, kind, **{ROLE: role})
+            tags
+            for kind in ("instance", "volume", "network-interface")
+            for tags in _tags(launch, kind, **{ROLE: command[0]})
         ],
     }
 
 
+def _disk(cluster: Ec2Dask) -> dict[str, Any]:
+    disk = {"VolumeSize": cluster.disk_gb, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
+    return disk | ({"KmsKeyId": cluster.disk_key} if cluster.disk_key else {})
+
+
 def _encryption(launch: Launch) -> str:
-    """Return the AWS CLI's words for how objects are encrypted."""
+    """Return the AWS CLI options that encrypt an uploaded object."""
     storage = launch.config.storage
     if storage.encryption is None:
         return ""
-    words = ["--sse", "AES256"] if storage.encryption == "sse-s3" else ["--sse", "aws:kms"]
+    options = ["--sse", "AES256"] if storage.encryption == "sse-s3" else ["--sse", "aws:kms"]
     if storage.kms_key:
-        words += ["--sse-kms-key-id", storage.kms_key]
-    return f"{shlex.join(words)} "
+        options += ["--sse-kms-key-id", storage.kms_key]
+    return f"{shlex.join(options)} "
 
 
 def _profile(name: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Spark on EMR: a cluster that does one step, the run, and ends."""
+"""Launches Spark on EMR: a cluster that runs one step and ends."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ ALIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
 END_SECONDS = 1200
 TRIES = 5
 APPEARS_SECONDS = 2.0
-"""How long a cluster that was just made may take to be listed."""
+"""How long EMR may take to list a new cluster."""
 EARLIER = timedelta(minutes=5)
 
 
 class EmrLauncher:
-    """Launches a cluster of EMR."""
+    """Launches an EMR cluster."""
 
     def __init__(self, launch: Launch) -> None:
         assert isinstance(launch.cluster, Emr)
@@ -34,24 +34,24 @@ class EmrLauncher:
         self._emr = aws.client("emr", launch.config.storage)
 
     def check(self) -> None:
-        """Raise UsageError where the config lacks what a launch needs."""
+        """Raise UsageError if neither cluster.disk_key nor cluster.security_configuration is set."""
         if self.cluster.security_configuration is None and self.cluster.disk_key is None:
             raise UsageError(
-                "cluster.disk_key is not set, and EMR encrypts disks with a key of yours only.",
-                "Give the ARN of a KMS key, or a security configuration of your own.",
+                "cluster.disk_key is not set: EMR encrypts disks only with a key of your own.",
+                "Set it to the ARN of a KMS key, or set cluster.security_configuration.",
             )
 
-    def requests(self, placed: UploadedBundle) -> list[Request]:
-        """Return what `up` asks for."""
-        made = [Request("emr", "run_job_flow", emr_requests.job_flow(self.launch, self.cluster, placed))]
+    def requests(self, bundle: UploadedBundle) -> list[Request]:
+        """Return the requests that `up` makes."""
+        made = [Request("emr", "run_job_flow", emr_requests.job_flow(self.launch, self.cluster, bundle))]
         if self.cluster.security_configuration is None:
             configuration = emr_requests.security_configuration(self.launch)
             made.insert(0, Request("emr", "create_security_configuration", configuration))
         return made
 
-    def up(self, placed: UploadedBundle) -> None:
-        """Make the security configuration, if none is named, and the cluster."""
-        for request in self.requests(placed):
+    def up(self, bundle: UploadedBundle) -> None:
+        """Create the security configuration, unless the config names one, and the cluster."""
+        for request in self.requests(bundle):
             if request.operation == "run_job_flow":
                 self._run(request.parameters)
             else:
@@ -60,8 +60,8 @@ class EmrLauncher:
                 )
                 self._configure(request.parameters)
 
-    def look(self) -> ClusterStatus:
-        """Look at the cluster and its step."""
+    def status(self) -> ClusterStatus:
+        """Return the status of the cluster and its step."""
         found = self._find(())
         if not found:
             return ClusterStatus("EMR has no such cluster", "gone", "EMR has no cluster of this name.")
@@ -69,26 +69,26 @@ class EmrLauncher:
         steps = aws.ask(self._emr, "list_steps", ClusterId=found[0])["Steps"]
         status = cluster["Status"]
         step = steps[0]["Status"] if steps else {"State": "PENDING"}
-        words = f"EMR {found[0]}: {status['State'].lower()}, its step {step['State'].lower()}"
+        text = f"EMR {found[0]}: {status['State'].lower()}, its step {step['State'].lower()}"
         if step["State"] == "COMPLETED":
-            return ClusterStatus(words, "complete", machines=self.machines(found[0]))
+            return ClusterStatus(text, "complete", machines=self.machines(found[0]))
         reason = _reason(step) or _reason(status)
         if step["State"] in ("FAILED", "CANCELLED", "INTERRUPTED") or status["State"] in (
             "TERMINATING",
             "TERMINATED_WITH_ERRORS",
         ):
-            return ClusterStatus(words, "failed", reason or words, self.machines(found[0]))
+            return ClusterStatus(text, "failed", reason or text, self.machines(found[0]))
         if status["State"] == "TERMINATED":
-            return ClusterStatus(words, "gone", reason or "The cluster was ended.", self.machines(found[0]))
-        return ClusterStatus(words, machines=self.machines(found[0]))
+            return ClusterStatus(text, "gone", reason or "The cluster was ended.", self.machines(found[0]))
+        return ClusterStatus(text, machines=self.machines(found[0]))
 
     def machines(self, cluster_id: str) -> tuple[Machine, ...]:
-        """Return the cluster's machines, those that ended too."""
+        """Return the cluster's machines, including ended ones."""
         found = aws.pages(self._emr, "list_instances", "Instances", ClusterId=cluster_id)
         return tuple(_machine(each) for each in found)
 
     def log(self) -> str:
-        """Return what EMR kept of the step's standard error."""
+        """Return EMR's copy of the step's stderr."""
         store = S3Store(self.launch.log_uri, self.launch.config.storage)
         for cluster_id in self._find(()):
             names = [n for n in store.names(f"{cluster_id}/steps/") if n.endswith("/stderr.gz")]
@@ -96,21 +96,21 @@ class EmrLauncher:
         return ""
 
     def down(self) -> None:
-        """End the cluster; then remove its security configuration and its keys."""
+        """End the cluster, then delete its security configuration and its keys."""
         for cluster_id in self._find(ALIVE):
             end_cluster(self._emr, cluster_id)
         remove_configuration(self._emr, self.launch.name)
         remove_keys(self.launch)
 
     def _run(self, parameters: dict[str, Any]) -> None:
-        """Make the cluster. EMR takes no client token: where an answer was lost, look before asking again."""
+        """Create the cluster. EMR takes no client token, so look for the cluster before a retry."""
         once = aws.client("emr", self.launch.config.storage, attempts=1)
         for attempt in range(TRIES):
             try:
                 aws.ask(once, "run_job_flow", **parameters)
             except ClusterError as error:
                 refused = bool(aws.code(error))
-                if (refused and not _is_passing(aws.code(error))) or attempt == TRIES - 1:
+                if (refused and not _is_transient(aws.code(error))) or attempt == TRIES - 1:
                     raise
                 time.sleep(APPEARS_SECONDS * (attempt + 1))
                 if self._find(ALIVE):
@@ -122,7 +122,7 @@ class EmrLauncher:
         try:
             aws.ask(self._emr, "create_security_configuration", **parameters)
         except ClusterError:
-            if not self._is_configured(parameters["Name"]):  # it may have been sent twice: the name is the run's own
+            if not self._is_configured(parameters["Name"]):  # an earlier attempt may have created it
                 raise
 
     def _is_configured(self, name: str) -> bool:
@@ -133,7 +133,7 @@ class EmrLauncher:
         return True
 
     def _find(self, states: tuple[str, ...]) -> list[str]:
-        """Return the ids of the clusters that have this launch's name; there is one, or none."""
+        """Return the ids of the clusters with this launch's name: one, or none."""
         after = datetime.fromtimestamp(self.launch.created, UTC) - EARLIER
         more = {"ClusterStates": list(states)} if states else {}
         found = aws.pages(self._emr, "list_clusters", "Clusters", CreatedAfter=after, **more)
@@ -144,7 +144,7 @@ class EmrLauncher:
 
 
 def remove_configuration(emr: Any, name: str) -> None:  # noqa: ANN401
-    """Remove a security configuration; one that isn't there is no error."""
+    """Delete a security configuration, if it exists."""
     try:
         aws.ask(emr, "delete_security_configuration", Name=name)
     except ClusterError as error:
@@ -153,17 +153,17 @@ def remove_configuration(emr: Any, name: str) -> None:  # noqa: ANN401
 
 
 def end_cluster(emr: Any, cluster_id: str) -> None:  # noqa: ANN401
-    """End a cluster, and wait until it is gone."""
+    """End a cluster and wait until it is gone."""
     aws.ask(emr, "terminate_job_flows", JobFlowIds=[cluster_id])
 
     def is_gone() -> bool:
         state = aws.ask(emr, "describe_cluster", ClusterId=cluster_id)["Cluster"]["Status"]["State"]
         return state not in ALIVE
 
-    aws.wait(is_gone, END_SECONDS, f"EMR's cluster {cluster_id} has not ended")
+    aws.wait(is_gone, END_SECONDS, f"EMR cluster {cluster_id} has not ended")
 
 
-def _is_passing(code: str) -> bool:
+def _is_transient(code: str) -> bool:
     return "hrottl" in code or code in (
         "InternalServerError",
         "InternalServerException",
@@ -174,17 +174,21 @@ def _is_passing(code: str) -> bool:
 
 
 def _reason(status: dict[str, Any]) -> str | None:
-    """Return why a cluster or a step is in its state."""
+    """Return the reason that EMR gives for a state, if any."""
     change, details = status.get("StateChangeReason") or {}, status.get("FailureDetails") or {}
-    words = [details.get("Reason"), details.get("Message"), change.get("Message")]
-    return ": ".join(dict.fromkeys(word for word in words if word)) or None
+    reasons = [details.get("Reason"), details.get("Message"), change.get("Message")]
+    return ": ".join(dict.fromkeys(reason for reason in reasons if reason)) or None
 
 
-def _machine(told: dict[str, Any]) -> Machine:
-    timeline = told["Status"].get("Timeline") or {}
+def _machine(instance: dict[str, Any]) -> Machine:
+    timeline = instance["Status"].get("Timeline") or {}
     began, ended = timeline.get("CreationDateTime"), timeline.get("EndDateTime") or datetime.now(UTC)
     hours = (ended - began).total_seconds() / 3600 if began else 0.0
-    market = "spot" if told.get("Market") == "SPOT" else "on-demand"
+    market = "spot" if instance.get("Market") == "SPOT" else "on-demand"
     return Machine(
-        told.get("Ec2InstanceId", ""), told.get("InstanceType", ""), market, told["Status"]["State"].lower(), hours
+        instance.get("Ec2InstanceId", ""),
+        instance.get("InstanceType", ""),
+        market,
+        instance["Status"]["State"].lower(),
+        hours,
     )

@@ -1,4 +1,4 @@
-"""What is asked of EMR for a launch: pure functions from settings to requests."""
+"""Builds the EMR and EMR Serverless requests of a launch; sends nothing."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fruitscale.storage import aws
 HOME = "/opt/fruitscale"
 PYTHON = f"{HOME}/bin/python"
 MANAGED_POLICY_TAG = {"for-use-with-amazon-emr-managed-policies": "true"}
-"""EMR_DefaultRole_V2 may only touch what has it."""
+"""EMR_DefaultRole_V2 may only use resources with this tag."""
 OVERHEAD_MB = 384
-"""What Spark itself adds to an executor's heap."""
+"""Spark's own minimum of memory outside an executor's heap."""
 SPOT_MINUTES = 10
 SMALLEST_MB = 2048
 
 
 def security_configuration(launch: Launch) -> dict[str, Any]:
-    """Return the request for encryption of disks and of what goes between machines, and for IMDSv2."""
+    """Return the request for a security configuration: encrypted disks and traffic, IMDSv2."""
     storage, cluster = launch.config.storage, launch.cluster
     at_rest: dict[str, Any] = {"EncryptionMode": "SSE-S3"}
     if storage.encryption == "sse-kms" and storage.kms_key:
@@ -45,19 +45,19 @@ def security_configuration(launch: Launch) -> dict[str, Any]:
         },
     }
     metadata = {"MinimumInstanceMetadataServiceVersion": 2, "HttpPutResponseHopLimit": 1}
-    whole = {"EncryptionConfiguration": encryption, "InstanceMetadataServiceConfiguration": metadata}
-    return {"Name": launch.name, "SecurityConfiguration": json.dumps(whole)}
+    configuration = {"EncryptionConfiguration": encryption, "InstanceMetadataServiceConfiguration": metadata}
+    return {"Name": launch.name, "SecurityConfiguration": json.dumps(configuration)}
 
 
-def job_flow(launch: Launch, cluster: Emr, placed: UploadedBundle) -> dict[str, Any]:
-    """Return the request for a cluster that does one step and ends."""
+def job_flow(launch: Launch, cluster: Emr, bundle: UploadedBundle) -> dict[str, Any]:
+    """Return the request for a cluster that runs one step and ends."""
     request: dict[str, Any] = {
         "Name": launch.name,
         "ReleaseLabel": cluster.release,
         "LogUri": f"{launch.log_uri}/",
         "Applications": [{"Name": "Spark"}],
         "Instances": _instances(cluster),
-        "BootstrapActions": [bootstrap(launch, placed)],
+        "BootstrapActions": [bootstrap(launch, bundle)],
         "Steps": [step(launch, cluster)],
         "StepConcurrencyLevel": 1,
         "ServiceRole": cluster.service_role,
@@ -75,14 +75,14 @@ def job_flow(launch: Launch, cluster: Emr, placed: UploadedBundle) -> dict[str, 
     return request
 
 
-def bootstrap(launch: Launch, placed: UploadedBundle) -> dict[str, Any]:
-    """Return what every machine does before Spark starts."""
-    arguments = [launch.region, placed.uri, *([placed.wheels_uri] if placed.wheels_uri else [])]
-    return {"Name": "fruitscale", "ScriptBootstrapAction": {"Path": f"{placed.uri}/boot.sh", "Args": arguments}}
+def bootstrap(launch: Launch, bundle: UploadedBundle) -> dict[str, Any]:
+    """Return the bootstrap action, which every machine runs before Spark starts."""
+    arguments = [launch.region, bundle.uri, *([bundle.wheels_uri] if bundle.wheels_uri else [])]
+    return {"Name": "fruitscale", "ScriptBootstrapAction": {"Path": f"{bundle.uri}/boot.sh", "Args": arguments}}
 
 
 def step(launch: Launch, cluster: Emr) -> dict[str, Any]:
-    """Return the one step: the driver, on the primary machine."""
+    """Return the step that runs the driver on the primary machine."""
     return {
         "Name": "fruitscale run",
         "ActionOnFailure": "TERMINATE_CLUSTER",
@@ -91,7 +91,7 @@ def step(launch: Launch, cluster: Emr) -> dict[str, Any]:
 
 
 def spark_submit(launch: Launch, cluster: Emr) -> list[str]:
-    """Return the command of the step."""
+    """Return the command line of the step."""
     conf = {
         "spark.pyspark.python": PYTHON,
         "spark.pyspark.driver.python": PYTHON,
@@ -111,22 +111,22 @@ def spark_submit(launch: Launch, cluster: Emr) -> list[str]:
 
 
 def executor_conf(launch: Launch, cluster: Emr | EmrServerless) -> dict[str, str]:
-    """Return what both kinds tell Spark: a small heap, and memory outside it for the Python workers."""
+    """Return the Spark settings of executors: a small heap, and memory outside it for the Python workers."""
     return {
         "spark.executor.cores": str(cluster.executor_cores),
         "spark.executor.memory": f"{cluster.executor_memory_mb}m",
-        "spark.executor.memoryOverhead": f"{_outside_mb(cluster)}m",
+        "spark.executor.memoryOverhead": f"{_overhead_mb(cluster)}m",
         "spark.hadoop.fs.s3a.endpoint.region": launch.region,
     }
 
 
 def arguments(launch: Launch) -> list[str]:
-    """Return what the driver is told; the rest is in the launch's own folder."""
+    """Return the driver's arguments; its job is in the launch's folder."""
     return ["--run", launch.uri, "--region", launch.region]
 
 
 def application(launch: Launch, cluster: EmrServerless) -> dict[str, Any]:
-    """Return the request for an application of EMR Serverless."""
+    """Return the request for an EMR Serverless application."""
     cores = cluster.executor_cores * (cluster.executors + 1)
     gb = (cluster.executors + 1) * worker_gb(cluster)
     request: dict[str, Any] = {
@@ -154,17 +154,17 @@ def application(launch: Launch, cluster: EmrServerless) -> dict[str, Any]:
     return request
 
 
-def job_run(launch: Launch, cluster: EmrServerless, placed: UploadedBundle, application_id: str) -> dict[str, Any]:
-    """Return the request for the run, which ends by itself when its time is over."""
+def job_run(launch: Launch, cluster: EmrServerless, bundle: UploadedBundle, application_id: str) -> dict[str, Any]:
+    """Return the request for the job, which EMR Serverless ends after cluster.max_hours."""
     python = "./environment/bin/python"
     conf = {
-        "spark.archives": f"{placed.archive_uri}#environment",
+        "spark.archives": f"{bundle.archive_uri}#environment",
         "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON": python,
         "spark.emr-serverless.driverEnv.PYSPARK_PYTHON": python,
         "spark.executorEnv.PYSPARK_PYTHON": python,
         "spark.driver.cores": str(cluster.executor_cores),
         "spark.driver.memory": f"{cluster.executor_memory_mb}m",
-        "spark.driver.memoryOverhead": f"{_outside_mb(cluster)}m",
+        "spark.driver.memoryOverhead": f"{_overhead_mb(cluster)}m",
         "spark.dynamicAllocation.maxExecutors": str(cluster.executors),
         "spark.emr-serverless.driver.disk": f"{cluster.disk_gb}G",
         "spark.emr-serverless.executor.disk": f"{cluster.disk_gb}G",
@@ -188,7 +188,7 @@ def job_run(launch: Launch, cluster: EmrServerless, placed: UploadedBundle, appl
         "name": launch.name,
         "jobDriver": {
             "sparkSubmit": {
-                "entryPoint": f"{placed.uri}/main.py",
+                "entryPoint": f"{bundle.uri}/main.py",
                 "entryPointArguments": arguments(launch),
                 "sparkSubmitParameters": " ".join(f"--conf {key}={value}" for key, value in conf.items()),
             }
@@ -232,12 +232,12 @@ def _instances(cluster: Emr) -> dict[str, Any]:
     }
 
 
-def _fleet(kind: str, on_demand: int, spot: int, types: list[dict[str, Any]], how: dict[str, Any]) -> dict[str, Any]:
+def _fleet(kind: str, on_demand: int, spot: int, types: list[dict[str, Any]], launch: dict[str, Any]) -> dict[str, Any]:
     fleet: dict[str, Any] = {
         "Name": kind.lower(),
         "InstanceFleetType": kind,
         "InstanceTypeConfigs": types,
-        "LaunchSpecifications": how,
+        "LaunchSpecifications": launch,
     }
     return fleet | ({"TargetOnDemandCapacity": on_demand} if on_demand else {"TargetSpotCapacity": spot})
 
@@ -257,8 +257,8 @@ def _limits(cluster: Emr) -> dict[str, Any]:
     }
 
 
-def _outside_mb(cluster: Emr | EmrServerless) -> int:
-    """Return the memory of an executor outside its heap; EMR Serverless has no worker below 2 GB a virtual CPU."""
+def _overhead_mb(cluster: Emr | EmrServerless) -> int:
+    """Return an executor's memory outside its heap; EMR Serverless requires at least 2 GB per vCPU in all."""
     needed = OVERHEAD_MB + cluster.executor_cores * cluster.python_mb
     if isinstance(cluster, Emr):
         return needed
@@ -266,5 +266,5 @@ def _outside_mb(cluster: Emr | EmrServerless) -> int:
 
 
 def worker_gb(cluster: EmrServerless) -> int:
-    """Return the memory of a worker of EMR Serverless, in whole GB."""
-    return -(-(cluster.executor_memory_mb + _outside_mb(cluster)) // 1024)
+    """Return the memory of an EMR Serverless worker, in whole GB."""
+    return -(-(cluster.executor_memory_mb + _overhead_mb(cluster)) // 1024)

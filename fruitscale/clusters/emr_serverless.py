@@ -1,4 +1,4 @@
-"""Spark on EMR Serverless: an application of the run's own, or a named one, and one job in it."""
+"""Launches Spark on EMR Serverless: one job, in a temporary application or one that the config names."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from fruitscale.errors import ClusterError, UsageError
 from fruitscale.storage import aws
 from fruitscale.storage.s3 import S3Store
 
-GOING = ("SUBMITTED", "PENDING", "SCHEDULED", "RUNNING", "QUEUED", "CANCELLING")
+ACTIVE = ("SUBMITTED", "PENDING", "SCHEDULED", "RUNNING", "QUEUED", "CANCELLING")
 ALIVE = ("CREATING", "CREATED", "STARTING", "STARTED", "STOPPING", "STOPPED")
 START_SECONDS, END_SECONDS = 300, 600
 
 
 class EmrServerlessLauncher:
-    """Launches a job of EMR Serverless."""
+    """Launches an EMR Serverless job."""
 
     def __init__(self, launch: Launch) -> None:
         assert isinstance(launch.cluster, EmrServerless)
@@ -29,24 +29,24 @@ class EmrServerlessLauncher:
         self._serverless = aws.client("emr-serverless", launch.config.storage)
 
     def check(self) -> None:
-        """Raise UsageError where the config lacks what a launch needs."""
+        """Raise UsageError if the role is missing, or only one of subnets and security groups is set."""
         if not self.cluster.execution_role:
-            raise UsageError("cluster.execution_role is not set.", "Give the ARN of the role that the run has.")
+            raise UsageError("cluster.execution_role is not set.", "Set it to the ARN of the role of the run.")
         if bool(self.cluster.subnets) != bool(self.cluster.security_groups):
-            raise UsageError("cluster.subnets and cluster.security_groups go together.", "Give both, or none of them.")
+            raise UsageError("Only one of cluster.subnets and cluster.security_groups is set.", "Set both, or neither.")
 
-    def requests(self, placed: UploadedBundle) -> list[Request]:
-        """Return what `up` asks for."""
+    def requests(self, bundle: UploadedBundle) -> list[Request]:
+        """Return the requests that `up` makes."""
         made = []
         if self.cluster.application is None:
             made.append(
                 Request("emr-serverless", "create_application", emr_requests.application(self.launch, self.cluster))
             )
-        job = emr_requests.job_run(self.launch, self.cluster, placed, self.cluster.application or "<application>")
+        job = emr_requests.job_run(self.launch, self.cluster, bundle, self.cluster.application or "<application>")
         return [*made, Request("emr-serverless", "start_job_run", job)]
 
-    def up(self, placed: UploadedBundle) -> None:
-        """Make the application, if none is named, and start the job."""
+    def up(self, bundle: UploadedBundle) -> None:
+        """Create the application, unless the config names one, and start the job."""
         application = self.cluster.application
         if application is None:
             request = emr_requests.application(self.launch, self.cluster)
@@ -54,26 +54,26 @@ class EmrServerlessLauncher:
             aws.wait(
                 lambda: self._state(str(application)) in ("CREATED", "STARTED"),
                 START_SECONDS,
-                "The application is not made",
+                "The application is not ready",
             )
-        request = emr_requests.job_run(self.launch, self.cluster, placed, application)
+        request = emr_requests.job_run(self.launch, self.cluster, bundle, application)
         aws.ask(self._serverless, "start_job_run", **request)
 
-    def look(self) -> ClusterStatus:
-        """Look at the job."""
+    def status(self) -> ClusterStatus:
+        """Return the status of the job."""
         job = self._job()
         if job is None:
             return ClusterStatus("EMR Serverless has no such job", "gone", "EMR Serverless has no job of this name.")
-        words = f"EMR Serverless: {job['state'].lower()}"
+        text = f"EMR Serverless: {job['state'].lower()}"
         machines = (_machine(job),)
         if job["state"] == "SUCCESS":
-            return ClusterStatus(words, "complete", machines=machines)
+            return ClusterStatus(text, "complete", machines=machines)
         if job["state"] in ("FAILED", "CANCELLED"):
-            return ClusterStatus(words, "failed", job.get("stateDetails") or words, machines)
-        return ClusterStatus(words, machines=machines)
+            return ClusterStatus(text, "failed", job.get("stateDetails") or text, machines)
+        return ClusterStatus(text, machines=machines)
 
     def log(self) -> str:
-        """Return what EMR Serverless kept of the driver's standard error."""
+        """Return EMR Serverless' copy of the driver's stderr."""
         store = S3Store(self.launch.log_uri, self.launch.config.storage)
         job = self._job()
         if job is None:
@@ -83,7 +83,7 @@ class EmrServerlessLauncher:
         return "".join(gzip.decompress(store.read(name)).decode(errors="replace") for name in names)
 
     def down(self) -> None:
-        """Cancel the job, and remove the application if it is the launch's own."""
+        """Cancel the job, and delete the application unless the config names it."""
         for application in self._applications():
             cancel_jobs(self._serverless, application, self.launch.name)
             if application != self.cluster.application:
@@ -110,24 +110,24 @@ class EmrServerlessLauncher:
 
 
 def end_all(serverless: Any, application: str) -> None:  # noqa: ANN401
-    """Cancel every job of an application, and remove it."""
+    """Cancel every job of an application, and delete it."""
     cancel_jobs(serverless, application)
     end_application(serverless, application)
 
 
 def cancel_jobs(serverless: Any, application: str, name: str | None = None) -> None:  # noqa: ANN401
-    """Cancel the jobs of an application, of one name or all, and wait for their end."""
+    """Cancel an application's jobs (all, or those with a name) and wait until they have ended."""
 
-    def going() -> list[str]:
-        return [each["id"] for each in _jobs(serverless, application, GOING) if name in (None, each.get("name"))]
+    def active() -> list[str]:
+        return [each["id"] for each in _jobs(serverless, application, ACTIVE) if name in (None, each.get("name"))]
 
-    for job in going():
+    for job in active():
         aws.ask(serverless, "cancel_job_run", applicationId=application, jobRunId=job)
-    aws.wait(lambda: not going(), END_SECONDS, "The job has not ended")
+    aws.wait(lambda: not active(), END_SECONDS, "The job has not ended")
 
 
 def end_application(serverless: Any, application: str) -> None:  # noqa: ANN401
-    """Stop and delete an application; one that isn't there is no error."""
+    """Stop and delete an application, if it exists."""
 
     def state() -> str:
         return str(aws.ask(serverless, "get_application", applicationId=application)["application"]["state"])
@@ -146,7 +146,7 @@ def end_application(serverless: Any, application: str) -> None:  # noqa: ANN401
 
 
 def _jobs(serverless: Any, application: str, states: tuple[str, ...] = ()) -> list[dict[str, Any]]:  # noqa: ANN401
-    """Return the jobs of an application, the newest first; none where there is no such application any more."""
+    """Return an application's jobs, newest first; empty if the application no longer exists."""
     more = {"states": list(states)} if states else {}
     try:
         return list(aws.pages(serverless, "list_job_runs", "jobRuns", applicationId=application, **more))
@@ -157,9 +157,9 @@ def _jobs(serverless: Any, application: str, states: tuple[str, ...] = ()) -> li
 
 
 def _machine(job: dict[str, Any]) -> Machine:
-    """Return a job as if it were a machine, with the time that it has had."""
+    """Return a job as one machine, with its running time."""
     began = job["createdAt"]
-    ended = job.get("endedAt") or (datetime.now(UTC) if job["state"] in GOING else job["updatedAt"])
+    ended = job.get("endedAt") or (datetime.now(UTC) if job["state"] in ACTIVE else job["updatedAt"])
     return Machine(
         job["jobRunId"], "emr-serverless", "on-demand", job["state"].lower(), (ended - began).total_seconds() / 3600
     )

@@ -1,4 +1,4 @@
-"""What a launch puts beside its bundle for the driver, and what the driver tells back: files in the launch's folder."""
+"""Files exchanged with the driver through the launch's folder: job, TLS keys, exit status and log."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from fruitscale.config.schema import Config
 from fruitscale.errors import MissingObjectError
 
 
-def put_job(launch: Launch, placed: UploadedBundle) -> None:
-    """Write what the driver does: the config without its cluster, or it would launch again."""
-    told = {
+def put_job(launch: Launch, bundle: UploadedBundle) -> None:
+    """Write the driver's job. Its config has no cluster section, so that the driver does not launch again."""
+    job = {
         "config": driver_config(launch.config).model_dump(mode="json"),
-        "model_uri": placed.model_uri,
+        "model_uri": bundle.model_uri,
         "until": launch.expires,
-        "machines": machines_told(launch),
+        "machines": machine_prices(launch),
     }
-    launch.store().write(JOB, (json.dumps(told, indent=2) + "\n").encode())
+    launch.store().write(JOB, (json.dumps(job, indent=2) + "\n").encode())
 
 
 def driver_config(config: Config) -> Config:
-    """Return the config of the run as the driver has it."""
+    """Return the config without its cluster section."""
     return config.model_copy(update={"cluster": None})
 
 
-def machines_told(launch: Launch) -> dict[str, Any]:
-    """Return what the driver needs to say what the run cost: when it began, and what machines cost an hour."""
+def machine_prices(launch: Launch) -> dict[str, Any]:
+    """Return the values from which the driver computes the cost of the run: start time and prices per hour."""
     from fruitscale.clusters.prices import hourly
 
     leader, worker = hourly(launch.cluster)
@@ -43,29 +43,29 @@ def machines_told(launch: Launch) -> dict[str, Any]:
 
 
 def put_keys(launch: Launch, files: Mapping[str, bytes]) -> None:
-    """Write the keys of the run, which go at its end."""
+    """Write the run's TLS keys; `remove_keys` deletes them at its end."""
     for name, content in files.items():
         launch.store().write(f"{KEYS}/{name}", content)
 
 
 def remove_keys(launch: Launch) -> None:
-    """Remove the keys of the run."""
+    """Delete the run's TLS keys."""
     store = launch.store()
     for name in list(store.names(f"{KEYS}/")):
         store.delete(name)
 
 
 def status(launch: Launch) -> dict[str, Any] | None:
-    """Return how the driver ended; None while it hasn't."""
+    """Return the driver's exit status (code, error, time); None while it is running."""
     try:
-        told: dict[str, Any] = json.loads(launch.store().read(STATUS))
+        values: dict[str, Any] = json.loads(launch.store().read(STATUS))
     except (MissingObjectError, ValueError):
         return None
-    return told
+    return values
 
 
 def log(launch: Launch) -> str:
-    """Return what the driver printed so far; where it never began, what the start of the machines printed."""
+    """Return the driver's log so far, or the machines' startup logs if the driver never started."""
     store = launch.store()
     try:
         return store.read(LOG).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""One launch: a run on machines that are made for it. Its names, its tags, its place in the staging area, its end."""
+"""A launch: one run on temporary machines, with its id, tags, folder in the staging area and expiry."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TAG = "fruitscale:"
 RUN, EXPIRES = f"{TAG}run", f"{TAG}expires"
 RECORD, JOB, STATUS, LOG = "launch.json", "job.json", "status.json", "logs/driver.log"
 KEYS = "tls"
-"""Where the keys of the run are, until its end."""
+"""Folder of the run's TLS keys, deleted at its end."""
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A launch: `config` is settled (its storage has a region), and has a cluster; `created` is in seconds since 1970."""
+    """A launch. `config` has a cluster and a settled storage region; `created` is in seconds since 1970."""
 
     id: str
     config: Config
@@ -36,39 +36,39 @@ class Launch:
 
     @property
     def cluster(self) -> Emr | EmrServerless | Ec2Dask:
-        """What is launched."""
+        """The cluster section of its config."""
         assert self.config.cluster is not None
         return self.config.cluster
 
     @property
     def region(self) -> str:
-        """The region of everything."""
+        """The AWS region of all its resources."""
         assert self.config.storage.region is not None
         return self.config.storage.region
 
     @property
     def name(self) -> str:
-        """What everything of it is called."""
+        """The name of all its resources."""
         return f"fruitscale-{self.id}"
 
     @property
     def uri(self) -> str:
-        """Where its own files are: under the staging area, apart from the run folder."""
+        """Its folder in the staging area (not the run folder)."""
         return f"{staging_uri(self.config)}/runs/{self.id}"
 
     @property
     def log_uri(self) -> str:
-        """Where the logs of machines go."""
+        """The folder of the machines' logs."""
         return (self.cluster.log_uri or f"{staging_uri(self.config)}/logs").rstrip("/")
 
     @property
     def expires(self) -> float:
-        """When its machines end, whatever happens."""
+        """The time at which its machines end at the latest, in seconds since 1970."""
         return self.created + self.cluster.max_hours * 3600
 
     @property
     def tags(self) -> dict[str, str]:
-        """What everything of it is tagged with."""
+        """The tags of all its resources."""
         return {
             **self.cluster.tags,
             f"{TAG}owner": _tag(self.owner),
@@ -78,32 +78,32 @@ class Launch:
         }
 
     def token(self, *parts: str) -> str:
-        """Return the client token of a request: sent twice, it is done once."""
+        """Return the client token of a request, which makes it idempotent."""
         return f"{self.id}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:16]}"
 
     def store(self) -> S3Store:
-        """Open the place of its own files."""
+        """Open its folder in the staging area."""
         return S3Store(self.uri, self.config.storage)
 
     def save(self) -> None:
-        """Write what is needed to find it again: before anything is made."""
-        told = {
+        """Write launch.json, so that the launch can be found again. Call it before creating anything."""
+        values = {
             "id": self.id,
             "created": self.created,
             "owner": self.owner,
             "config": self.config.model_dump(mode="json"),
         }
-        self.store().write(RECORD, (json.dumps(told, indent=2) + "\n").encode())
+        self.store().write(RECORD, (json.dumps(values, indent=2) + "\n").encode())
 
 
 def new(config: Config) -> Launch:
-    """Begin a launch of a settled config."""
+    """Return a new launch of a settled config; creates nothing."""
     assert config.cluster is not None
     return Launch(new_id(), config, time.time(), config.cluster.owner or getpass.getuser())
 
 
 def find(config: Config, launch_id: str | None = None) -> Launch:
-    """Return a launch by its id, or the newest one of this config's output. Raises ClusterError when there is none."""
+    """Return a launch by id, or the latest one of this config's output. Raises ClusterError if there is none."""
     store = S3Store(staging_uri(config), config.storage)
     if launch_id is not None:
         return _read(store, launch_id)
@@ -119,33 +119,37 @@ def find(config: Config, launch_id: str | None = None) -> Launch:
 
 
 def expiry(tags: dict[str, str]) -> float | None:
-    """Return when what has these tags expires; None when it isn't ours."""
+    """Return the expiry in a resource's tags, in seconds since 1970; None if it is not fruitscale's."""
     if RUN not in tags or EXPIRES not in tags:
         return None
     try:
         return datetime.strptime(tags[EXPIRES], _TIME).replace(tzinfo=UTC).timestamp()
     except ValueError:
-        return 0.0  # ours, and broken: nothing will end it but we
+        return 0.0  # ours but damaged: only reap can end it
 
 
 def staging_uri(config: Config) -> str:
-    """Return the staging area of a config that has one."""
+    """Return storage.staging_uri, which must be set, without a trailing slash."""
     assert config.storage.staging_uri is not None
     return config.storage.staging_uri.rstrip("/")
 
 
 def _read(store: S3Store, launch_id: str) -> Launch:
     try:
-        told = json.loads(store.read(f"runs/{launch_id}/{RECORD}"))
-        return Launch(told["id"], from_mapping(told["config"]), told["created"], told["owner"])
+        values = json.loads(store.read(f"runs/{launch_id}/{RECORD}"))
+        return Launch(values["id"], from_mapping(values["config"]), values["created"], values["owner"])
     except MissingObjectError:
-        raise ClusterError(f"There is no launch {launch_id} in {store.uri}.", "fruitscale run prints its id.") from None
+        raise ClusterError(
+            f"There is no launch {launch_id} in {store.uri}.",
+            "Use the id that fruitscale run printed, or none for the latest launch.",
+        ) from None
     except (ValueError, KeyError, TypeError):
         raise ClusterError(
-            f"{store.uri}/runs/{launch_id}/{RECORD} is damaged.", "See what is left: cluster reap"
+            f"{store.uri}/runs/{launch_id}/{RECORD} is damaged.",
+            "List leftover resources: fruitscale cluster reap --dry-run --config …",
         ) from None
 
 
 def _tag(value: str) -> str:
-    """Return a value that every service takes as a tag's."""
+    """Return a tag value that every AWS service accepts."""
     return re.sub(r"[^\w .:/=+@-]", "-", value)[:256]

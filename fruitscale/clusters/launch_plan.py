@@ -1,4 +1,4 @@
-"""What a launch would make and cost, and whether it could: read-only questions, and every request as data."""
+"""Plans a launch without creating anything: its machines, price, checks and requests."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from fruitscale.clusters import cluster_config, prices
 from fruitscale.clusters import launch as launches
-from fruitscale.clusters import prices
 from fruitscale.clusters.bundle import PLANNED
 from fruitscale.clusters.ec2_requests import IMAGES
 from fruitscale.clusters.emr_requests import MANAGED_POLICY_TAG
@@ -23,11 +23,11 @@ from fruitscale.storage import aws, residency
 from fruitscale.uris import parse_s3
 
 ON_DEMAND_QUOTA, SPOT_QUOTA = "L-1216C47A", "L-34B43A08"
-"""Virtual CPUs of standard machines that run at once."""
+"""Service quota codes for running vCPUs of standard instances."""
 
 
 class CheckVerdict(StrEnum):
-    """What a check found; what could not be checked is no pass."""
+    """The result of a check; "could not be checked" does not count as passed."""
 
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
@@ -36,7 +36,7 @@ class CheckVerdict(StrEnum):
 
 @dataclass(frozen=True)
 class LaunchCheck:
-    """One check, what it found, and what to do."""
+    """One check, what it found, and how to fix a failure."""
 
     name: str
     verdict: CheckVerdict
@@ -46,7 +46,7 @@ class LaunchCheck:
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """What would be made. Prices are None where the table in the config has none."""
+    """What a launch would create. Prices are None if cluster.prices lacks them."""
 
     kind: str
     region: str
@@ -59,19 +59,19 @@ class LaunchPlan:
 
     @property
     def hour(self) -> float | None:
-        """What everything costs an hour, at most."""
+        """The maximum price per hour of all machines; None if a price is missing."""
         totals = [line.total for line in self.lines]
         return None if any(total is None for total in totals) else sum(total or 0.0 for total in totals)
 
     @property
     def failed(self) -> bool:
-        """Whether a check failed."""
+        """Whether any check failed."""
         return any(check.verdict is CheckVerdict.FAIL for check in self.checks)
 
 
 def plan(config: Config) -> LaunchPlan:
-    """Look at what a launch of a settled config needs, and say what it would make. Makes nothing. Raises FruitscaleError."""
-    launch = launches.new(config)
+    """Return what a launch of a config would create, with read-only checks; creates nothing. Raises FruitscaleError."""
+    launch = launches.new(cluster_config.settle(config))
     launcher = launcher_of(launch)
     launcher.check()
     return LaunchPlan(
@@ -104,13 +104,13 @@ def _checks(launch: Launch) -> Iterator[LaunchCheck]:
         yield from _machines(launch, cluster)
 
 
-def _try(name: str, look: Callable[[], LaunchCheck], what: str) -> LaunchCheck:
-    """Make a check; what AWS says isn't there fails, what it doesn't answer could not be checked."""
+def _try(name: str, check: Callable[[], LaunchCheck], resource: str) -> LaunchCheck:
+    """Run a check. It fails if AWS does not know the resource, and is "could not be checked" on any other error."""
     try:
-        return look()
+        return check()
     except ClusterError as error:
         if aws.is_absent(error) or "does not exist" in error.message:
-            return LaunchCheck(name, CheckVerdict.FAIL, f"there is no {what}", error.hint or "")
+            return LaunchCheck(name, CheckVerdict.FAIL, f"{resource} does not exist", error.hint or "")
         hint = error.hint if aws.is_denied(error) else None
         return LaunchCheck(name, CheckVerdict.UNKNOWN, error.message, hint or "")
 
@@ -143,7 +143,7 @@ def _profile(launch: Launch, cluster: Emr | Ec2Dask) -> LaunchCheck:
             "instance profile",
             CheckVerdict.FAIL,
             f"{name} has no role",
-            "Add one: aws iam add-role-to-instance-profile",
+            "Add one: aws iam add-role-to-instance-profile …",
         )
     return LaunchCheck("instance profile", CheckVerdict.PASS, f"{name} with the role {roles[0]['RoleName']}")
 
@@ -152,7 +152,7 @@ def _configuration(launch: Launch) -> LaunchCheck:
     assert isinstance(launch.cluster, Emr)
     emr = aws.client("emr", launch.config.storage)
     aws.ask(emr, "describe_security_configuration", Name=launch.cluster.security_configuration)
-    return LaunchCheck("security configuration", CheckVerdict.PASS, f"{launch.cluster.security_configuration} is there")
+    return LaunchCheck("security configuration", CheckVerdict.PASS, f"{launch.cluster.security_configuration} exists")
 
 
 def _subnet(launch: Launch, subnet: str) -> LaunchCheck:
@@ -160,12 +160,12 @@ def _subnet(launch: Launch, subnet: str) -> LaunchCheck:
     found = aws.ask(ec2, "describe_subnets", SubnetIds=[subnet])["Subnets"][0]
     name = f"subnet {subnet}"
     if found["MapPublicIpOnLaunch"]:
-        return LaunchCheck(name, CheckVerdict.FAIL, "it gives machines public addresses", "Use a private subnet.")
+        return LaunchCheck(name, CheckVerdict.FAIL, "it assigns public addresses", "Use a private subnet.")
     if isinstance(launch.cluster, Emr) and launch.cluster.service_role == "EMR_DefaultRole_V2":
         key, value = next(iter(MANAGED_POLICY_TAG.items()))
         if aws.tag_dict(found.get("Tags", [])).get(key) != value:
             return LaunchCheck(
-                name, CheckVerdict.FAIL, f"it lacks the tag {key}, without which EMR_DefaultRole_V2 may not use it",
+                name, CheckVerdict.FAIL, f"it lacks the tag {key}, which EMR_DefaultRole_V2 requires",
                 f"aws ec2 create-tags --resources {subnet} --tags Key={key},Value={value}",
             )  # fmt: skip
     return LaunchCheck(name, CheckVerdict.PASS, f"private, in {found['AvailabilityZone']}")
@@ -176,20 +176,20 @@ def _machines(launch: Launch, cluster: Emr | Ec2Dask) -> Iterator[LaunchCheck]:
     types = list(dict.fromkeys([leader, *cluster.worker_types]))
     cores: dict[str, int] = {}
 
-    def look() -> LaunchCheck:
+    def check_types() -> LaunchCheck:
         ec2 = aws.client("ec2", launch.config.storage)
-        for told in aws.ask(ec2, "describe_instance_types", InstanceTypes=types)["InstanceTypes"]:
-            if IMAGES[cluster.architecture] not in told["ProcessorInfo"]["SupportedArchitectures"]:
+        for described in aws.ask(ec2, "describe_instance_types", InstanceTypes=types)["InstanceTypes"]:
+            if IMAGES[cluster.architecture] not in described["ProcessorInfo"]["SupportedArchitectures"]:
                 return LaunchCheck(
                     "machines",
                     CheckVerdict.FAIL,
-                    f"{told['InstanceType']} is not {cluster.architecture}",
-                    "Set cluster.architecture.",
+                    f"{described['InstanceType']} is not {cluster.architecture}",
+                    "Set cluster.architecture, or another machine type.",
                 )
-            cores[told["InstanceType"]] = told["VCpuInfo"]["DefaultVCpus"]
+            cores[described["InstanceType"]] = described["VCpuInfo"]["DefaultVCpus"]
         return LaunchCheck("machines", CheckVerdict.PASS, ", ".join(f"{name}: {n} vCPU" for name, n in cores.items()))
 
-    yield _try("machines", look, f"machine type among {', '.join(types)}")
+    yield _try("machines", check_types, f"a machine type among {', '.join(types)}")
     if not cores:
         return
     worker = max(cores.get(each, 0) for each in cluster.worker_types)
@@ -212,6 +212,9 @@ def _quota(launch: Launch, name: str, code: str, needed: int) -> LaunchCheck:
     found = f"{needed} vCPU of {value:.0f}"
     if needed > value:
         return LaunchCheck(
-            name, CheckVerdict.FAIL, found, "Ask for fewer machines, or for more in the Service Quotas console."
+            name,
+            CheckVerdict.FAIL,
+            found,
+            "Use fewer machines, or request a higher quota in the Service Quotas console.",
         )
-    return LaunchCheck(name, CheckVerdict.PASS, f"{found}; what runs already is not counted")
+    return LaunchCheck(name, CheckVerdict.PASS, f"{found}; machines already running are not counted")

@@ -1,4 +1,4 @@
-"""A request to AWS, as data: a plan shows it, a launcher makes it."""
+"""What every kind of launcher can do, and the values it works with: requests, machines, cluster status."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fruitscale.clusters.launch import Launch
 
 @dataclass(frozen=True)
 class Request:
-    """An operation of a service, named as boto3 does, with its parameters."""
+    """A request to AWS as data: the boto3 names of its service and operation, and its parameters."""
 
     service: str
     operation: str
@@ -20,7 +20,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine as its service tells of it: `hours` from its launch until its end, or until now."""
+    """A machine as reported by its service; `hours` run from its launch to its end, or to now."""
 
     id: str
     type: str
@@ -32,9 +32,9 @@ class Machine:
 
 @dataclass(frozen=True)
 class ClusterStatus:
-    """What is seen of a launch: `words` for a person; `outcome` is None while it lasts, `problem` why it failed."""
+    """The status of a launch: `text` for people, `outcome` (None while it runs), and `problem` if it failed."""
 
-    words: str
+    text: str
     outcome: str | None = None
     """complete, failed or gone."""
     problem: str | None = None
@@ -42,30 +42,30 @@ class ClusterStatus:
 
 
 class Launcher(Protocol):
-    """Makes the machines of one launch, looks at them and ends them."""
+    """Creates the machines of one launch, reports their status and ends them."""
 
     launch: Launch
 
     def check(self) -> None:
-        """Raise UsageError where the config lacks what a launch needs."""
+        """Raise UsageError if the config lacks a setting that this kind of cluster requires."""
         ...
 
-    def requests(self, placed: UploadedBundle) -> list[Request]:
-        """Return what `up` asks for, with placeholders for what only an answer tells."""
+    def requests(self, bundle: UploadedBundle) -> list[Request]:
+        """Return the requests that `up` makes, with placeholders for values known only from earlier answers."""
         ...
 
-    def up(self, placed: UploadedBundle) -> None:
-        """Make the machines; whoever calls it calls `down` in the end. Raises ClusterError."""
+    def up(self, bundle: UploadedBundle) -> None:
+        """Create the machines; the caller must call `down` afterwards, even on failure. Raises ClusterError."""
         ...
 
-    def look(self) -> ClusterStatus:
-        """Look at the machines, found by what they are tagged with or called."""
+    def status(self) -> ClusterStatus:
+        """Return the status of the machines, found by tag or name. Raises ClusterError."""
         ...
 
     def log(self) -> str:
-        """Return what the service kept of the driver's output, or nothing."""
+        """Return the service's copy of the driver's log; empty if it has none."""
         ...
 
     def down(self) -> None:
-        """End everything of the launch; again, it does what is left, and nothing where nothing is."""
+        """End every resource of the launch. Safe to repeat."""
         ...

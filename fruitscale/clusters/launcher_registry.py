@@ -1,4 +1,4 @@
-"""The launchers by kind."""
+"""Maps each cluster kind to its launcher."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fruitscale.clusters.launcher import Launcher
 
 
 def launcher_of(launch: Launch) -> Launcher:
-    """Return what launches this kind of cluster."""
+    """Return the launcher for a launch's kind of cluster."""
     match launch.cluster.kind:
         case "emr":
             from fruitscale.clusters.emr import EmrLauncher

@@ -1,4 +1,4 @@
-"""Watches a launch from afar: the driver's progress, from the run folder, and what AWS says of the machines."""
+"""Watches a launch: the driver's progress, read from the run folder, and the state of the machines at AWS."""
 
 from __future__ import annotations
 
@@ -15,55 +15,60 @@ from fruitscale.errors import FruitscaleError, MissingObjectError
 from fruitscale.runs import run_folder
 from fruitscale.storage.s3 import S3Store
 
-LOOK_SECONDS = 6.0
+POLL_SECONDS = 6.0
 GRACE_SECONDS = 900.0
-"""Machines that live so much longer than they should are ended from here."""
+"""Machines still alive this long after their expiry are ended by whoever watches them."""
 LAST_LINES = 20
 
 
-def watch(launch: Launch, launcher: Launcher, observer: Observer, every_seconds: float = LOOK_SECONDS) -> ClusterStatus:
-    """Look until the run has ended; return how. A look that fails is told, and made again."""
+def watch(launch: Launch, launcher: Launcher, observer: Observer, every_seconds: float = POLL_SECONDS) -> ClusterStatus:
+    """Poll until the run has ended; return its last status. Failed polls are reported and retried."""
     event = Event("start", message="waiting for the machines")
     while True:
         try:
-            sight = launcher.look()
+            status = launcher.status()
             event = progress(launch) or event
-            observer(replace(event, message=sight.words))
-            if sight.outcome is not None:
-                return _settled(launch, sight)
-        except FruitscaleError as error:  # no reason to end a run that goes on without us
-            observer(replace(event, message=f"AWS doesn't tell: {error.message.splitlines()[0]}"))
+            observer(replace(event, message=status.text))
+            if status.outcome is not None:
+                return _final(launch, status)
+        except FruitscaleError as error:  # the run itself goes on
+            observer(replace(event, message=f"no status from AWS: {error.message.splitlines()[0]}"))
         if time.time() > launch.expires + GRACE_SECONDS:
-            return ClusterStatus("it is over", "failed", "The machines live longer than cluster.max_hours.")
+            return ClusterStatus("expired", "failed", "The machines outlived cluster.max_hours.")
         time.sleep(every_seconds)
 
 
 def progress(launch: Launch) -> Event | None:
-    """Return where the driver is; None while it hasn't told, and when what is there is of another run."""
+    """Return the driver's latest progress; None before its first report (an older run's progress is ignored)."""
     store = S3Store(launch.config.output.uri, launch.config.storage).brief()
     try:
-        told: dict[str, Any] = json.loads(store.read(run_folder.PROGRESS))
+        values: dict[str, Any] = json.loads(store.read(run_folder.PROGRESS))
     except (FruitscaleError, ValueError):
         return None
-    if told.get("time", 0) < launch.created or told.get("stage") not in STAGES:
+    if values.get("time", 0) < launch.created or values.get("stage") not in STAGES:
         return None
-    return Event(**{field.name: told[field.name] for field in fields(Event) if field.name in told})
+    return Event(**{field.name: values[field.name] for field in fields(Event) if field.name in values})
+
+
+def driver_log(launch: Launch, launcher: Launcher) -> str:
+    """Return the driver's log from the staging area, or else the service's copy; empty if there is neither."""
+    return job_files.log(launch) or launcher.log()
 
 
 def last_lines(launch: Launch, launcher: Launcher, count: int = LAST_LINES) -> list[str]:
-    """Return the last lines that the driver printed, as far as they can be had."""
+    """Return the last `count` lines of the driver's log; empty if there is no log."""
     try:
-        text = job_files.log(launch) or launcher.log()
+        text = driver_log(launch, launcher)
     except MissingObjectError:
         text = ""
     return [line.rstrip() for line in text.splitlines() if line.strip()][-count:]
 
 
-def _settled(launch: Launch, sight: ClusterStatus) -> ClusterStatus:
-    """Return the last sight, with what the driver left: it knows best how the run ended."""
+def _final(launch: Launch, status: ClusterStatus) -> ClusterStatus:
+    """Return the last status, corrected by the driver's exit status, if it left one."""
     ended = job_files.status(launch)
     if ended is None:
-        return sight
+        return status
     if ended["code"] == 0:
-        return replace(sight, outcome="complete", problem=None)
-    return replace(sight, outcome="failed", problem=ended["error"] or sight.problem)
+        return replace(status, outcome="complete", problem=None)
+    return replace(status, outcome="failed", problem=ended["error"] or status.problem)

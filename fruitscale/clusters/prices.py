@@ -1,4 +1,4 @@
-"""What machines cost, by the price table in the config; what the table lacks is not estimated."""
+"""Prices machines from the config's price table; a missing price is None, never a guess."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fruitscale.config.cluster_section import Ec2Dask, Emr, EmrServerless
 
 @dataclass(frozen=True)
 class PriceLine:
-    """Machines of one kind: how many at most, and what one costs an hour; None where the table has no price."""
+    """Machines of one kind: their maximum count, and the price of one per hour (None if the table lacks it)."""
 
     what: str
     count: int
@@ -20,12 +20,12 @@ class PriceLine:
 
     @property
     def total(self) -> float | None:
-        """What they cost an hour together."""
+        """The price of all of them per hour."""
         return None if self.hour is None else self.hour * self.count
 
 
 def lines(cluster: Emr | EmrServerless | Ec2Dask) -> list[PriceLine]:
-    """Return what is made at most, with its prices."""
+    """Return the machines a launch creates at most, with their prices."""
     if isinstance(cluster, EmrServerless):
         return [
             PriceLine(
@@ -52,7 +52,7 @@ def lines(cluster: Emr | EmrServerless | Ec2Dask) -> list[PriceLine]:
 
 
 def hourly(cluster: Emr | EmrServerless | Ec2Dask) -> tuple[float | None, float | None]:
-    """Return what an hour costs of the machine that leads, and of one worker on average; None where it isn't known."""
+    """Return the price per hour of the driver's machine and the mean of the workers; None if unknown."""
     leader, *workers = lines(cluster)
     if not workers:
         return leader.hour, leader.hour
@@ -63,7 +63,7 @@ def hourly(cluster: Emr | EmrServerless | Ec2Dask) -> tuple[float | None, float 
 
 
 def price(cluster: Emr | Ec2Dask, machine_type: str, *, spot: bool = False) -> float | None:
-    """Return what a machine costs an hour, EMR's part included; None where the table doesn't say."""
+    """Return the price per hour of a machine including EMR's surcharge; None if the table lacks it."""
     table = cluster.prices
     machine = table.machine_hour.get(machine_type)
     extra = table.emr_hour.get(machine_type) if isinstance(cluster, Emr) else 0.0
@@ -73,7 +73,7 @@ def price(cluster: Emr | Ec2Dask, machine_type: str, *, spot: bool = False) -> f
 
 
 def spent(cluster: Emr | EmrServerless | Ec2Dask, machines: Iterable[Machine]) -> tuple[float, float | None]:
-    """Return the machine-hours of machines, and what they cost, as far as the table says."""
+    """Return the total machine-hours and their price; the price is None if any machine's is unknown."""
     hours, amount = 0.0, 0.0
     known = True
     for machine in machines:

@@ -1,4 +1,4 @@
-"""What machines install: the wheel of the version that runs here, and its dependencies, locked by hash for their CPUs."""
+"""Builds the wheel of the running version, and locks and downloads its dependencies for the machines' CPU."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from fruitscale.errors import ClusterError, UsageError
 
 PYTHON = "3.11"
 GLIBC = 34
-"""Amazon Linux 2023 has glibc 2.34."""
+"""Minor version of Amazon Linux 2023's glibc, 2.34."""
 OLDEST_GLIBC = 5
 EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The time of every file in the wheel: the same files make the same wheel."""
+"""Timestamp of every file in the wheel, so that wheels are reproducible."""
 PIP_SECONDS = 900
 ROOT = Path(__file__).parents[1]
 
 
 def wheel_name() -> str:
-    """Return the name of the wheel of this version."""
+    """Return the file name of this version's wheel."""
     return f"fruitscale-{__version__}-py3-none-any.whl"
 
 
 def build_wheel() -> bytes:
-    """Make the wheel of the version that runs, of its own files: an installed one has no source tree to build from."""
+    """Return a wheel of the running version, built from its installed files. Raises ClusterError if not installed."""
     try:
         installed = importlib.metadata.distribution("fruitscale")
     except importlib.metadata.PackageNotFoundError:
-        raise ClusterError("fruitscale is not installed here, only importable.", "pip install it.") from None
+        raise ClusterError("fruitscale is importable here, but not installed.", "Install it with pip.") from None
     folder = f"fruitscale-{__version__}.dist-info"
     files = {f"fruitscale/{path.relative_to(ROOT).as_posix()}": path.read_bytes() for path in _sources()}
     files[f"{folder}/METADATA"] = (installed.read_text("METADATA") or "").encode()
@@ -51,7 +51,7 @@ def build_wheel() -> bytes:
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
-    """Return a zip file that depends on its content alone."""
+    """Return a reproducible zip file of the given files."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
@@ -62,23 +62,23 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 def lock(wheel_path: Path, extra: str, architecture: Architecture) -> str:
-    """Return a hash-locked requirements file for machines: the versions that are installed here, resolved by pip.
+    """Return a hash-locked requirements file for the machines, with the versions installed here.
 
-    Raises ClusterError where the package index has no such wheel for those machines.
+    Raises ClusterError if the package index lacks a wheel for those machines.
     """
-    what = f"{wheel_path}[{extra}]" if extra else str(wheel_path)
+    requirement = f"{wheel_path}[{extra}]" if extra else str(wheel_path)
     report = wheel_path.parent / "report.json"
     constraints = wheel_path.parent / "constraints.txt"
     constraints.write_text("".join(f"{line}\n" for line in installed_versions()))
     _pip(
         "install", "--dry-run", "--ignore-installed", "--quiet", "--report", str(report), "--constraint", str(constraints),
-        "--target", str(wheel_path.parent / "nowhere"), *platform_options(architecture), what,
+        "--target", str(wheel_path.parent / "nowhere"), *platform_options(architecture), requirement,
     )  # fmt: skip
     return "".join(f"{line}\n" for line in sorted(_locked(json.loads(report.read_text()))))
 
 
 def download(requirements_path: Path, folder: Path, architecture: Architecture) -> None:
-    """Put the wheels of a hash-locked file into a folder. Raises ClusterError."""
+    """Download the wheels of a hash-locked requirements file into a folder. Raises ClusterError."""
     folder.mkdir(parents=True, exist_ok=True)
     _pip(
         "download", "--quiet", "--require-hashes", "--no-deps", "--dest", str(folder), *platform_options(architecture),
@@ -87,13 +87,13 @@ def download(requirements_path: Path, folder: Path, architecture: Architecture) 
 
 
 def unpack(wheels: Sequence[Path], target: Path, architecture: Architecture) -> None:
-    """Install wheels into a folder, for machines that may have another CPU than this one."""
+    """Install wheels into a folder for machines of the given CPU architecture."""
     _pip("install", "--quiet", "--no-deps", "--no-compile", "--no-index", "--target", str(target),
          *platform_options(architecture), *map(str, wheels))  # fmt: skip
 
 
 def platform_options(architecture: Architecture) -> list[str]:
-    """Return pip's options for wheels that Amazon Linux 2023 can load."""
+    """Return pip's options for wheels that run on Amazon Linux 2023."""
     tags = [f"manylinux_2_{minor}_{architecture}" for minor in range(GLIBC, OLDEST_GLIBC - 1, -1)]
     tags += [f"manylinux2014_{architecture}"]
     options = [word for tag in tags for word in ("--platform", tag)]
@@ -101,12 +101,12 @@ def platform_options(architecture: Architecture) -> list[str]:
 
 
 def dependencies() -> list[str]:
-    """Return what the running version says that it needs."""
+    """Return the requirements of the running version."""
     return importlib.metadata.requires("fruitscale") or []
 
 
 def installed_versions() -> Iterator[str]:
-    """Yield `name==version` for what is installed here."""
+    """Yield `name==version` for each installed package but fruitscale."""
     for found in importlib.metadata.distributions():
         name = found.metadata["Name"]
         if name and name.lower() != "fruitscale":
@@ -114,12 +114,12 @@ def installed_versions() -> Iterator[str]:
 
 
 def check_lock(text: str, path: str) -> str:
-    """Return a requirements file of somebody's own, when everything in it has its hash. Raises UsageError."""
+    """Return the text of a requirements file if every line has a hash. Raises UsageError."""
     lines = [line.strip() for line in re.sub(r"\\\n", " ", text).splitlines()]
     loose = [line for line in lines if line and not line.startswith(("#", "-")) and "--hash=" not in line]
     if loose:
         raise UsageError(
-            f"cluster.requirements: {path}: no hash: {loose[0]}", "Make it with pip-compile --generate-hashes."
+            f"cluster.requirements: {path}: no hash: {loose[0]}", "Generate it with pip-compile --generate-hashes."
         )
     return text
 
@@ -133,7 +133,7 @@ def _record_hash(content: bytes) -> str:
 
 
 def _locked(report: dict[str, list[dict[str, dict[str, dict[str, str]]]]]) -> Iterator[str]:
-    """Yield a line for each package of pip's report but our own."""
+    """Yield a locked line for each package in pip's report but fruitscale."""
     for item in report["install"]:
         metadata: dict[str, str] = item["metadata"]  # type: ignore[assignment]
         if metadata["name"].lower() != "fruitscale":
@@ -147,8 +147,8 @@ def _pip(*arguments: str) -> None:
                           stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONWARNINGS": "ignore"})  # fmt: skip
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
-        told = (errors or done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+        reason = (errors or done.stderr.strip().splitlines() or ["no output"])[-1]
         raise ClusterError(
-            f"pip {arguments[0]} for the machines failed: {told}",
-            "Check the package index, or give a lock of your own: cluster.requirements.",
+            f"pip {arguments[0]} for the machines failed: {reason}",
+            "Check the package index, or set cluster.requirements to a lock of your own.",
         )

@@ -1,4 +1,4 @@
-"""Plays the machines that moto doesn't make: does what the recorded requests told them, and lets moto know."""
+"""Plays the machines that moto does not create: runs what the recorded requests specify, and updates moto's state."""
 
 from __future__ import annotations
 
@@ -26,16 +26,15 @@ from tests.cloud.cloud import ACCOUNT, REGION, Asked, emr_backends, user_data
 from tests.cloud.conftest import Account
 
 ROOT = Path(fruitscale.__file__).parents[1]
-PROGRAM = str(ROOT / "fruitscale" / "clusters" / "main.py")
+PROGRAM = str(ROOT / "fruitscale" / "clusters" / "machines" / "main.py")
 OF_SERVERLESS = ("spark.archives", "spark.emr-serverless", "spark.executorEnv")
 
 
 class Agent:
-    """Waits for the request that starts a driver, and plays it.
+    """Waits for the request that starts a driver, and plays that driver.
 
-    runs_it: for real, by the very command that was asked for; else it ends with `code`, having printed `log` and, with a
-    `record`, having left that in the run folder.
-    cluster_ends: EMR ends the cluster for this reason, before its step begins. never_ends: nothing happens.
+    runs_it: run the requested command for real; otherwise end with `code` after writing `log` and, if given, `record` as
+    run.json. cluster_ends: EMR ends the cluster for this reason before its step starts. never_ends: do nothing.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class Agent:
         arguments = asked.said["Steps"][0]["HadoopJarStep"]["Args"]
         code = self._drive(after(arguments, "--run"), [here(word) for word in arguments])
         cluster.steps[0].state = "FAILED" if code else "COMPLETED"
-        cluster.terminate()  # it doesn't stay without steps
+        cluster.terminate()  # a cluster without steps ends
 
     def _serverless(self, asked: Asked) -> None:
         submit = asked.said["jobDriver"]["sparkSubmit"]
@@ -106,7 +105,7 @@ class Agent:
 
     def _ec2(self, _: Asked) -> None:
         leader = next(each for each in self.account.proxy.of("RunInstances") if asked_of_leader(each))
-        line = next(line for line in user_data(leader).splitlines() if "clusters.machine" in line)
+        line = next(line for line in user_data(leader).splitlines() if "clusters.machines.dask_machine" in line)
         self._drive(after(shlex.split(line), "--run"), None)
 
     def _drive(self, uri: str, command: list[str] | None) -> int:
@@ -127,25 +126,25 @@ class Agent:
         submit = [str(home / "bin" / "spark-submit"), "--master", "local[1]", *command[1:]]
         return subprocess.run(submit, env=variables, check=False, stdin=subprocess.DEVNULL).returncode
 
-    def _until(self, look: Callable[[], Any]) -> Any:
-        while (found := look()) is None and not self._over.wait(0.05):
+    def _until(self, find: Callable[[], Any]) -> Any:
+        while (found := find()) is None and not self._over.wait(0.05):
             pass
         return found
 
 
 def asked_of_leader(asked: Asked) -> bool:
-    """Tell the request for the machine that leads from that for the workers, after which the driver begins."""
-    return asked.operation == "RunInstances" and "clusters.machine scheduler" in user_data(asked)
+    """Return whether a request is for the scheduler's machine; the driver starts after the one for the workers."""
+    return asked.operation == "RunInstances" and "clusters.machines.dask_machine scheduler" in user_data(asked)
 
 
 def find_cluster(name: str) -> Any:
-    """Return moto's own cluster."""
+    """Return moto's cluster of this name, or None."""
     clusters = (cluster for backend in emr_backends() for cluster in backend.clusters.values())
     return next((cluster for cluster in clusters if cluster.name == name), None)
 
 
 def set_job_state(state: str) -> None:
-    """Set the state of the jobs of EMR Serverless that run, and of those that come."""
+    """Set the state of running EMR Serverless jobs and of future ones."""
     from moto.backends import get_backend
     from moto.emrserverless import models
 
@@ -156,7 +155,7 @@ def set_job_state(state: str) -> None:
 
 
 def here(word: str) -> str:
-    """Put what the boot script makes on a machine in its place here."""
+    """Replace a path on a machine by its counterpart here."""
     return word.replace(emr_requests.PYTHON, sys.executable).replace(f"{emr_requests.HOME}/main.py", PROGRAM)
 
 

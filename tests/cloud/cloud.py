@@ -1,8 +1,7 @@
-"""An AWS account of moto's, in this process, behind a proxy that records each request and can refuse it.
+"""An AWS account in moto, in this process, behind a proxy that records each request and can refuse it.
 
-moto is a stand-in, for what only AWS has. It makes no machines, never ends an EMR step, drops managed scaling and
-auto-termination and ignores client tokens: what is dropped is asserted on the recorded requests, tokens are kept by the
-proxy as AWS keeps them, and what machines would do an agent does.
+moto creates no machines, never ends an EMR step, drops managed scaling and auto-termination, and ignores client tokens.
+So tests assert on the recorded requests, the proxy honours client tokens, and an agent plays the machines.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ HOP = ("connection", "transfer-encoding", "keep-alive", "content-length")
 
 @dataclass(frozen=True)
 class Asked:
-    """A request: its service and region as it was signed for, its operation where that is named, and what it says."""
+    """A recorded request: the service and region of its signature, its operation (if named) and its parameters."""
 
     service: str
     region: str
@@ -45,7 +44,7 @@ class Asked:
 
 @dataclass
 class Refusal:
-    """An answer in place of the service's: an HTTP status and a code. `lost`: it is done, and never answered."""
+    """An error response in place of the service's. `lost`: the request is carried out, but never answered."""
 
     code: str
     status: int = 400
@@ -55,7 +54,7 @@ class Refusal:
 
 @dataclass
 class Proxy:
-    """Stands before moto. `rule` decides of each request; None lets it pass."""
+    """The proxy in front of moto. `rule` returns the refusal of a request, or None to let it pass."""
 
     upstream: str
     rule: Callable[[Asked], Refusal | None] = lambda asked: None
@@ -76,7 +75,7 @@ class Proxy:
 
 
 def read(method: str, path: str, headers: dict[str, str], body: bytes) -> Asked:
-    """Tell what a request asks for, in each of AWS's protocols."""
+    """Parse a request in any of AWS's protocols."""
     signed = CREDENTIAL.search(headers.get("authorization", ""))
     region, service = signed.groups() if signed else ("", "")
     operation, said = "", {}
@@ -126,8 +125,8 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
 
         def relay(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            asked = read(self.command, self.path, headers, body)
+            given = {name.lower(): value for name, value in self.headers.items()}
+            asked = read(self.command, self.path, given, body)
             with proxy.lock:
                 proxy.asked.append(asked)
                 refusal = proxy.rule(asked)
@@ -136,12 +135,12 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             if refusal is not None and not refusal.lost:
                 self._answer(refusal.status, *_error(asked, refusal))
                 return
-            status, told, content = _ask(proxy, asked)
+            status, headers, content = _forward(proxy, asked)
             if refusal is not None:
                 self.close_connection = True
                 self.connection.close()
                 return
-            self._answer(status, told, content)
+            self._answer(status, headers, content)
 
         def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
             self.send_response_only(status)
@@ -163,9 +162,9 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _ask(proxy: Proxy, asked: Asked) -> tuple[int, list[tuple[str, str]], bytes]:
-    """Ask moto; a client token that came before gets the answer that it got then."""
-    if asked.operation == "ListSecurityConfigurations":  # moto has none, but the configurations
+def _forward(proxy: Proxy, asked: Asked) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Forward a request to moto; a repeated client token gets its first answer again."""
+    if asked.operation == "ListSecurityConfigurations":  # which moto lacks, though it has the configurations
         return 200, [("Content-Type", "application/x-amz-json-1.1")], json.dumps(_configurations()).encode()
     token = asked.said.get("ClientToken") or asked.said.get("clientToken")
     if token:
@@ -181,7 +180,7 @@ def _ask(proxy: Proxy, asked: Asked) -> tuple[int, list[tuple[str, str]], bytes]
 
 
 def emr_backends() -> list[Any]:
-    """Return moto's EMR of every region: it takes the region from the host's name, which a proxy hasn't got."""
+    """Return moto's EMR backends of all regions: moto reads the region from the host name, which the proxy hides."""
     from moto.backends import get_backend
 
     return list(get_backend("emr")[ACCOUNT].values())
@@ -189,8 +188,8 @@ def emr_backends() -> list[Any]:
 
 def _configurations() -> dict[str, Any]:
     found = [each for backend in emr_backends() for each in backend.security_configurations.values()]
-    told = [{"Name": each.name, "CreationDateTime": each.creation_date_time.timestamp()} for each in found]
-    return {"SecurityConfigurations": told}
+    listed = [{"Name": each.name, "CreationDateTime": each.creation_date_time.timestamp()} for each in found]
+    return {"SecurityConfigurations": listed}
 
 
 def _fetch(proxy: Proxy, asked: Asked) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -208,7 +207,7 @@ def _fetch(proxy: Proxy, asked: Asked) -> tuple[int, list[tuple[str, str]], byte
 
 
 def _error(asked: Asked, refusal: Refusal) -> tuple[list[tuple[str, str]], bytes]:
-    """Say no in the protocol of the service."""
+    """Return an error response in the protocol of the service."""
     if asked.service == "ec2":
         error = f"<Error><Code>{refusal.code}</Code><Message>{refusal.message}</Message></Error>"
         return [("Content-Type", "text/xml")], f"<Response><Errors>{error}</Errors></Response>".encode()
@@ -217,8 +216,8 @@ def _error(asked: Asked, refusal: Refusal) -> tuple[list[tuple[str, str]], bytes
     if asked.service == "iam":
         error = f"<Error><Code>{refusal.code}</Code><Message>{refusal.message}</Message></Error>"
         return [("Content-Type", "text/xml")], f"<ErrorResponse>{error}</ErrorResponse>".encode()
-    said = {"__type": refusal.code, "message": refusal.message}
-    return [("Content-Type", "application/json"), ("x-amzn-ErrorType", refusal.code)], json.dumps(said).encode()
+    error_body = {"__type": refusal.code, "message": refusal.message}
+    return [("Content-Type", "application/json"), ("x-amzn-ErrorType", refusal.code)], json.dumps(error_body).encode()
 
 
 def user_data(asked: Asked) -> str:

@@ -1,5 +1,4 @@
-"""Machines of a cluster on this one: processes that see a folder of the test's as /opt, or a whole Debian of their own,
-and stand-ins for what ends or installs a machine."""
+"""Stand-ins for cluster machines: processes with their own /opt, or their own Debian, and fake shutdown and dnf."""
 
 from __future__ import annotations
 
@@ -14,22 +13,22 @@ from tests.s3.conftest import VARIABLES
 STAND_IN = '#!/bin/sh\necho "$(basename "$0") $*" >>"{calls}"\n'
 DEBIAN, PACKAGES = "bookworm", ("python3.11-venv", "awscli", "ca-certificates", "curl")
 OLD_AWS = '#!/bin/sh\nexec /usr/bin/aws --endpoint-url "$AWS_ENDPOINT_URL_S3" "$@"\n'
-"""Debian's AWS CLI is older than the variable, which Amazon Linux's reads."""
+"""Debian's AWS CLI is too old for that variable, which Amazon Linux's supports."""
 ALSO = ("python3-distutils", "python3-cffi-backend")
-"""What packages need under a virtual name, which debootstrap does not know."""
+"""Packages required under virtual names, which debootstrap cannot resolve."""
 NOWHERE = "http://127.0.0.1:9"
-"""No package index is there."""
+"""An address without a package index."""
 
 
 def can_be_made() -> bool:
-    """Tell whether this machine lets us have a mount namespace, and has the AWS CLI."""
+    """Return whether this machine allows mount namespaces and has the AWS CLI."""
     made = subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True)
     return made.returncode == 0 and shutil.which("aws") is not None
 
 
 @dataclass(frozen=True)
 class Namespace:
-    """A folder that is /opt, a folder of stand-ins, and the file where those write how they were called."""
+    """A folder mounted as /opt, a folder of stand-in commands, and the log of their calls."""
 
     root: Path
     endpoint: str
@@ -55,15 +54,15 @@ class Namespace:
 
     @property
     def calls(self) -> list[str]:
-        """How the stand-ins were called."""
+        """The recorded calls of the stand-ins."""
         return self.calls_path.read_text().splitlines() if self.calls_path.exists() else []
 
     def command(self, *words: str) -> list[str]:
-        """Return a command that runs another one in here."""
+        """Return a command line that runs a command in this namespace."""
         return ["unshare", "--mount", "sh", "-c", f'mount --bind {self.opt} /opt && exec "$@"', "sh", *words]
 
     def variables(self, **more: str) -> dict[str, str]:
-        """Return what a machine has in its environment: no package index, the tests' S3, the tests' credentials."""
+        """Return a machine's environment: no package index, the tests' S3 and credentials."""
         foreign = ("PIP_", "AWS_", "PYTHON", "DASK_", "SPARK_", "FRUITSCALE_")
         plain = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         mine = {"PATH": f"{self.bin}:{plain['PATH']}", "AWS_ENDPOINT_URL_S3": self.endpoint}
@@ -73,7 +72,7 @@ class Namespace:
 
 @dataclass(frozen=True)
 class Debian(Namespace):
-    """The same in a Debian that debootstrap makes: of this machine's files it sees /tmp, where the tests' own are."""
+    """A namespace in a fresh Debian from debootstrap, which shares only /tmp with this machine."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

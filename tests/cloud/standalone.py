@@ -15,7 +15,7 @@ from fruitscale.engines.java import find_java
 
 
 def main(folder: Path, line: str) -> int:
-    """Add the master, and nothing else."""
+    """Run the line with only `--master` added; return its exit code."""
     home = Path(pyspark.__file__).parent
     submit, *words = shlex.split(line)
     java = {"JAVA_HOME": str(find_java(pyspark.__version__).home), "SPARK_LOCAL_IP": "127.0.0.1"}

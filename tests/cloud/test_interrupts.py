@@ -1,4 +1,4 @@
-"""A launch that its user interrupts, at a terminal and without one, and goes on with: through the command line."""
+"""Interrupting a launch, with and without a terminal, and resuming it, through the command line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Left = Callable[[], list[str]]
 
 
 def launched(account: Account) -> bool:
-    """Tell whether the machines are there and looked at."""
+    """Return whether the machines have been launched and polled."""
     return len(account.proxy.of("RunInstances")) == 2 and len(account.proxy.of("DescribeInstances")) > 0
 
 
@@ -34,9 +34,9 @@ def test_without_a_terminal_the_machines_are_ended(
     process = cloud_cli.start("run", "--config", write(account.config("ec2-dask", workers=2), tmp_path))
     assert wait_for(lambda: launched(account), 60)
     process.send_signal(number)
-    _, told = process.communicate(timeout=120)
+    _, shown = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "the machines were ended" in told
+    assert "the machines were ended" in shown
     assert left() == []
 
 
@@ -52,27 +52,27 @@ def test_at_a_terminal_it_asks(
     assert wait_for(lambda: launched(account), 60)
     time.sleep(1)
     os.write(terminal, b"\x03")
-    told = read_until(terminal, "end its machines")
+    shown = read_until(terminal, "end its machines")
     os.write(terminal, f"{answer}\n".encode())
-    told += read_until(terminal, None)
+    shown += read_until(terminal, None)
     _, status = os.waitpid(process, 0)
-    assert os.waitstatus_to_exitcode(status) == code, told
+    assert os.waitstatus_to_exitcode(status) == code, shown
     assert len([each for each in left() if each.startswith("machine")]) == running
     if running:
         assert cloud_cli("cluster", "stop", "--config", path).code == 0
         assert left() == []
 
 
-def read_until(terminal: int, words: str | None, seconds: float = 120) -> str:
-    """Read what a terminal shows until the words are there, or the process ends."""
-    told, deadline = "", time.monotonic() + seconds
-    while time.monotonic() < deadline and (words is None or words not in told):
+def read_until(terminal: int, text: str | None, seconds: float = 120) -> str:
+    """Read a terminal's output until it contains `text`, or the process ends."""
+    shown, deadline = "", time.monotonic() + seconds
+    while time.monotonic() < deadline and (text is None or text not in shown):
         if select.select([terminal], [], [], 1)[0]:
             try:
-                told += os.read(terminal, 65536).decode(errors="replace")
+                shown += os.read(terminal, 65536).decode(errors="replace")
             except OSError:  # the process ended
-                return told
-    return told
+                return shown
+    return shown
 
 
 def test_a_stopped_launch_is_resumed(cloud_cli: Cli, account: Account, tmp_path: Path, left: Left) -> None:

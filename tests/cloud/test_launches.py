@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from fruitscale.cli.run_command import print_ended
-from fruitscale.clusters import cluster_run
-from fruitscale.clusters import launch as launches
+from fruitscale.cli.run_results import print_launch_result
+from fruitscale.clusters import cluster_run, launch_control
 from fruitscale.clusters.launch import Launch
 from fruitscale.clusters.launcher_registry import launcher_of
 from fruitscale.config.loading import from_mapping
@@ -34,7 +33,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def test_a_run_that_succeeds_is_told_and_torn_down(
+def test_a_run_that_succeeds_is_reported_and_torn_down(
     account: Account, kind: str, local_run: Path, left: Left, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = (local_run / "run.json").read_bytes()
@@ -42,7 +41,7 @@ def test_a_run_that_succeeds_is_told_and_torn_down(
         ended = cluster_run.run(account.config(kind), every_seconds=QUICK)
     assert ended.record is not None
     assert ended.record.to_json().encode() == record
-    print_ended(ended, as_json=True)
+    print_launch_result(ended, as_json=True)
     assert capsys.readouterr().out.encode() == record
     assert left() == []
 
@@ -89,7 +88,7 @@ def test_a_run_is_launched_made_watched_and_torn_down(account: Account, kind: st
     assert left() == []
 
 
-def test_a_failing_run_tells_its_last_lines(account: Account, kind: str, left: Left) -> None:
+def test_a_failing_run_reports_its_last_lines(account: Account, kind: str, left: Left) -> None:
     with Agent(account, code=1, log="Reading\nError: the disk is full\n"):
         with pytest.raises(ClusterError, match="failed: the disk is full") as caught:
             cluster_run.run(account.config(kind), every_seconds=QUICK)
@@ -202,7 +201,7 @@ def test_emr_without_capacity_ends_by_itself(account: Account, left: Left) -> No
 @pytest.mark.parametrize("moment", ["launching", "watching"])
 def test_an_interrupt_ends_the_machines(account: Account, kind: str, moment: str, left: Left) -> None:
     def interrupt(event: Event) -> None:
-        if (moment == "launching" and "asking" in (event.message or "")) or "EMR" in (event.message or ""):
+        if (moment == "launching" and "requesting" in (event.message or "")) or "EMR" in (event.message or ""):
             raise KeyboardInterrupt
         if "EC2" in (event.message or ""):
             raise KeyboardInterrupt
@@ -221,7 +220,7 @@ def test_an_interrupt_can_leave_it_running(account: Account, left: Left) -> None
     ended = cluster_run.run(config, interrupt, on_interrupt=lambda _: "detach", every_seconds=QUICK)
     assert ended.record is None
     assert len([each for each in left() if each.startswith("machine")]) == 3
-    found = launches.find(cluster_run.settle(config))
+    found = launch_control.find(config)
     assert found.id == ended.launch.id
     cluster_run.tear_down(launcher_of(found), lambda _: None)
     assert left() == []

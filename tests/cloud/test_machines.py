@@ -49,7 +49,7 @@ def scripts(account: Account) -> dict[str, str]:
     found = {}
     for asked in account.proxy.of("RunInstances"):
         text = user_data(asked)
-        role = "scheduler" if "clusters.machine scheduler" in text else "worker"
+        role = "scheduler" if "clusters.machines.dask_machine scheduler" in text else "worker"
         found[role] = re.sub(r"tls://[\d.]+:", f"tls://{dask_machine.own_address()}:", text)
     return found
 

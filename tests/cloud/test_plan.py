@@ -1,4 +1,4 @@
-"""fruitscale cluster plan, and what is left after a launch was killed: status, stop, reap, through the command line."""
+"""fruitscale cluster plan, and status, logs, stop and reap for launches that were detached or killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fruitscale.clusters import cluster_run, job_files, reap
+from fruitscale.clusters import cluster_config, cluster_run, job_files, launch_control, reap
 from fruitscale.clusters import launch as launches
 from fruitscale.clusters import launch_plan as plans
 from fruitscale.clusters.launch import LOG
@@ -35,13 +35,13 @@ PRICES = {
 }
 
 
-def test_a_plan_says_what_it_makes_and_makes_nothing(
+def test_a_plan_shows_what_a_launch_creates_and_creates_nothing(
     cloud_cli: Cli, account: Account, tmp_path: Path, left: Callable[[], list[str]]
 ) -> None:
     path = write(account.config("emr", prices=PRICES, core=2, spot=6), tmp_path)
     shown = cloud_cli("cluster", "plan", "--config", path)
     assert shown.code == 0, shown.out + shown.err
-    assert "3.05 USD, by the prices of 2026-01-31" in shown.out  # 1 × 0.25 + 2 × 0.5 + 6 × 0.3
+    assert "3.05 USD, at the prices of 2026-01-31" in shown.out  # 1 × 0.25 + 2 × 0.5 + 6 × 0.3
     assert "36.60 USD" in shown.out  # for 12 hours
     assert {asked.operation for asked in account.proxy.asked if asked.operation} == {
         "GetRole", "GetInstanceProfile", "DescribeSubnets", "DescribeInstanceTypes", "GetServiceQuota"
@@ -51,7 +51,7 @@ def test_a_plan_says_what_it_makes_and_makes_nothing(
 
 
 def checks(config: Config) -> dict[str, CheckVerdict]:
-    return {check.name: check.verdict for check in plans.plan(cluster_run.settle(config)).checks}
+    return {check.name: check.verdict for check in plans.plan(config).checks}
 
 
 def test_what_is_there_passes(account: Account) -> None:
@@ -123,7 +123,7 @@ def test_what_a_killed_launch_left_is_reaped(
         process.communicate()
     assert left() != []
     time.sleep(
-        max(0.0, launches.find(cluster_run.settle(config)).expires - time.time()) + 1
+        max(0.0, launches.find(cluster_config.settle(config)).expires - time.time()) + 1
     )  # until it is past its expiry
     shown = cloud_cli("cluster", "reap", "--config", path, "--json")
     assert shown.code == 0, shown.out + shown.err
@@ -147,8 +147,8 @@ def test_a_detached_launch_is_found_looked_at_and_stopped(
     launched = cloud_cli("run", "--config", path, "--detach", "--json", "--quiet")
     assert launched.code == 0, launched.err
     launch_id = json.loads(launched.out)["launch"]
-    told = json.loads(cloud_cli("cluster", "status", "--config", path, "--json").out)
-    assert (told["id"], told["outcome"], len(told["machines"])) == (launch_id, None, 3)
+    shown = json.loads(cloud_cli("cluster", "status", "--config", path, "--json").out)
+    assert (shown["id"], shown["outcome"], len(shown["machines"])) == (launch_id, None, 3)
     stopped = cloud_cli("cluster", "stop", launch_id, "--config", path)
     assert stopped.code == 0, stopped.err
     assert f"fruitscale cluster resume {launch_id}" in stopped.out
@@ -160,11 +160,11 @@ def test_what_is_stopped_twice_was_stopped(account: Account, left: Callable[[], 
     for _ in range(2):
         cluster_run.tear_down(launcher_of(launch), lambda _: None)
         assert left() == []
-    assert launcher_of(launch).look().outcome == "gone"
+    assert launcher_of(launch).status().outcome == "gone"
 
 
 def test_a_launch_that_is_not_there(account: Account) -> None:
-    config = cluster_run.settle(account.config("ec2-dask"))
+    config = cluster_config.settle(account.config("ec2-dask"))
     with pytest.raises(ClusterError, match="There is no launch nothing in s3://photos/staging"):
         launches.find(config, "nothing")
     with pytest.raises(ClusterError, match=f"Nothing was launched for {config.output.uri}"):
@@ -174,8 +174,10 @@ def test_a_launch_that_is_not_there(account: Account) -> None:
 def test_logs_are_what_the_driver_printed(account: Account) -> None:
     launch = cluster_run.run(account.config("ec2-dask", workers=1), detach=True).launch
     assert job_files.log(launch) == ""
+    with pytest.raises(ClusterError, match=f"Launch {launch.id} has no log yet"):
+        launch_control.log(launch.config)
     launch.store().write("logs/worker-a.log", b"no disk\n")  # of a start that failed
     assert job_files.log(launch) == "no disk\n"
     launch.store().write(LOG, b"Featurize: 3 of 24 images\n")
-    assert job_files.log(launch) == "Featurize: 3 of 24 images\n"
+    assert launch_control.log(launch.config) == "Featurize: 3 of 24 images\n"
     cluster_run.tear_down(launcher_of(launch), lambda _: None)

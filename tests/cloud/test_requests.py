@@ -1,4 +1,4 @@
-"""Every request that a launch makes: as data, against botocore's model, and as it went over the wire."""
+"""Every request of a launch: as data, against botocore's model, and as sent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.cloud.conftest import KEY, Account
 from tests.conftest import ROOT
 from tests.s3.servers import KEY_ID, SECRET
 
-PLACED = UploadedBundle(
+BUNDLE = UploadedBundle(
     "s3://photos/staging/bundles/abc", "0" * 64, "s3://photos/staging/wheels/def", "s3://a/b.tar.gz", "s3://a/m"
 )
 GLOBAL = ("iam",)
@@ -58,7 +58,7 @@ def test_every_request_fits_botocores_model(shared: Account, kind: str, cluster:
     from botocore import xform_name
     from botocore.validate import ParamValidator
 
-    requests = launcher_of(launch_of(shared, kind, **cluster)).requests(PLACED)
+    requests = launcher_of(launch_of(shared, kind, **cluster)).requests(BUNDLE)
     assert requests
     for request in requests:
         model = botocore.session.get_session().get_service_model(request.service)
@@ -68,10 +68,10 @@ def test_every_request_fits_botocores_model(shared: Account, kind: str, cluster:
         assert ParamValidator().validate(request.parameters, shape).generate_report() == ""
 
 
-def test_emr_asks_for_what_it_should(shared: Account) -> None:
+def test_the_emr_request_has_the_settings(shared: Account) -> None:
     launch = launch_of(shared, "emr", core=2, spot=6, max_hours=3)
     assert isinstance(launch.cluster, Emr)
-    asked = emr_requests.job_flow(launch, launch.cluster, PLACED)
+    asked = emr_requests.job_flow(launch, launch.cluster, BUNDLE)
     assert asked["ReleaseLabel"] == "emr-7.13.0"
     fleets = {fleet["InstanceFleetType"]: fleet for fleet in asked["Instances"]["InstanceFleets"]}
     targets = {kind: (f.get("TargetOnDemandCapacity", 0), f.get("TargetSpotCapacity", 0)) for kind, f in fleets.items()}
@@ -88,7 +88,7 @@ def test_emr_asks_for_what_it_should(shared: Account) -> None:
     assert tags["fruitscale:expires"] == "2026-01-01T03:00:00Z"
     assert {tags["fruitscale:owner"], tags["fruitscale:purpose"]} == {"tests", "image features"}
     action = asked["BootstrapActions"][0]["ScriptBootstrapAction"]
-    assert action["Args"] == [REGION, PLACED.uri, PLACED.wheels_uri]
+    assert action["Args"] == [REGION, BUNDLE.uri, BUNDLE.wheels_uri]
 
 
 def test_the_step_is_a_spark_submit_of_the_bundle(shared: Account) -> None:
@@ -120,7 +120,7 @@ def test_the_security_configuration_encrypts_everything(shared: Account) -> None
 @pytest.mark.parametrize(("hours", "minutes"), [(12, 720), (0.001, 1), (0.51, 31)])
 def test_a_machine_ends_by_itself(shared: Account, hours: float, minutes: int) -> None:
     launch = launch_of(shared, "ec2-dask", max_hours=hours)
-    lines = ec2_requests.user_data(launch, PLACED, ["worker"]).splitlines()
+    lines = ec2_requests.user_data(launch, BUNDLE, ["worker"]).splitlines()
     assert lines[0] == "#!/bin/bash"
     assert f"shutdown -h +{minutes}" in lines[:4]
     trap = next(line for line in lines if line.startswith("trap"))
@@ -132,8 +132,10 @@ def test_a_client_token_is_of_one_request(shared: Account) -> None:
     launch = launch_of(shared, "ec2-dask")
     assert isinstance(launch.cluster, Ec2Dask)
 
+    template = ec2_requests.InstanceTemplate(launch, launch.cluster, BUNDLE, "ami", "sg")
+
     def token(subnet: str, kind: str) -> str:
-        asked = ec2_requests.workers(launch, launch.cluster, PLACED, "ami", "sg", subnet, kind, "10.0.0.1")  # type: ignore[arg-type]
+        asked = ec2_requests.workers(template, subnet, kind, "10.0.0.1")
         return str(asked["ClientToken"])
 
     assert token("a", "x") == token("a", "x")
@@ -143,7 +145,7 @@ def test_a_client_token_is_of_one_request(shared: Account) -> None:
 
 @pytest.fixture(scope="module")
 def recorded(shared: Account) -> dict[str, list[Asked]]:
-    """Everything that was asked for in a launch of each kind, from its plan to its end."""
+    """All requests of a launch of each kind, from plan to teardown."""
     from fruitscale.clusters.launch_plan import plan
 
     found = {}
@@ -152,7 +154,7 @@ def recorded(shared: Account) -> dict[str, list[Asked]]:
         config = shared.config(kind, market="spot") if kind == "ec2-dask" else shared.config(kind, disk_key=KEY)
         storage = config.storage.model_copy(update={"staging_uri": f"s3://photos/recorded-{kind}"})
         config = config.model_copy(update={"storage": storage})
-        plan(cluster_run.settle(config))
+        plan(config)
         with Agent(shared, never_ends=True):
             ended = cluster_run.run(config, detach=True)
         cluster_run.tear_down(launcher_of(ended.launch), lambda _: None)

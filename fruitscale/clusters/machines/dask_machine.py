@@ -1,4 +1,4 @@
-"""What an EC2 machine of a Dask cluster does once it is installed: the scheduler and the driver, or workers.
+"""Runs one EC2 machine of a Dask cluster: either the scheduler and the driver, or workers.
 
 `python -m fruitscale.clusters.machines.dask_machine scheduler|worker --run URI --region REGION …`
 """
@@ -25,16 +25,16 @@ from fruitscale.clusters.machines.driver import drive, open_folder
 from fruitscale.storage.s3 import S3Store
 
 PORT = 8786
-OUTSIDE = "169.254.169.254"
-"""An address that is asked nothing: which of ours would be used tells which one others reach."""
+PROBE_ADDRESS = "169.254.169.254"
+"""An address to find the outgoing interface with; nothing is sent to it."""
 DEATH_SECONDS = 900
 REGISTERED = re.compile(r"Register worker .*\bname: (\S+?)(?:-\d+)?$", re.MULTILINE)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Play the role of this machine, and end with its exit code."""
+    """Run this machine's role, and exit with its code."""
     parser = argparse.ArgumentParser(
-        prog="fruitscale.clusters.machines.dask_machine", description="A machine of a Dask cluster."
+        prog="fruitscale.clusters.machines.dask_machine", description="Run a machine of a Dask cluster."
     )
     parser.add_argument("role", choices=["scheduler", "worker"])
     parser.add_argument("--run", required=True, metavar="URI")
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def fetch_keys(store: S3Store, folder: Path) -> dict[str, Path]:
-    """Put the keys of the run where only this user reads them; return the files by name."""
+    """Download the run's TLS keys, readable by this user only; return their paths by name."""
     found = {}
     for name in ("ca.pem", "cert.pem", "key.pem"):
         path = folder / name
@@ -65,7 +65,7 @@ def fetch_keys(store: S3Store, folder: Path) -> dict[str, Path]:
 
 
 def variables(keys: Mapping[str, Path]) -> dict[str, str]:
-    """Return what tells every process of Dask to talk TLS, and nothing else."""
+    """Return the environment variables that make every Dask process require TLS."""
     tls = "DASK_DISTRIBUTED__COMM__TLS__"
     made = {f"{tls}CA_FILE": str(keys["ca.pem"]), "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True"}
     for role in ("SCHEDULER", "WORKER", "CLIENT"):
@@ -74,8 +74,8 @@ def variables(keys: Mapping[str, Path]) -> dict[str, str]:
     return made | {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"}
 
 
-def own_address(towards: str = OUTSIDE) -> str:
-    """Return the address of this machine that others reach."""
+def own_address(towards: str = PROBE_ADDRESS) -> str:
+    """Return this machine's address on the network that leads to `towards`."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((towards, 9))  # sends nothing
         return str(probe.getsockname()[0])
@@ -96,14 +96,14 @@ def _lead(store: S3Store, folder: Path, keys: Mapping[str, Path], workers: int, 
 
 
 def _work(folder: Path, keys: Mapping[str, Path], scheduler: str) -> int:
-    host = own_address(urlsplit(scheduler).hostname or OUTSIDE)
+    host = own_address(urlsplit(scheduler).hostname or PROBE_ADDRESS)
     cores = len(os.sched_getaffinity(0))
     name = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     options = [
         scheduler, "--host", host, "--name", name, "--nworkers", str(cores), "--nthreads", "1", "--no-dashboard",
         "--death-timeout", str(DEATH_SECONDS), "--local-directory", str(folder),
     ]  # fmt: skip
-    # it ends when the scheduler does, and the machine with it
+    # the worker ends with the scheduler, and the machine with the worker
     return _dask("distributed.cli.dask_worker", options, sys.stderr.buffer, variables(keys)).wait()
 
 
@@ -112,14 +112,14 @@ def _dask(module: str, options: Sequence[str], log: BinaryIO, more: Mapping[str,
 
 
 def _wait_for(workers: int, log_path: Path, seconds: float, scheduler: subprocess.Popen[bytes]) -> None:
-    """Wait until so many machines have joined: Dask shares work among those that are there. Those that come later help too."""
+    """Wait until `workers` machines have joined or `seconds` have passed; late machines still join the run."""
     deadline = time.monotonic() + seconds
     while _machines(log_path) < workers and time.monotonic() < deadline and scheduler.poll() is None:
         time.sleep(1.0)
 
 
 def _machines(log_path: Path) -> int:
-    """Count the machines of the workers that the scheduler's log tells of: a worker is called MACHINE-NUMBER."""
+    """Count the machines whose workers are in the scheduler's log: a worker is named MACHINE-NUMBER."""
     return len(set(REGISTERED.findall(log_path.read_text(errors="replace"))))
 
 

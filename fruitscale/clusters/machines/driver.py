@@ -1,6 +1,6 @@
-"""The driver of a launch, on the machine that leads: runs the CLI, keeps its log in S3, and ends it when its time is over.
+"""Drives a run on the cluster's main machine: runs the CLI as a child, copies its log to S3, ends it at its deadline.
 
-A hung run isn't idle, and nobody else would end it: this process watches the clock, and the run is its child.
+A hung run is not idle, so the service would keep its machines: this process enforces the deadline.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from fruitscale.storage.s3 import S3Store
 LOG_SECONDS = 10.0
 GRACE_SECONDS = 60.0
 TOO_LONG = 124
-"""The exit code of a run that was ended because its time was over, as timeout(1) has it."""
+"""Exit code of a run ended at its deadline, like timeout(1)."""
 MOST_LOG = 4_000_000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the job of a launch, and end with its exit code."""
+    """Run the job of a launch, and exit with its code."""
     parser = argparse.ArgumentParser(prog="main.py", description="The driver of a launch.")
     parser.add_argument("--run", required=True, metavar="URI", help="the folder of the launch")
     parser.add_argument("--region", required=True)
@@ -43,13 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def open_folder(uri: str, region: str) -> S3Store:
-    """Open the folder of a launch: with what the job says of the storage, once that can be read."""
+    """Open the folder of a launch with the storage settings of its job."""
     store = S3Store(uri, residency.settle(Storage(region=region)))
     return S3Store(uri, Storage.model_validate(json.loads(store.read(JOB))["config"]["storage"]))
 
 
 def drive(store: S3Store, settings: Mapping[str, str] | None = None, variables: Mapping[str, str] | None = None) -> int:
-    """Run the CLI with the job's config, and more settings; return its exit code, which is also told in S3."""
+    """Run the CLI with the job's config and extra `--set` settings; write its exit status to S3 and return its code."""
     job = json.loads(store.read(JOB))
     code = 1
     error: str | None = "the driver could not start"
@@ -60,17 +60,17 @@ def drive(store: S3Store, settings: Mapping[str, str] | None = None, variables: 
             code = _run(
                 store, command, folder, {MACHINES: json.dumps(job["machines"]), **(variables or {})}, job["until"]
             )
-            error = _last_word(folder / "err") if code else None
+            error = _last_error(folder / "err") if code else None
         except FruitscaleError as problem:
             error = problem.message
         finally:
-            told = {"code": code, "error": error, "time": time.time()}
-            store.write(STATUS, (json.dumps(told) + "\n").encode())
+            status = {"code": code, "error": error, "time": time.time()}
+            store.write(STATUS, (json.dumps(status) + "\n").encode())
     return code
 
 
 def _prepare(store: S3Store, job: Mapping[str, Any], folder: Path, settings: Mapping[str, str]) -> list[str]:
-    """Write the config and the model where the CLI reads them; return its command."""
+    """Write the config and the model into `folder`; return the command that runs them."""
     config: dict[str, Any] = job["config"]
     config["model"]["exported"] = str(folder / "model")
     base, _, file = job["model_uri"].rpartition("/")
@@ -81,18 +81,18 @@ def _prepare(store: S3Store, job: Mapping[str, Any], folder: Path, settings: Map
 
 
 def _run(store: S3Store, command: list[str], folder: Path, variables: Mapping[str, str], until: float) -> int:
-    """Run a command until it ends, or is ended; what it prints goes to the log in S3 as it comes."""
+    """Run a command until it ends or its deadline passes, copying its stderr to S3; return its exit code."""
     ended = threading.Event()
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         environment = child_environment(variables)
         process = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=environment)
-        keeping = threading.Thread(target=_keep_log, args=(store, folder / "err", ended), daemon=True)
+        keeping = threading.Thread(target=_copy_log, args=(store, folder / "err", ended), daemon=True)
         keeping.start()
         try:
             return process.wait(timeout=max(1.0, until - time.time()))
         except subprocess.TimeoutExpired:
             _end(process)
-            err.write(b"Ended: the time of the machines (cluster.max_hours) is over.\n")
+            err.write(b"Ended: cluster.max_hours has passed.\n")
             return TOO_LONG
         finally:
             if process.poll() is None:
@@ -103,7 +103,7 @@ def _run(store: S3Store, command: list[str], folder: Path, variables: Mapping[st
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt a run, so that it says where it is; kill one that doesn't listen."""
+    """Interrupt a run, so that it records its state; kill it if it does not end."""
     process.send_signal(signal.SIGINT)
     try:
         process.wait(timeout=GRACE_SECONDS)
@@ -112,14 +112,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _keep_log(store: S3Store, path: Path, ended: threading.Event) -> None:
-    """Write the log to S3 now and then, and in the end."""
+def _copy_log(store: S3Store, path: Path, ended: threading.Event) -> None:
+    """Write the log to S3 every LOG_SECONDS, and once at the end."""
     brief, size = store.brief(), -1
     while True:
         last = ended.wait(LOG_SECONDS)
         content = path.read_bytes()[-MOST_LOG:]
         if len(content) != size:
-            with suppress(FruitscaleError):  # the next one comes soon, and the run goes on without
+            with suppress(FruitscaleError):  # the run goes on; the next write follows soon
                 (store if last else brief).write(LOG, content)
                 size = len(content)
         if last:
@@ -128,8 +128,8 @@ def _keep_log(store: S3Store, path: Path, ended: threading.Event) -> None:
             return
 
 
-def _last_word(path: Path) -> str:
-    """Return the last error that the run told, or its last line."""
+def _last_error(path: Path) -> str:
+    """Return the last error in a log, or its last line."""
     lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
-    return (errors or lines or ["it ended without a word"])[-1]
+    return (errors or lines or ["the run ended without output"])[-1]

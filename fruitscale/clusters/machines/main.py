@@ -1,4 +1,4 @@
-"""The program of a launch, on the machine that leads the cluster: main.py --run URI --region REGION."""
+"""Starts the driver on a cluster's primary machine: main.py --run URI --region REGION."""
 
 from fruitscale.clusters.machines.driver import main
 

@@ -1,0 +1,53 @@
+"""What the commands that run a job print at its end, and what they ask when a cluster run is interrupted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from fruitscale.clusters.cluster_run import LaunchResult
+    from fruitscale.clusters.launch import Launch
+    from fruitscale.runs.record import RunRecord
+
+
+def print_record(record: RunRecord, *, as_json: bool, page: bool) -> None:
+    """Print a run's record as JSON, or as a summary that names the report page if `page`."""
+    if as_json:
+        typer.echo(record.to_json(), nl=False)
+        return
+    from fruitscale.cli.screen import out
+    from fruitscale.cli.show_command import summary
+
+    out().print(summary(record, page=page))
+
+
+def print_launch_result(result: LaunchResult, *, as_json: bool) -> None:
+    """Print the record of a run on a cluster, or where to find a run that continues unwatched."""
+    launch = result.launch
+    if result.record is not None:
+        print_record(result.record, as_json=as_json, page=launch.config.report)
+    elif as_json:
+        typer.echo(json.dumps({"launch": launch.id, "uri": launch.uri, "output": launch.config.output.uri}))
+    else:
+        typer.echo(f"Launch {launch.id} is running. Check it: fruitscale cluster status {launch.id} --config …")
+
+
+def ask_on_interrupt(launch: Launch) -> Literal["detach", "stop"]:
+    """Ask at a terminal whether an interrupted run continues unwatched; without a terminal, return "stop"."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return "stop"
+    print_progress(f"\n{launch.id} is running on {launch.cluster.kind}.")
+    try:
+        detach = typer.confirm("Keep it running unwatched? (No: end its machines)", default=False, err=True)
+    except (typer.Abort, KeyboardInterrupt):
+        return "stop"
+    return "detach" if detach else "stop"
+
+
+def print_progress(text: str) -> None:
+    """Print a line on stderr at once."""
+    print(text, file=sys.stderr, flush=True)

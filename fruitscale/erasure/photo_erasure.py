@@ -76,20 +76,21 @@ def erase(
     interrupted erasure. Raises InputError or UsageError if nothing is selected, OutputError if the run is incomplete or
     being written; nothing was changed in these cases.
     """
-    access, held_by = StorageAccess(storage), new_id()
-    folder = open_run(uri, access)
-    erasing.check_is_run(folder)
+    access = StorageAccess(storage)
+    opened = open_run(uri, access)
+    erasing.check_is_run(opened)
     selection = Selection((paths,) if isinstance(paths, str) else tuple(paths), label, matching)
-    with nullcontext() if dry_run else lock.locked(folder.store, held_by):
+    with nullcontext(opened.store) if dry_run else lock.locked(opened.store, new_id()) as store:
+        folder = RunFolder(store)
         begun = read_journal(folder.store)
         if begun is None:
             journal = erasing.begin(folder, selection, plan_after_erasing, refit=refit)
         else:
             journal = erasing.resume(folder, begun, selection, refit=refit)
         fitted = _fit_again(folder, journal) if journal.refit else None  # may raise, before anything has changed
-        done = PurgedVersions() if dry_run else _commit(folder, journal, fitted, held_by)
+        done = PurgedVersions() if dry_run else _commit(folder, journal, fitted)
     had_page = REPORT in journal.removed and journal.plan["config"].get("report", True) and not dry_run
-    page_problem = _remake_page(folder, access) if had_page else None
+    page_problem = _remake_page(opened, access) if had_page else None
     return EraseResult(
         uri=uri,
         photos=len(journal.hashes),
@@ -121,16 +122,16 @@ def _remake_page(folder: RunFolder, access: StorageAccess) -> str | None:
     return None
 
 
-def _commit(folder: RunFolder, journal: Journal, fitted: Components | None, held_by: str) -> PurgedVersions:
+def _commit(folder: RunFolder, journal: Journal, fitted: Components | None) -> PurgedVersions:
     try:
         erasing.commit(folder, journal)
-        erasing.rewrite(folder.store, journal, held_by)
+        erasing.rewrite(folder.store, journal)
         record = journal.record
         if fitted is not None:
-            _project_again(folder, fitted, held_by)
+            _project_again(folder, fitted)
             pca = {"components": fitted.k, "retained_variance": fitted.retained_variance}
             record = record | {"pca": record["pca"] | pca}
-        return erasing.finish(folder, journal, record, held_by)
+        return erasing.finish(folder, journal, record)
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"Stopped while erasing photos from {folder.store.uri}.",
@@ -157,14 +158,12 @@ def _fit_again(folder: RunFolder, journal: Journal) -> Components:
         return fit(reduce(merge, groups), pca["pca.components"], standardize=pca["pca.standardize"])
 
 
-def _project_again(folder: RunFolder, fitted: Components, held_by: str) -> None:
+def _project_again(folder: RunFolder, fitted: Components) -> None:
     def score(name: str) -> None:
         part = parts.read_vectors(folder.store, name, "features")
-        lock.check_held(folder.store, held_by)
         scores = Part(part.paths, part.labels, project(part.values, fitted))
         parts.write_vectors(folder.store, name.replace(FEATURES, REDUCED, 1), "components", scores)
 
-    lock.check_held(folder.store, held_by)
     folder.write_components(fitted.to_bytes(), fitted.summary())
     with threadpool_limits(1):
         for _ in each(folder.store, score, parts.names(folder.store, FEATURES)):

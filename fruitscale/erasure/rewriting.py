@@ -39,7 +39,6 @@ from fruitscale.runs.run_folder import (
     RunPlan,
 )
 from fruitscale.runs.run_id import new_id
-from fruitscale.storage import lock
 from fruitscale.storage.store import Store, sweep
 
 if TYPE_CHECKING:
@@ -111,11 +110,10 @@ def commit(folder: RunFolder, journal: Journal) -> None:
     sweep(folder.store, [""])  # a killed process can leave a half-written table
 
 
-def rewrite(store: Store, journal: Journal, held_by: str) -> None:
+def rewrite(store: Store, journal: Journal) -> None:
     """Remove the rows from every table. With a refit, scores are left: they are computed again."""
 
     def remove_rows(name: str) -> None:
-        lock.check_held(store, held_by)
         _rewrite_one(store, name, journal)
 
     places = [PART_REJECTS, FEATURES] if journal.refit else [PART_REJECTS, REDUCED, FEATURES]
@@ -125,14 +123,12 @@ def rewrite(store: Store, journal: Journal, held_by: str) -> None:
     table = manifest.read(store)
     stays = [not journal.has(path) for path in table["path"].to_pylist()]
     if not all(stays):
-        lock.check_held(store, held_by)
         manifest.write(manifest.describe(table.filter(stays)), store)
 
 
-def finish(folder: RunFolder, journal: Journal, record: Mapping[str, Any], held_by: str) -> PurgedVersions:
+def finish(folder: RunFolder, journal: Journal, record: Mapping[str, Any]) -> PurgedVersions:
     """Write the plan and `run.json`, purge old versions, write the receipt and remove the journal."""
     store = folder.store
-    lock.check_held(store, held_by)
     folder.write_plan(RunPlan(**journal.plan))
     for name in journal.removed:
         store.delete(name)

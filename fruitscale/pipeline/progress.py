@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 
 from fruitscale.display.events import UNITS, Event, Observer, Stage
 from fruitscale.engines.base import EngineInfo
-from fruitscale.errors import StorageError
+from fruitscale.errors import OutputError, StorageError
 from fruitscale.runs.run_folder import RunFolder
 from fruitscale.storage import waiting
 from fruitscale.storage.s3 import S3Store
@@ -93,6 +93,6 @@ class RunProgress:
         state = {"run": self.run_id, "status": status, "error": error, "time": time.time(), **asdict(self._event)}
         try:
             self.folder.write_progress(state)
-        except StorageError:
+        except (StorageError, OutputError):
             if status == "running":
                 raise

@@ -116,7 +116,8 @@ class PipelineRun:
         is_complete = self._folder.read_record() is not None  # then no engine may be needed
         engine_start = None if is_complete else self._engine_start
         self._photos = list_input(config, self._access, progress, engine_start)
-        self._held.enter_context(lock.locked(self._folder.store, progress.run_id))
+        store = self._held.enter_context(lock.locked(self._folder.store, progress.run_id))
+        self._folder = RunFolder(store)
         with progress.stage("export"):
             self._exported = self._export()
         applied = None if self._applied is None else self._applied.facts
@@ -187,7 +188,6 @@ class PipelineRun:
                 seconds=seconds,
             )
         )
-        lock.check_held(folder.store, progress.run_id)
         folder.store.delete(manifest.PRIVATE)
         progress.end("complete")
         folder.write_record(record)

@@ -20,9 +20,9 @@ def publish(folder: RunFolder, access: StorageAccess) -> None:
     html_page.check_installed()
     facts = run_facts.read_run_facts(folder)
     content = make_run_page(facts, access)
-    with lock.locked(folder.store, f"report-{new_id()}"):
+    with lock.locked(folder.store, f"report-{new_id()}") as store:
         if folder.read_record() != facts.record:
             raise OutputError(
                 f"{folder.store.uri} changed while the page was being made.", "Run again: fruitscale report"
             )
-        folder.store.write(REPORT, content)
+        store.write(REPORT, content)

@@ -37,7 +37,8 @@ def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[Shar
     part can't be written; OutputError when the run folder is no longer this run's.
     """
     job = batch.job
-    source, output = open_store(job.input_uri, job.storage), open_store(job.output_uri, job.storage)
+    source = open_store(job.input_uri, job.storage)
+    output = lock.fenced(open_store(job.output_uri, job.storage), job.run_id)
     reports = {shard.index: ShardReport(shard.index) for shard in batch.shards}
     with ThreadPoolExecutor(len(reports) + 1, "look") as pool:
         looks = [pool.submit(_look, output, report) for report in reports.values()]
@@ -56,7 +57,7 @@ def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[Shar
             making = _PartBuilder(job, reports[shard.index], shared)
             for _ in range(shard.start, shard.stop):
                 making.take_from(contents)
-            held = writer.submit(lock.check_held, output, job.run_id)  # while the last photos are inferred
+            held = writer.submit(output.check)  # while the last photos are inferred
             writes.append(writer.submit(_write, output, making.finish(), held))
             _raise_failed(writes)
     for write in writes:

@@ -40,11 +40,10 @@ def project_parts(task: ProjectionTask, shared: SharedBytes | None) -> int:
     """Write the scores of some parts; return how many. Raises DamagedPartError or StorageError."""
     assert shared is not None
     fitted = _components(task.pca, shared)
-    output = open_store(task.job.output_uri, task.job.storage)
+    output = lock.fenced(open_store(task.job.output_uri, task.job.storage), task.job.run_id)
 
     def write(index: int, part: Part) -> None:
         scores = Part(part.paths, part.labels, project(part.values, fitted))
-        lock.check_held(output, task.job.run_id)
         parts.write_vectors(output, parts.name(run_folder.REDUCED, index), "components", scores)
 
     indices = range(task.start, task.stop)

@@ -11,23 +11,53 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fruitscale.errors import MissingObjectError, OutputError, StorageError
+from fruitscale.storage.fence import FencedLocalStore, FencedS3Store, clock
 from fruitscale.storage.lease import leased
 from fruitscale.storage.s3 import S3Store
 from fruitscale.storage.store import LocalStore, Store
 
 NAME = "_run/lock"
+CHECK_SECONDS = 5.0
+"""How long a worker relies on having read the lock."""
 
 
 @contextmanager
-def locked(store: Store, run_id: str) -> Iterator[None]:
-    """Hold a run folder's lock. Raises OutputError if another run holds it, StorageError if it can't be written."""
+def locked(store: Store, run_id: str) -> Iterator[Store]:
+    """Hold a run folder's lock, and yield the store to write with, which refuses to write once the lock is lost.
+
+    Raises OutputError if another run holds it, StorageError if it can't be written.
+    """
     if isinstance(store, S3Store):
-        with leased(store, NAME, run_id):
-            yield
+        with leased(store, NAME, run_id) as lease:
+            yield FencedS3Store(store, lease.check)
     else:
         assert isinstance(store, LocalStore)
         with _flocked(store, run_id):
-            yield
+            yield store
+
+
+def fenced(store: Store, run_id: str) -> FencedS3Store | FencedLocalStore:
+    """Return the store that a worker writes with: it reads the lock first, unless it has done so just now."""
+    check = LockCheck(store, run_id)
+    if isinstance(store, S3Store):
+        return FencedS3Store(store, check)
+    assert isinstance(store, LocalStore)
+    return FencedLocalStore(store, check)
+
+
+class LockCheck:
+    """Raises OutputError if another run has the lock; reads it again after a few seconds only."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self._store, self._run_id = store, run_id
+        self._checked = -CHECK_SECONDS
+
+    def __call__(self) -> None:
+        """Read the lock, if it was not read just now. Raises OutputError if another run has it."""
+        began = clock()
+        if began - self._checked >= CHECK_SECONDS:
+            check_held(self._store, self._run_id)
+            self._checked = began
 
 
 @contextmanager
@@ -70,4 +100,4 @@ def check_held(store: Store, run_id: str) -> None:
     except (MissingObjectError, ValueError, AttributeError):
         holder = None
     if holder != run_id:
-        raise OutputError(f"{store.uri} is no longer written by this run ({run_id}), so this task stops.")
+        raise OutputError(f"Another run took over {store.uri} from this one ({run_id}), so this task stops.")

@@ -61,10 +61,13 @@ class S3Store:
         self._counting = threading.Lock()
         self._objects = _client(self.location.bucket, storage)
 
-    def brief(self) -> S3Store:
-        """Return this store with a short retry budget, for heartbeats and final status writes."""
-        retry_seconds = min(self.storage.retry_seconds, BRIEF_SECONDS)
-        return S3Store(self.uri, self.storage.model_copy(update={"retry_seconds": retry_seconds}))
+    def brief(self, timeout_seconds: float = BRIEF_SECONDS) -> S3Store:
+        """Return this store with a short timeout and retry budget, for heartbeats and final status writes."""
+        limits = {
+            "retry_seconds": min(self.storage.retry_seconds, BRIEF_SECONDS),
+            "timeout_seconds": min(self.storage.timeout_seconds, timeout_seconds),
+        }
+        return S3Store(self.uri, self.storage.model_copy(update=limits))
 
     def read(self, name: str, version: str | None = None) -> bytes:
         """Return an object's content; with an ETag, of that version only."""

@@ -173,7 +173,7 @@ def test_a_dry_run_changes_nothing(cli: Cli, run: Path) -> None:
         pytest.param({"paths": ["no/such.jpg"]}, InputError, "no/such.jpg", id="a path that is not there"),
         pytest.param({"label": "no such label"}, InputError, "nothing is erased", id="a label that is not there"),
         pytest.param({"matching": "*.nothing"}, InputError, "nothing is erased", id="a glob that matches nothing"),
-        pytest.param({"label": "a", "matching": "b"}, UsageError, "one at a time", id="two ways at once"),
+        pytest.param({"label": "a", "matching": "b"}, UsageError, "not by several", id="two ways at once"),
     ],
 )
 def test_what_is_refused_changes_nothing(
@@ -199,7 +199,7 @@ def test_an_unfinished_run_is_refused(cli: Cli, run: Path) -> None:
     (run / "run.json").unlink()
     ran = cli("erase", run, "--path", path)
     assert ran.code == 1
-    assert "not complete" in ran.err
+    assert "incomplete run" in ran.err
     assert "Finish the run first" in ran.err
 
 

@@ -160,7 +160,7 @@ def test_what_makes_no_sense_is_told(frame_run: Path, frame_photos: Path) -> Non
         frames.featurize(frame(photo=["a.jpg"]), run=str(frame_run))
     with pytest.raises(UsageError, match="a column features already"):
         frames.featurize(frame(path=["a.jpg"], features=[1]), run=str(frame_run))
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="does not exist"):
         frames.reduce(frame(features=[[1.0]]), "nowhere")
     with pytest.raises(UsageError, match="The features are not the 1280"):
         projector(str(frame_run)).components_of(pa.array([[1.0, 2.0]], pa.list_(pa.float32())))

@@ -87,7 +87,7 @@ def test_a_silent_one_is_taken_over_and_its_tasks_stop(bucket: Bucket) -> None:
     with holding(store) as reports:
         assert reports == ["waiting 2 s to see whether process 7 on far is still running"]
         assert holder(store)["run"] == "ours"
-        with pytest.raises(OutputError, match=r"no longer written by this run \(dead\)"):
+        with pytest.raises(OutputError, match=r"from this one \(dead\)"):
             lock.check_held(store, "dead")
     assert bucket.names() == []
     with pytest.raises(OutputError, match="no longer written"):  # nor when nobody holds it

@@ -140,7 +140,7 @@ def test_a_folder_without_a_run_is_refused_and_left_as_it_is(tmp_path: Path) -> 
     with pytest.raises(OutputError, match="no run in it"):
         fruitscale.erase(str(tmp_path), "a.jpg")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="does not exist"):
         fruitscale.erase(str(tmp_path / "nowhere"), "a.jpg")
 
 
@@ -160,7 +160,7 @@ def test_ctrl_c_says_how_to_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(erasing, "rewrite", stop)
     with lock.locked(LocalStore(tmp_path), "me"), pytest.raises(InterruptedRunError) as stopped:
-        photo_erasure._commit(RunFolder(LocalStore(tmp_path)), begun(), None, "me")
+        photo_erasure._commit(RunFolder(LocalStore(tmp_path)), begun(), None)
     assert f"fruitscale erase {tmp_path}" in str(stopped.value)
     assert (tmp_path / journal.JOURNAL).exists()
 

@@ -84,7 +84,7 @@ def test_a_photo_that_is_gone_or_changed_has_no_thumbnail(tmp_path: Path) -> Non
 def test_photos_in_a_region_that_is_not_allowed_are_not_read() -> None:
     with pytest.raises(FruitscaleError, match="us-east-1"):
         thumbnails(
-            "s3://b/in", [Photo("a.jpg", None, 1, "1")], Images(), StorageAccess(Storage(region="us-east-1")), 1000
+            "s3://bucket/in", [Photo("a.jpg", None, 1, "1")], Images(), StorageAccess(Storage(region="us-east-1")), 1000
         )
 
 

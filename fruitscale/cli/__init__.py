@@ -1,12 +1,13 @@
-"""The command line: one file a verb. Parses, calls one function, renders."""
+"""The command line: one module per command, which parses, calls one function and renders the result."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from fruitscale.cli import (
     apply_command,
@@ -26,11 +27,24 @@ from fruitscale.cli import (
     sample_command,
     show_command,
 )
+from fruitscale.cli.options import VERBOSE, is_verbose, take_verbose
 from fruitscale.config.version import __version__
 from fruitscale.errors import FruitscaleError
 
+VERBOSE_HELP = "Show where each setting came from, and tracebacks. It may stand anywhere in a command."
+
+
+class RootGroup(TyperGroup):
+    """The command group of the root, which takes --verbose wherever it stands."""
+
+    def main(self, args: Any = None, *rest: Any, **options: Any) -> Any:  # noqa: ANN401  click's own signature
+        """Parse and run a command."""
+        return super().main(take_verbose(sys.argv[1:] if args is None else list(args)), *rest, **options)
+
+
 app = typer.Typer(
     name="fruitscale",
+    cls=RootGroup,
     help="Fruit photos to image features to principal components, through Spark, Dask or local processes.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.",
     no_args_is_help=True,
@@ -53,6 +67,9 @@ app.add_typer(cluster_command.app, name="cluster")
 app.add_typer(config_command.app, name="config")
 app.add_typer(gdpr_command.app, name="gdpr")
 app.add_typer(model_command.app, name="model")
+for _typer in (app, bench_command.app, cluster_command.app, config_command.app, gdpr_command.app, model_command.app):
+    for _command in _typer.registered_commands:
+        _command.epilog = f"{VERBOSE} with any command: {VERBOSE_HELP[0].lower()}{VERBOSE_HELP[1:]}"
 
 
 def _version(asked: bool) -> None:
@@ -66,36 +83,37 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    verbose: Annotated[bool, typer.Option(VERBOSE, help=VERBOSE_HELP)] = False,
 ) -> None:
     """Fruit photos to image features to principal components, through Spark, Dask or local processes."""
 
 
 def main() -> None:
-    """Run the command line, and end with its exit code. The one place where errors are caught."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job that is told to end ends like one interrupted
+    """Run the command line and exit with its code. The one place where errors are caught."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated job ends like an interrupted one
     try:
         app()
     except FruitscaleError as error:
-        if "--verbose" in sys.argv:
+        if is_verbose():
             import traceback
 
             traceback.print_exception(error)
-        _tell(error.message, error.hint)
+        _report(error.message, error.hint)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        _tell("Stopped.", None)
+        _report("Stopped.", None)
         sys.exit(130)
     except Exception as error:
-        if "--verbose" in sys.argv:
+        if is_verbose():
             raise
-        _tell(
+        _report(
             f"This should not happen: {type(error).__name__}: {error}",
-            "Run it again with --verbose, and report what it prints.",
+            "Run the command again with --verbose, and report what it prints.",
         )
         sys.exit(1)
 
 
-def _tell(message: str, hint: str | None) -> None:
+def _report(message: str, hint: str | None) -> None:
     from fruitscale.cli.screen import print_error
 
     print_error(message, hint)

@@ -16,10 +16,9 @@ from fruitscale.cli.options import (
     Overwrite,
     Quiet,
     Sets,
-    Verbose,
-    loaded,
+    show_sources,
 )
-from fruitscale.cli.run_command import carry_out
+from fruitscale.cli.run_command import execute_run
 
 
 def apply(
@@ -40,17 +39,17 @@ def apply(
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json: Json = False,
-    verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
     """Apply the model and the PCA of an earlier run to new photos; nothing is fitted.
 
     Model settings you leave out are taken from that run; another model is refused. Run again to resume.
     """
+    from fruitscale.config.loading import load
     from fruitscale.runs.fitted_pca import applied_config
     from fruitscale.storage.residency import StorageAccess
 
-    access = StorageAccess(loaded(config, sets).config.storage)
+    access = StorageAccess(load(config, sets or ()).config.storage)
     flags = {
         "engine": engine,
         "input.uri": input_uri,
@@ -59,4 +58,5 @@ def apply(
         "output.overwrite": overwrite or None,
     }
     given = applied_config(pca, config, access, sets or (), flags)
-    carry_out(given, access, dry_run=dry_run, json=json, verbose=verbose, quiet=quiet)
+    show_sources(given)
+    execute_run(given, access, dry_run=dry_run, json=json, quiet=quiet)

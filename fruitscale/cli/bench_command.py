@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from fruitscale.cli.options import ConfigFile, Json, Sets, Verbose, loaded
+from fruitscale.cli.json_output import print_json
+from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
 
 if TYPE_CHECKING:
     from fruitscale.bench.result_tables import Rows
@@ -48,7 +49,6 @@ def bench(
     ] = None,
     sets: Sets = None,
     json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Run the real command repeatedly, in seeded random order, and compare engines, slots and precisions in pairs.
 
@@ -82,7 +82,6 @@ def overhead(
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Repetitions for each number of tasks.")] = 3,
     sets: Sets = None,
     json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Print each engine's overhead in milliseconds per empty task."""
     given = _config(config, sets, None, engines)
@@ -102,7 +101,6 @@ def recovery(
     images: Annotated[Numbers, typer.Option("--images", metavar="NUMBER", help="Number of photos.")] = None,
     sets: Sets = None,
     json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Kill one of two workers halfway through a run, on a real cluster of each engine, and print the time it costs."""
     given = _config(config, sets, input_uri, engines, bench__images=_numbers("--images", images))
@@ -119,7 +117,7 @@ def recovery(
 def _config(config: Path | None, sets: list[str] | None, input_uri: str | None, engines: str | None,
             **flags: object) -> Config:  # fmt: skip
     names = None if engines is None else [name.strip() for name in engines.split(",")]
-    return loaded(config, sets, input__uri=input_uri, bench__engines=names, **flags).config
+    return load_config(config, sets, input__uri=input_uri, bench__engines=names, **flags).config
 
 
 def _numbers(flag: str, text: str | None) -> list[int | str] | None:
@@ -162,25 +160,20 @@ def _print_results(found: Results) -> None:
 
 
 def _show(found: list[Any], rows: Rows, *, as_json: bool) -> None:
-    from dataclasses import asdict
-
     from fruitscale.cli.screen import out
 
     if as_json:
-        import json
-
-        typer.echo(json.dumps([asdict(one) for one in found], indent=2))
+        print_json(found)
         return
     out().print(_rich(rows))
 
 
 def _rich(rows: Rows) -> Any:  # noqa: ANN401  Rich is imported on first use
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(title=rows.title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-    for number, heading in enumerate(rows.headings):
-        table.add_column(heading, justify="left" if number < rows.texts else "right", overflow="fold")
+    from fruitscale.cli.screen import table_of
+
+    table = table_of(*rows.headings, title=rows.title, right=rows.headings[rows.texts :])
     for row in rows.rows:
         table.add_row(*map(escape, row))
     return table

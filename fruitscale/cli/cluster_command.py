@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from fruitscale.cli.options import ConfigFile, Json, Sets, Verbose, loaded
+from fruitscale.cli.json_output import print_json
+from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,19 +28,18 @@ STYLES = {"pass": "green", "fail": "bold red", "could not be checked": "yellow"}
 
 
 @app.command()
-def plan(config: ConfigFile = None, sets: Sets = None, json: Json = False, verbose: Verbose = False) -> None:
+def plan(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> None:
     """Show what a launch would create, its price and whether it can succeed. Creates nothing; exits 1 if a check fails.
 
     --json includes every AWS request.
     """
+    from dataclasses import asdict
+
     from fruitscale.clusters import launch_plan
 
-    made = launch_plan.plan(loaded(config, sets).config)
+    made = launch_plan.plan(load_config(config, sets).config)
     if json:
-        import json as writer
-        from dataclasses import asdict
-
-        typer.echo(writer.dumps({**asdict(made), "hour": made.hour, "failed": made.failed}, indent=2))
+        print_json({**asdict(made), "hour": made.hour, "failed": made.failed})
     else:
         _show_plan(made)
     if made.failed:
@@ -48,36 +48,37 @@ def plan(config: ConfigFile = None, sets: Sets = None, json: Json = False, verbo
 
 @app.command()
 def status(
-    launch: LaunchId = None, config: ConfigFile = None, sets: Sets = None, json: Json = False, verbose: Verbose = False
+    launch: LaunchId = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    json: Json = False,
 ) -> None:
     """Show the state of a launch: its machines, the driver's progress, its cost so far."""
     from fruitscale.clusters import launch_control
 
-    found = launch_control.status(loaded(config, sets).config, launch)
+    found = launch_control.status(load_config(config, sets).config, launch)
     if json:
-        import json as writer
-
-        typer.echo(writer.dumps(_status_values(found), indent=2))
+        print_json(_status_values(found))
     else:
         _show_status(found)
 
 
 @app.command()
-def logs(launch: LaunchId = None, config: ConfigFile = None, sets: Sets = None, verbose: Verbose = False) -> None:
+def logs(launch: LaunchId = None, config: ConfigFile = None, sets: Sets = None) -> None:
     """Print the driver's log."""
     from fruitscale.clusters import launch_control
 
-    text = launch_control.log(loaded(config, sets).config, launch)
+    text = launch_control.log(load_config(config, sets).config, launch)
     typer.echo(text, nl=not text.endswith("\n"))
 
 
 @app.command()
-def stop(launch: LaunchId = None, config: ConfigFile = None, sets: Sets = None, verbose: Verbose = False) -> None:
+def stop(launch: LaunchId = None, config: ConfigFile = None, sets: Sets = None) -> None:
     """End the machines of a launch now. Finished parts are kept."""
     from fruitscale.cli.run_results import print_progress
     from fruitscale.clusters import launch_control
 
-    stopped = launch_control.stop(loaded(config, sets).config, launch, print_progress)
+    stopped = launch_control.stop(load_config(config, sets).config, launch, print_progress)
     typer.echo(f"Launch {stopped.id} is stopped. To resume it: fruitscale cluster resume {stopped.id}")
 
 
@@ -87,7 +88,6 @@ def resume(
     config: ConfigFile = None,
     sets: Sets = None,
     json: Json = False,
-    verbose: Verbose = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Watch a running launch again; if it has ended, launch the same run again, which resumes where it stopped."""
@@ -95,7 +95,7 @@ def resume(
     from fruitscale.clusters import launch_control
     from fruitscale.display.terminal import display
 
-    given = loaded(config, sets).config
+    given = load_config(config, sets).config
     with display(quiet=quiet) as observer:
         result = launch_control.resume(given, launch, observer, on_interrupt=ask_on_interrupt, report=print_progress)
     print_launch_result(result, as_json=json)
@@ -107,17 +107,13 @@ def reap(
     sets: Sets = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be ended, and end nothing.")] = False,
     json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """End every expired resource in the region that has fruitscale's tags, whoever launched it."""
     from fruitscale.clusters.reap import reap as end_expired
 
-    found = end_expired(loaded(config, sets).config, dry_run=dry_run)
+    found = end_expired(load_config(config, sets).config, dry_run=dry_run)
     if json:
-        import json as writer
-        from dataclasses import asdict
-
-        typer.echo(writer.dumps([asdict(resource) for resource in found], indent=2))
+        print_json(found)
     else:
         _show_reaped(found, dry_run=dry_run)
     if any(resource.problem for resource in found):
@@ -178,13 +174,11 @@ def _show_plan(made: LaunchPlan) -> None:
 
 def _price_table(made: LaunchPlan) -> Table:
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(
-        title=f"{made.kind} in {made.region}", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
-    )
-    for heading in ("machines, at most", "count", "each, per hour", "per hour"):
-        table.add_column(heading, justify="left" if heading.startswith("machines") else "right")
+    from fruitscale.cli.screen import table_of
+
+    figures = ("count", "each, per hour", "per hour")
+    table = table_of("machines, at most", *figures, title=f"{made.kind} in {made.region}", right=figures)
     for line in made.lines:
         hour, total = _money(line.hour, made.currency), _money(line.total, made.currency)
         table.add_row(escape(line.what), str(line.count), hour, total)

@@ -1,44 +1,43 @@
-"""fruitscale doctor: what is there, what is missing, what to do."""
+"""fruitscale doctor: what is installed, what is missing, and what to do."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from fruitscale.cli.options import ConfigFile, Engine, Json, Sets, Verbose, loaded
+from fruitscale.cli.json_output import print_json
+from fruitscale.cli.options import ConfigFile, Engine, Json, Sets, load_config
+
+if TYPE_CHECKING:
+    from fruitscale.pipeline.doctor import DoctorFinding
 
 
 def doctor(
-    config: ConfigFile = None, sets: Sets = None, engine: Engine = None, json: Json = False, verbose: Verbose = False
+    config: ConfigFile = None,
+    sets: Sets = None,
+    engine: Engine = None,
+    json: Json = False,
 ) -> None:
-    """Look at what a run needs. Exit 1 when the chosen config could not run here."""
-    from dataclasses import asdict
-
+    """Check what a run of this config needs. Exit 1 if it can't run here."""
     from fruitscale.pipeline.doctor import examine
 
-    findings = examine(loaded(config, sets, engine=engine).config)
+    findings = examine(load_config(config, sets, engine=engine).config)
     if json:
-        import json as writer
-
-        typer.echo(writer.dumps([asdict(finding) for finding in findings], indent=2))
+        print_json(findings)
     else:
         _print(findings)
     if any(finding.needed and not finding.ok for finding in findings):
         raise typer.Exit(1)
 
 
-def _print(findings: object) -> None:
+def _print(findings: list[DoctorFinding]) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
-    from fruitscale.cli.screen import out
-    from fruitscale.pipeline.doctor import DoctorFinding
+    from fruitscale.cli.screen import out, table_of
 
-    assert isinstance(findings, list)
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in ("", "what", "found", "what to do"):
-        table.add_column(heading, overflow="fold")
+    table = table_of("", "what", "found", "what to do")
     for finding in findings:
-        assert isinstance(finding, DoctorFinding)
         mark = "[green]ok[/]" if finding.ok else "[red]missing[/]" if finding.needed else "[yellow]absent[/]"
         table.add_row(mark, finding.what, escape(finding.found), escape(finding.remedy))
     out().print(table)

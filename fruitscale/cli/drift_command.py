@@ -1,4 +1,4 @@
-"""fruitscale drift: are new photos still like those that were fitted?"""
+"""fruitscale drift: do new photos still resemble the fitted ones?"""
 
 from __future__ import annotations
 
@@ -6,68 +6,64 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fruitscale.cli.options import ConfigFile, Json, Sets, Verbose, loaded
+from fruitscale.cli.json_output import print_json
+from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
 
 if TYPE_CHECKING:
     from fruitscale.api import Drift
 
 ADVICE = {
-    "small": "The new photos are much like the fitted ones.",
-    "noticeable": "The new photos are not quite like the fitted ones: look at the labels at the top.",
-    "large": "The new photos are unlike the fitted ones: fit again, with photos like these.",
+    "small": "The new photos resemble the fitted ones.",
+    "noticeable": "The new photos differ somewhat from the fitted ones: check the labels at the top.",
+    "large": "The new photos differ from the fitted ones: fit a new PCA that includes photos like these.",
 }
 SHOWN = 3
-"""Labels that are named."""
+"""Labels named in the conclusion."""
 
 
 def drift(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run folder whose components were fitted.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run folder that fitted the components.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="A run of new photos with the same model.")],
     config: ConfigFile = None,
     sets: Sets = None,
     json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
-    """Tell how far new photos are from the fitted ones, by label, so that it is known when to fit again."""
+    """Measure how far new photos are from the fitted ones, by label, to know when to refit."""
     from fruitscale import api
 
-    found = api.drift(run, new, loaded(config, sets).config.storage)
+    found = api.drift(run, new, load_config(config, sets).config.storage)
     if json:
-        import json as writer
-        from dataclasses import asdict
-
-        typer.echo(writer.dumps(asdict(found), indent=2))
+        print_json(found)
         return
     _show(found)
 
 
 def _show(found: Drift) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
-    from fruitscale.cli.screen import number, out
+    from fruitscale.cli.screen import number, out, table_of
 
     title = f"Drift of {found.new} from {found.run}: {found.verdict}"
-    table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-    for heading in ("label", "fitted", "new", "shift", "error", "beyond 99 %"):
-        table.add_column(heading, justify="left" if heading == "label" else "right", overflow="fold")
-    for one in (found.overall, *found.labels):
-        name = "all" if one is found.overall else one.label if one.label is not None else "(no label)"
-        numbers = (f"{one.shift:.2f}", f"{one.error:.2f}", f"{one.beyond:.1%}")
-        row = (escape(name), number(one.fitted), number(one.new), *numbers)
-        table.add_row(*row, style="bold" if one is found.overall else None)
+    figures = ("fitted", "new", "shift", "error", "beyond 99 %")
+    table = table_of("label", *figures, title=title, right=figures)
+    for group in (found.overall, *found.labels):
+        name = "all" if group is found.overall else group.label if group.label is not None else "(no label)"
+        numbers = (f"{group.shift:.2f}", f"{group.error:.2f}", f"{group.beyond:.1%}")
+        row = (escape(name), number(group.fitted), number(group.new), *numbers)
+        table.add_row(*row, style="bold" if group is found.overall else None)
     out().print(table)
     out().print(ADVICE[found.verdict] + _furthest(found), markup=False)
     out().print(
-        "shift: standard deviations between the mean scores; error: median reconstruction error, 1 is that of the "
-        "fitted; beyond: above 99 % of all fitted.", markup=False, style="dim",
+        "shift: distance of the mean scores in standard deviations; error: median reconstruction error relative to the "
+        "fitted photos (1: the same); beyond: share with a larger error than 99 % of the fitted photos.",
+        markup=False, style="dim",
     )  # fmt: skip
 
 
 def _furthest(found: Drift) -> str:
     from fruitscale.evaluation.drift import ERRORS
 
-    names = [one.label or "(no label)" for one in found.labels if one.error >= ERRORS[0]]
+    names = [group.label or "(no label)" for group in found.labels if group.error >= ERRORS[0]]
     if not names or found.verdict == "large":
         return ""
     return f" Furthest: {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}."

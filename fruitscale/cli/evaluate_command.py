@@ -1,4 +1,4 @@
-"""fruitscale evaluate: is what PCA kept enough?"""
+"""fruitscale evaluate: are the components of a PCA enough?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from fruitscale.cli.options import ConfigFile, Json, Sets, Verbose, loaded
+from fruitscale.cli.json_output import print_json
+from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,30 +22,26 @@ BAR = 40
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run folder whose components are judged.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run folder whose components are evaluated.")],
     test_run: Annotated[str, typer.Argument(metavar="TEST_RUN", help="A run of other photos with the same model.")],
     plot: Annotated[
         Optional[Path],  # noqa: UP045  Typer reads it
-        typer.Option("--plot", metavar="FILE", help="Write the curves as a page, as evaluation.html."),
+        typer.Option("--plot", metavar="FILE", help="Also write the curves as an HTML page."),
     ] = None,
     config: ConfigFile = None,
     sets: Sets = None,
     json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
-    """Compare each test photo's label with its nearest neighbours', by the number of components. Nothing is trained."""
+    """Compare each test photo's label with its nearest neighbours', by number of components. Nothing is trained."""
     from fruitscale import api
 
-    found = api.evaluate(run, test_run, loaded(config, sets).config.storage)
+    found = api.evaluate(run, test_run, load_config(config, sets).config.storage)
     if plot is not None:
         from fruitscale.evaluation.plot import write_plot
 
         write_plot(found, plot)
     if json:
-        import json as writer
-        from dataclasses import asdict
-
-        typer.echo(writer.dumps(asdict(found), indent=2))
+        print_json(found)
         return
     _show(found)
 
@@ -61,16 +58,13 @@ def _show(found: Evaluation) -> None:
 
 
 def _table(found: Evaluation) -> Table:
-    from rich.table import Table
-
+    from fruitscale.cli.screen import table_of
     from fruitscale.evaluation.nearest_neighbours import growing
 
     title = f"Accuracy of {found.neighbours} nearest neighbours"
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-    for heading in ("components", "accuracy", "silhouette"):
-        table.add_column(heading, justify="right")
-    table.add_column("")
-    shown = {*growing(found.chosen), found.enough, (found.enough or 0) - 1}  # not each of many that were tried
+    figures = ("components", "accuracy", "silhouette")
+    table = table_of(*figures, "", title=title, right=figures)
+    shown = {*growing(found.chosen), found.enough, (found.enough or 0) - 1}  # a selection: many numbers are tried
     for point in (point for point in found.points if point.components in shown):
         marks = ["enough"] * (point.components == found.enough) + ["chosen"] * (point.components == found.chosen)
         table.add_row(str(point.components), *_cells(point, marks))
@@ -88,7 +82,7 @@ def _cells(score: Score, marks: Sequence[str] = ()) -> tuple[str, str, str]:
 def _conclusion(found: Evaluation) -> str:
     if found.enough is None:
         return (
-            f"None of up to {found.chosen} components comes within one point of the full features: keep more, "
+            f"No number of components up to {found.chosen} comes within one point of the full features: keep more, "
             "with --set pca.components=…"
         )
     return f"{found.enough} of {found.chosen} components are enough: within one point of all {found.width} features."

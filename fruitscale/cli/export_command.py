@@ -1,4 +1,4 @@
-"""fruitscale export: a run's components or features for other programs."""
+"""fruitscale export: components or features of a run, for other programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Optional, cast
 
 import typer
 
-from fruitscale.cli.options import ConfigFile, Json, Sets, Verbose, loaded
+from fruitscale.cli.json_output import print_json
+from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
 
 if TYPE_CHECKING:
     from fruitscale.runs.export import Format
@@ -15,34 +16,30 @@ if TYPE_CHECKING:
 
 
 def export(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run folder: what was the --output.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run folder (its --output).")],
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="csv, npz, parquet or tensorboard.")],
     output: Annotated[
         Optional[Path],  # noqa: UP045  Typer reads it
         typer.Option(
-            "--output", "-o", metavar="PATH", help="The file, for tensorboard the folder; else named as RUN is."
+            "--output", "-o", metavar="PATH", help="The file (tensorboard: folder) to write. Default: named after RUN."
         ),
     ] = None,
-    features: Annotated[bool, typer.Option("--features", help="The features in place of the components.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    features: Annotated[bool, typer.Option("--features", help="Export features instead of components.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     config: ConfigFile = None,
     sets: Sets = None,
     json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Write a run's components as CSV, npz, one Parquet file, or for TensorBoard's embedding projector."""
     from fruitscale import api
     from fruitscale.cli.screen import number, size
 
     target = output or Path(f"{run.rstrip('/').rsplit('/', 1)[-1]}{'-' if to == 'tensorboard' else '.'}{to}")
-    storage = loaded(config, sets).config.storage
+    storage = load_config(config, sets).config.storage
     column: Column = "features" if features else "components"
     done = api.export(run, cast("Format", to), target, column, storage, overwrite)
     if json:
-        import json as writer
-        from dataclasses import asdict
-
-        typer.echo(writer.dumps(asdict(done), indent=2))
+        print_json(done)
         return
     typer.echo(f"{done.path}: {number(done.rows)} photos, {done.columns} {column}, {size(done.bytes)}")
     for note in done.notes:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fruitscale.cli.options import ConfigFile, Json, Sets, Verbose, loaded
+from fruitscale.cli.json_output import print_json
+from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
 
 if TYPE_CHECKING:
     from fruitscale.gdpr.findings import Audit, AuditFinding
@@ -25,7 +26,6 @@ def audit(
     ] = False,
     json: Json = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 also when something could not be checked.")] = False,
-    verbose: Verbose = False,
 ) -> None:
     """Check every bucket, role and setting of a config, read-only. Exit 1 if anything fails.
 
@@ -36,11 +36,9 @@ def audit(
 
     if markdown and json:
         raise UsageError("--markdown and --json can't be combined.", "Use one of them.")
-    found = run_audit(loaded(config, sets).config)
+    found = run_audit(load_config(config, sets).config)
     if json:
-        import json as writer
-
-        typer.echo(writer.dumps(found.to_dict(), indent=2))
+        print_json(found.to_dict())
     elif markdown:
         from fruitscale.gdpr.markdown import markdown as write
 
@@ -62,17 +60,11 @@ STYLES = {"pass": "green", "fail": "bold red", "could not be checked": "yellow"}
 
 def _print(found: Audit) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
-    from fruitscale.cli.screen import out
+    from fruitscale.cli.screen import out, table_of
 
     for subject in dict.fromkeys(finding.subject for finding in found.findings):
-        table = Table(
-            title=escape(subject), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0),
-            show_header=False,
-        )  # fmt: skip
-        for _ in range(4):
-            table.add_column(overflow="fold")
+        table = table_of("verdict", "setting", "found", "basis", title=subject, header=False)
         for each in found.findings:
             if each.subject == subject:
                 verdict = f"[{STYLES[each.verdict]}]{each.verdict}[/]"

@@ -1,4 +1,4 @@
-"""fruitscale init: five questions, and a config file of the answers."""
+"""fruitscale init: writes a config file from five questions."""
 
 from __future__ import annotations
 
@@ -8,20 +8,17 @@ from typing import Annotated
 
 import typer
 
-from fruitscale.cli.options import Verbose
-
 
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The config file to write.")] = Path("fruitscale.yaml"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")] = False,
-    verbose: Verbose = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Ask five questions, and write a config file with your answers and every other key, each with what it means."""
+    """Ask five questions and write a config file with your answers, and every other key with a comment."""
     from fruitscale.config.wizard import config_text, next_question
     from fruitscale.errors import OutputError
 
     if file.exists() and not overwrite:
-        raise OutputError(f"{file} is there already.", "Name another file, or replace it with --overwrite.")
+        raise OutputError(f"{file} exists already.", "Name another file, or replace it with --overwrite.")
     answers: dict[str, str] = {}
     while (question := next_question(answers)) is not None:
         answers[question.key] = _ask(question.key, question.text, question.default)
@@ -31,7 +28,7 @@ def init(
     except OSError as error:
         raise OutputError(f"{file} can't be written: {error.strerror}.", "Name another file.") from None
     name = shlex.quote(str(file))
-    typer.echo(f"{file} is written. Look whether it can run here: fruitscale doctor --config {name}")
+    typer.echo(f"{file} is written. Check whether it can run here: fruitscale doctor --config {name}")
     typer.echo(f"Run it: fruitscale run --config {name}")
 
 

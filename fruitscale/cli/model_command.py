@@ -7,18 +7,19 @@ from typing import Annotated
 
 import typer
 
-from fruitscale.cli.options import ConfigFile, Json, Sets, Verbose, loaded
+from fruitscale.cli.json_output import print_json
+from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
 
 app = typer.Typer(help="Show, export or check the model.", no_args_is_help=True)
 
 
 @app.command()
-def show(config: ConfigFile = None, sets: Sets = None, json: Json = False, verbose: Verbose = False) -> None:
-    """Show which model the configuration means."""
+def show(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> None:
+    """Show the configured model."""
     from fruitscale.cli.screen import out, pairs, size
     from fruitscale.model.exported_model import export
 
-    exported = export(loaded(config, sets).config.model)
+    exported = export(load_config(config, sets).config.model)
     facts = {
         "architecture": exported.architecture,
         "weights": exported.weights,
@@ -31,9 +32,7 @@ def show(config: ConfigFile = None, sets: Sets = None, json: Json = False, verbo
         "sha256": exported.sha256,
     }
     if json:
-        import json as writer
-
-        typer.echo(writer.dumps(facts, indent=2))
+        print_json(facts)
         return
     facts["bytes"] = size(len(exported.payload))
     out().print(pairs("Model", [(name, str(value)) for name, value in facts.items()]))
@@ -44,29 +43,25 @@ def export_model(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
     config: ConfigFile = None,
     sets: Sets = None,
-    verbose: Verbose = False,
 ) -> None:
-    """Write the model into one file, for machines without TensorFlow (model.exported)."""
+    """Write the model to one file, for machines without TensorFlow (model.exported)."""
     from fruitscale.cli.screen import size
     from fruitscale.model.exported_model import export, write
 
-    exported = export(loaded(config, sets).config.model)
+    exported = export(load_config(config, sets).config.model)
     write(exported, file)
     typer.echo(f"{file}: {exported.architecture}, {size(len(exported.payload))}, sha256 {exported.sha256}")
 
 
 @app.command()
-def check(config: ConfigFile = None, sets: Sets = None, json: Json = False, verbose: Verbose = False) -> None:
-    """Ask the whole network, with its ImageNet head, what is on two well-known photos."""
+def check(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> None:
+    """Show what the full network, with its ImageNet head, recognises in two well-known photos."""
     from fruitscale.cli.screen import out, pairs
     from fruitscale.model.check import check as check_model
 
-    result = check_model(loaded(config, sets).config.model)
+    result = check_model(load_config(config, sets).config.model)
     if json:
-        import dataclasses
-        import json as writer
-
-        typer.echo(writer.dumps(dataclasses.asdict(result), indent=2))
+        print_json(result)
         return
     for photo in result.photos:
         out().print(pairs(photo.photo, [(f"{guess.probability:.1%}", guess.name) for guess in photo.guesses]))

@@ -1,4 +1,4 @@
-"""Options that several verbs have."""
+"""Options shared by several commands, and the configuration they add up to."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ import typer
 if TYPE_CHECKING:
     from fruitscale.config.loading import InheritedSettings, LoadedConfig
 
+VERBOSE = "--verbose"
+_given: dict[str, bool] = {}
+
 ConfigFile = Annotated[
     Optional[Path],  # noqa: UP045  Typer reads it
-    typer.Option("--config", "-c", metavar="FILE", help="A YAML file of settings; see configs/."),
+    typer.Option("--config", "-c", metavar="FILE", help="A YAML file of settings; examples are in configs/."),
 ]
 Sets = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(
-        "--set", "-s", metavar="KEY=VALUE", help="Set any key of the config, as in pca.components=50. Repeat."
+        "--set",
+        "-s",
+        metavar="KEY=VALUE",
+        help="Set any key of the config, as in pca.components=50. Can be given several times.",
     ),
 ]
 Engine = Annotated[
@@ -26,23 +32,46 @@ Engine = Annotated[
 ]
 InputUri = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--input", "-i", metavar="URI", help="The folder with the photos, one folder a label."),
+    typer.Option(
+        "--input", "-i", metavar="URI", help="The folder or s3:// prefix with the photos, one folder per label."
+    ),
 ]
 OutputUri = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--output", "-o", metavar="URI", help="Where the run folder goes."),
+    typer.Option("--output", "-o", metavar="URI", help="The run folder to write."),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run that is in --output.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run in --output.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Show where each setting came from, and tracebacks.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 
 
-def loaded(
+def load_config(
     config: Path | None, sets: list[str] | None, earlier: InheritedSettings | None = None, /, **flags: object
 ) -> LoadedConfig:
-    """Load the configuration; a flag is named as its key, with `__` for each dot."""
+    """Load the configuration; each flag is named like its key, with `__` instead of dots."""
     from fruitscale.config.loading import load
 
-    return load(config, sets or (), {name.replace("__", "."): value for name, value in flags.items()}, earlier)
+    loaded = load(config, sets or (), {name.replace("__", "."): value for name, value in flags.items()}, earlier)
+    show_sources(loaded)
+    return loaded
+
+
+def show_sources(loaded: LoadedConfig) -> None:
+    """With --verbose, print on stderr where each setting that is not a default came from."""
+    for key, source in loaded.sources.items() if is_verbose() else ():
+        if source != "default":
+            typer.echo(f"{key}: from {source}", err=True)
+
+
+def take_verbose(arguments: list[str]) -> list[str]:
+    """Return the arguments without --verbose, which may stand anywhere before `--`, and remember whether it was given."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    rest = [word for word in arguments[:end] if word != VERBOSE] + arguments[end:]
+    _given[VERBOSE] = len(rest) < len(arguments)
+    return rest
+
+
+def is_verbose() -> bool:
+    """Return whether --verbose was given."""
+    return _given.get(VERBOSE, False)

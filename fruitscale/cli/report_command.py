@@ -1,4 +1,4 @@
-"""fruitscale report: a page of each run or benchmark."""
+"""fruitscale report: an HTML page of each run or benchmark."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fruitscale.cli.options import ConfigFile, Sets, Verbose, loaded
+from fruitscale.cli.options import ConfigFile, Sets, load_config
 
 if TYPE_CHECKING:
     from fruitscale.config.schema import Storage
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 def report(
     of: Annotated[
-        list[str], typer.Argument(metavar="RUN|BENCH...", help="A run folder, or a folder or JSON file of the bench.")
+        list[str],
+        typer.Argument(metavar="RUN|BENCH...", help="A run folder, or the folder or JSON file of a benchmark."),
     ],
-    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     config: ConfigFile = None,
     sets: Sets = None,
-    verbose: Verbose = False,
 ) -> None:
-    """Make the page of each run or benchmark: one file that needs no network."""
-    storage = loaded(config, sets).config.storage
+    """Write the page of each run or benchmark: one file that needs no network."""
+    storage = load_config(config, sets).config.storage
     for uri in of:
         page = _make(uri, storage)
         typer.echo(page)
@@ -48,6 +48,6 @@ def _open(page: str) -> None:
     from fruitscale.uris import is_s3
 
     if is_s3(page):
-        raise UsageError(f"{page} was made; a browser can't open it there.", f"Copy it first: aws s3 cp {page} .")
+        raise UsageError(f"{page} was written; a browser can't open it there.", f"Copy it first: aws s3 cp {page} .")
     if not webbrowser.open(Path(page).as_uri()):
-        raise UsageError(f"{page} was made; there is no browser here to open it.", "Open the file in one.")
+        raise UsageError(f"{page} was written; there is no browser here to open it.", "Open the file in one.")

@@ -1,12 +1,12 @@
-"""fruitscale run: the whole job."""
+"""fruitscale run: the whole job, here or on a cluster."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fruitscale.cli.json_output import print_json
 from fruitscale.cli.options import (
     ConfigFile,
     DryRun,
@@ -17,8 +17,7 @@ from fruitscale.cli.options import (
     Overwrite,
     Quiet,
     Sets,
-    Verbose,
-    loaded,
+    load_config,
 )
 
 if TYPE_CHECKING:
@@ -38,16 +37,15 @@ def run(
     dry_run: DryRun = False,
     detach: Annotated[bool, typer.Option("--detach", help="On a cluster: launch without watching.")] = False,
     json: Json = False,
-    verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
     """Turn photos into features and principal components.
 
-    Run again, it resumes what was interrupted, and makes anew only what changed.
+    Run the same command again to resume an interrupted run, or to redo only what changed.
     """
     from fruitscale.storage.residency import StorageAccess
 
-    given = loaded(
+    given = load_config(
         config,
         sets,
         engine=engine,
@@ -56,22 +54,19 @@ def run(
         output__overwrite=overwrite or None,
     )
     access = StorageAccess(given.config.storage)
-    carry_out(given, access, dry_run=dry_run, json=json, verbose=verbose, quiet=quiet, detach=detach)
+    execute_run(given, access, dry_run=dry_run, json=json, quiet=quiet, detach=detach)
 
 
-def carry_out(
+def execute_run(
     given: LoadedConfig,
     access: StorageAccess,
     *,
     dry_run: bool,
     json: bool,
-    verbose: bool,
     quiet: bool,
     detach: bool = False,
 ) -> None:
-    """Make the run of a configuration, and show its record."""
-    if verbose:
-        _show_sources(given)
+    """Run, preview or launch a configuration, and print the result."""
     from fruitscale.errors import NothingNewError
 
     try:
@@ -81,7 +76,7 @@ def carry_out(
             _launch(given.config, detach=detach, quiet=quiet, as_json=json)
         else:
             _run_here(given.config, access, detach=detach, quiet=quiet, as_json=json)
-    except NothingNewError as nothing:  # what a nightly job finds on most nights
+    except NothingNewError as nothing:  # not an error: a nightly job often finds nothing
         typer.echo("null" if json else nothing.message)
 
 
@@ -115,28 +110,19 @@ def _launch(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> None
 
 
 def _preview(given: LoadedConfig, access: StorageAccess, *, as_json: bool) -> None:
-    import json
-    from dataclasses import asdict
-
     from fruitscale.cli.screen import number, out, pairs, size
     from fruitscale.pipeline.preview import preview
 
-    seen = preview(given.config, access)
+    found = preview(given.config, access)
     if as_json:
-        typer.echo(json.dumps(asdict(seen), indent=2))
+        print_json(found)
         return
     rows = [
-        ("images", f"{number(seen.images)} with {seen.labels} labels, {size(seen.bytes)}"),
-        ("shards", f"{number(seen.shards)} of {number(seen.shard_images)} images"),
-        ("model", f"{seen.architecture}, {seen.weights} weights, {seen.runtime} {seen.precision}"),
-        ("components", seen.components),
-        ("engine", f"{seen.engine}, {seen.slots} tasks at once on this machine"),
-        ("output", f"{seen.output}: {seen.state}"),
+        ("images", f"{number(found.images)} with {found.labels} labels, {size(found.bytes)}"),
+        ("shards", f"{number(found.shards)} of {number(found.shard_images)} images"),
+        ("model", f"{found.architecture}, {found.weights} weights, {found.runtime} {found.precision}"),
+        ("components", found.components),
+        ("engine", f"{found.engine}, {found.slots} tasks at once on this machine"),
+        ("output", f"{found.output}: {found.state}"),
     ]
     out().print(pairs("This would run", rows))
-
-
-def _show_sources(given: LoadedConfig) -> None:
-    for key, source in given.sources.items():
-        if source != "default":
-            print(f"{key}: from {source}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""fruitscale sample: draws photos to try things on."""
+"""fruitscale sample: draws photos to try things with."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ from typing import Annotated
 
 import typer
 
-from fruitscale.cli.options import Verbose
-
 
 def sample(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.")],
-    classes: Annotated[int, typer.Option(help="How many kinds of fruit, 131 at most.")] = 12,
-    per_class: Annotated[int, typer.Option(help="Photos of each.")] = 60,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same bytes.")] = 0,
-    corrupt: Annotated[int, typer.Option(metavar="N", help="Add so many bad files.")] = 0,
-    verbose: Verbose = False,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to create.")],
+    classes: Annotated[int, typer.Option(help="Number of fruits, at most 131.")] = 12,
+    per_class: Annotated[int, typer.Option(help="Photos per fruit.")] = 60,
+    seed: Annotated[int, typer.Option(help="Seed: the same seed draws the same bytes.")] = 0,
+    corrupt: Annotated[int, typer.Option(metavar="N", help="Number of bad files to add.")] = 0,
 ) -> None:
-    """Draw a data set like Fruits-360: one folder a class, 100×100 JPEGs on white."""
+    """Draw a data set like Fruits-360: one folder per class, 100×100 JPEGs on white."""
     from fruitscale.cli.screen import number, size
     from fruitscale.sample import draw
 

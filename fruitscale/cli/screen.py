@@ -1,9 +1,9 @@
-"""How things look: tables, numbers and errors."""
+"""What the terminal shows: tables, numbers and errors."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -13,11 +13,11 @@ from rich.text import Text
 
 from fruitscale.display.formatting import number, seconds, size
 
-__all__ = ["number", "out", "pairs", "print_error", "seconds", "size"]
+__all__ = ["number", "out", "pairs", "print_error", "print_waits", "seconds", "size", "table_of"]
 
 
 def out() -> Console:
-    """Return the console of results: stdout; wide where no terminal sets its width, so that nothing is cut or folded."""
+    """Return the console for results (stdout); wide unless it is a terminal, so that nothing is cut or folded."""
     return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
 
 
@@ -31,20 +31,28 @@ def print_error(message: str, hint: str | None) -> None:
 
 @contextmanager
 def print_waits() -> Iterator[None]:
-    """Print on stderr, within the block, when a store or another run is waited for."""
+    """Print waits for a store or another run on stderr, within the block."""
     from fruitscale.storage.waiting import listening
 
     with listening(lambda message: print(message, file=sys.stderr)):
         yield
 
 
-def pairs(title: str, rows: Iterable[tuple[str, str]]) -> Table:
-    """Build a table of names and values."""
+def table_of(*headings: str, title: str | None = None, right: Collection[str] = (), header: bool = True) -> Table:
+    """Return an empty table with these columns; those in `right` are right-aligned. Cells fold at the terminal's width."""
     table = Table(
-        title=title, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2, 0, 0)
-    )
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+        title=None if title is None else escape(title), title_justify="left", title_style="bold", header_style="bold",
+        show_header=header, box=None, padding=(0, 2, 0, 0),
+    )  # fmt: skip
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    return table
+
+
+def pairs(title: str, rows: Iterable[tuple[str, str]]) -> Table:
+    """Return a table of names and values."""
+    table = table_of("", "", title=title, header=False)
+    table.columns[0].style, table.columns[0].no_wrap = "dim", True
     for name, value in rows:
         table.add_row(escape(name), escape(value))
     return table

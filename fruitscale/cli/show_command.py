@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fruitscale.cli.options import ConfigFile, Json, Sets, Verbose, loaded
+from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -15,18 +15,17 @@ if TYPE_CHECKING:
 
 
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run folder: what was the --output.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run folder (its --output).")],
     config: ConfigFile = None,
     sets: Sets = None,
     json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
-    """Show what is known of a complete run."""
+    """Show the record of a complete run."""
     from fruitscale import api
     from fruitscale.cli.screen import out, pairs, print_waits
 
     with print_waits():
-        record = api.record(run, loaded(config, sets).config.storage)
+        record = api.record(run, load_config(config, sets).config.storage)
     if json:
         typer.echo(record.to_json(), nl=False)
         return
@@ -35,7 +34,7 @@ def show(
 
 
 def summary(record: RunRecord, *, page: bool = False) -> RenderableType:
-    """Build the table of a run: images, model, PCA, times, and where the files are, with its page where it has one."""
+    """Return the tables of a run: images, model, PCA, times and files, including the page if there is one."""
     from rich.console import Group
     from rich.text import Text
 
@@ -54,14 +53,14 @@ def _what(record: RunRecord) -> list[tuple[str, str]]:
     from fruitscale.cli.screen import number
 
     images, model, engine = record.images, record.model, record.engine
-    resumed = f", {number(images.resumed)} of them kept from before" if images.resumed else ""
+    resumed = f", {number(images.resumed)} of them kept from an earlier attempt" if images.resumed else ""
     rejected = f"{number(images.rejected)}: see rejects.parquet" if images.rejected else "0"
     trained = "" if model.pretrained else f" ({'no' if model.weights == 'none' else 'random'} weights: not trained)"
     where = f" on {engine.master}" if engine.master else ""
     return [
         ("images", f"{number(images.featurized)} with {record.input.labels} labels{resumed}"),
         ("rejects", rejected),
-        *([("erased", f"{number(record.erased)} photos since the run was made")] if record.erased else []),
+        *([("erased", f"{number(record.erased)} photos since the run")] if record.erased else []),
         ("model", f"{model.architecture}, {model.weights}{trained}, {model.runtime} {model.precision}"),
         ("engine", f"{engine.name} {engine.version}{where}, {engine.cores} tasks at once"),
     ]
@@ -72,8 +71,8 @@ def _result(record: RunRecord) -> list[tuple[str, str]]:
     per_core = record.images_per_second_per_core
     kept = f"{pca.components} of {record.model.features} keep {pca.retained_variance:.2%} of the variance"
     if pca.applied is not None:
-        kept = f"{pca.components}, those of {pca.applied.uri} (run {pca.applied.id})"
-    fast = "nothing was featurized again" if speed is None else f"{speed:.0f} images/s, {per_core:.0f} a core"
+        kept = f"{pca.components}, from {pca.applied.uri} (run {pca.applied.id})"
+    fast = "no photo was featurized again" if speed is None else f"{speed:.0f} images/s, {per_core:.0f} per core"
     return [("components", kept), ("speed", fast)]
 
 

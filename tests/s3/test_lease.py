@@ -90,7 +90,7 @@ def test_a_silent_one_is_taken_over_and_its_tasks_stop(bucket: Bucket) -> None:
         with pytest.raises(OutputError, match=r"from this one \(dead\)"):
             lock.check_held(store, "dead")
     assert bucket.names() == []
-    with pytest.raises(OutputError, match="no longer written"):  # nor when nobody holds it
+    with pytest.raises(OutputError, match="took over"):  # nor when nobody holds it
         lock.check_held(store, "ours")
 
 

@@ -13,41 +13,40 @@ from fruitscale.errors import MissingExtraError
 
 
 class EngineSource(NamedTuple):
-    """Where an engine is, and what to install for it."""
+    """The class of an engine, and the extra that it needs."""
 
     module: str
     opener: str
-    library: str
     title: str
     extra: str
 
 
 ENGINES: Mapping[EngineName, EngineSource] = {
-    "local": EngineSource("fruitscale.engines.local_engine", "LocalEngine", "", "", ""),
-    "spark": EngineSource("fruitscale.engines.spark_engine", "SparkEngine", "pyspark", "PySpark", "spark"),
-    "dask": EngineSource("fruitscale.engines.dask_engine", "DaskEngine", "distributed", "Dask", "dask"),
+    "local": EngineSource("fruitscale.engines.local_engine", "LocalEngine", "", ""),
+    "spark": EngineSource("fruitscale.engines.spark_engine", "SparkEngine", "PySpark", "spark"),
+    "dask": EngineSource("fruitscale.engines.dask_engine", "DaskEngine", "Dask", "dask"),
 }
 
 
 def open_engine(config: Config, slots: int, warm: tuple[str, ...] = ()) -> Engine:
-    """Start the engine that the config names, with so many tasks at once on this machine.
+    """Start the configured engine, with `slots` concurrent tasks on this machine.
 
     `warm` names modules that workers on this machine import while they wait for the first task.
-    Raises MissingExtraError when its library is not installed, EngineError when it can't be started.
+    Raises MissingExtraError if its library is not installed, EngineError if it can't be started.
     """
-    entry = ENGINES[config.engine]
+    source = ENGINES[config.engine]
     try:
-        opener = getattr(importlib.import_module(entry.module), entry.opener)
+        opener = getattr(importlib.import_module(source.module), source.opener)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in ("pyspark", "py4j", "dask", "distributed"):
-            raise MissingExtraError(entry.title, entry.extra) from None
+            raise MissingExtraError(source.title, source.extra) from None
         raise
     engine: Engine = opener(config, slots, warm)
     return engine
 
 
 def slots(config: Config) -> int:
-    """Return how many tasks run at once on one machine: the config's number, or the cores that this process may use."""
+    """Return the number of concurrent tasks per machine: the config's, or the cores available to this process."""
     if config.slots != "auto":
         return config.slots
     if hasattr(os, "sched_getaffinity"):

@@ -28,9 +28,11 @@ def featurize(
     Lazy; the model is in the graph once, which Dask calls large, and each worker loads it once.
     Raises UsageError for columns that are missing or in the way, ModelError when the model can't be had.
     """
+    from dask.dataframe.utils import make_meta
+
     source = check_columns(list(ddf.columns), (content, path), ("features", "reject"))
     kernel = featurizer(config, run)
-    meta = _features(ddf._meta, kernel, source, content)
+    meta = _features(make_meta(ddf), kernel, source, content)
     return ddf.map_partitions(_features, _once(kernel, kernel.sha256), source, content, meta=meta)
 
 
@@ -42,9 +44,11 @@ def reduce(ddf: Any, run: str, *, features: str = "features", storage: Storage |
     """
     from hashlib import sha256
 
+    from dask.dataframe.utils import make_meta
+
     check_columns(list(ddf.columns), (features,), ("components",))
     kernel = projector(run, storage)
-    meta = _components(ddf._meta, kernel, features)
+    meta = _components(make_meta(ddf), kernel, features)
     return ddf.map_partitions(_components, _once(kernel, sha256(kernel.content).hexdigest()), features, meta=meta)
 
 

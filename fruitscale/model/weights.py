@@ -10,9 +10,8 @@ import importlib.util
 import io
 import math
 import os
-import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from fruitscale.config.schema import Model
 from fruitscale.errors import ModelError
 from fruitscale.model.architectures import NETWORKS
+from fruitscale.model.pickle_internals import LimitedUnpickler
 
 PACKAGED_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 PACKAGED_HINT = "Use the packaged weights: --set model.architecture=efficientnet_lite0 --set model.weights=packaged"
@@ -161,38 +161,17 @@ class _Storage(NamedTuple):
     size: int
 
 
-class _Unpickler(pickle._Unpickler):
-    """Builds dicts and descriptions of tensors, and refuses to look up anything else.
-
-    In Python and not in C: the C one reserves as much memory as an index in the file says. So does BYTEARRAY8 in both;
-    it is younger than the format that is read here.
-    """
-
-    dispatch = {code: read for code, read in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]}  # noqa: RUF012
-
-    def __init__(self, file: IO[bytes], storages: dict[str, _Storage]) -> None:
-        super().__init__(file)
-        self._storages = storages
-
-    def find_class(self, module: str, name: str) -> object:
-        allowed: dict[tuple[str, str], object] = {
-            ("collections", "OrderedDict"): OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): _describe,
-            ("torch", "FloatStorage"): "<f4",
-            ("torch", "LongStorage"): "<i8",
-        }
-        if (module, name) not in allowed:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return allowed[module, name]
-
-    def persistent_load(self, pid: Any) -> _Storage:  # noqa: ANN401
-        _, dtype, key, _, size, _ = pid
-        storage = _Storage(str(key), str(dtype), int(size))
-        return self._storages.setdefault(storage.key, storage)
-
-
 def _describe(storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object) -> _Tensor:
     return _Tensor(storage.key, offset, shape, strides)
+
+
+TORCH_NAMES: Mapping[tuple[str, str], object] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _describe,
+    ("torch", "FloatStorage"): "<f4",
+    ("torch", "LongStorage"): "<i8",
+}
+"""What a state dict may name."""
 
 
 def read_torch(path: Path) -> dict[str, NDArray[np.float32 | np.int64]]:
@@ -213,7 +192,15 @@ def read_torch(path: Path) -> dict[str, NDArray[np.float32 | np.int64]]:
 
 def _read_torch(file: IO[bytes]) -> dict[str, NDArray[np.float32 | np.int64]]:
     storages: dict[str, _Storage] = {}
-    load: Callable[[], Any] = lambda: _Unpickler(file, storages).load()  # noqa: E731
+
+    def load_storage(pid: Any) -> _Storage:  # noqa: ANN401
+        _, dtype, key, _, size, _ = pid
+        storage = _Storage(str(key), str(dtype), int(size))
+        return storages.setdefault(storage.key, storage)
+
+    def load() -> Any:  # noqa: ANN401
+        return LimitedUnpickler(file, TORCH_NAMES, load_storage).load()
+
     if load() != TORCH_MAGIC or load() != TORCH_PROTOCOL or load().get("little_endian") is not True:
         raise ValueError("it is not in PyTorch's legacy format")
     tensors, keys = load(), load()

@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from fruitscale import processes
@@ -28,7 +28,6 @@ PORT = 8786
 PROBE_ADDRESS = "169.254.169.254"
 """An address to find the outgoing interface with; nothing is sent to it."""
 DEATH_SECONDS = 900
-REGISTERED = re.compile(r"Register worker .*\bname: (\S+?)(?:-\d+)?$", re.MULTILINE)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -70,7 +69,7 @@ def variables(keys: Mapping[str, Path]) -> dict[str, str]:
     made = {f"{tls}CA_FILE": str(keys["ca.pem"]), "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True"}
     for role in ("SCHEDULER", "WORKER", "CLIENT"):
         made |= {f"{tls}{role}__CERT": str(keys["cert.pem"]), f"{tls}{role}__KEY": str(keys["key.pem"])}
-    # On Python 3.11 its profiler can stop a worker for good; see engines/dask.py
+    # On Python 3.11 its profiler can stop a worker for good; see engines/dask_cluster.py
     return made | {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"}
 
 
@@ -88,7 +87,7 @@ def _lead(store: S3Store, folder: Path, keys: Mapping[str, Path], workers: int, 
         options = ["--protocol", "tls", "--host", address, "--port", str(PORT), "--no-dashboard", "--no-show"]
         scheduler = _dask("distributed.cli.dask_scheduler", options, log, variables(keys))
         try:
-            _wait_for(workers, log_path, seconds, scheduler)
+            _wait_for(workers, f"tls://{address}:{PORT}", keys, seconds, scheduler)
             return drive(store, {"dask.scheduler": f"tls://{address}:{PORT}"}, variables(keys))
         finally:
             processes.stop(scheduler)
@@ -111,16 +110,28 @@ def _dask(module: str, options: Sequence[str], log: BinaryIO, more: Mapping[str,
     return processes.start(module, options, output=log.fileno(), environment=more)
 
 
-def _wait_for(workers: int, log_path: Path, seconds: float, scheduler: subprocess.Popen[bytes]) -> None:
+def _wait_for(
+    workers: int, address: str, keys: Mapping[str, Path], seconds: float, scheduler: subprocess.Popen[bytes]
+) -> None:
     """Wait until `workers` machines have joined or `seconds` have passed; late machines still join the run."""
+    from distributed import Client, Security
+
+    security = Security(
+        require_encryption=True,
+        tls_ca_file=str(keys["ca.pem"]),
+        tls_client_cert=str(keys["cert.pem"]),
+        tls_client_key=str(keys["key.pem"]),
+    )
     deadline = time.monotonic() + seconds
-    while _machines(log_path) < workers and time.monotonic() < deadline and scheduler.poll() is None:
-        time.sleep(1.0)
+    with Client(address, security=security, timeout=seconds, set_as_default=False) as client:
+        while machines(client) < workers and time.monotonic() < deadline and scheduler.poll() is None:
+            time.sleep(1.0)
 
 
-def _machines(log_path: Path) -> int:
-    """Count the machines whose workers are in the scheduler's log: a worker is named MACHINE-NUMBER."""
-    return len(set(REGISTERED.findall(log_path.read_text(errors="replace"))))
+def machines(client: Any) -> int:  # noqa: ANN401  distributed is untyped here
+    """Return the number of machines that have workers; workers are named MACHINE or MACHINE-NUMBER."""
+    found = client.scheduler_info(n_workers=-1)["workers"].values()
+    return len({re.sub(r"-\d+$", "", str(worker["name"])) for worker in found})
 
 
 if __name__ == "__main__":

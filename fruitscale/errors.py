@@ -1,19 +1,19 @@
-"""Everything that fruitscale raises on purpose.
+"""The errors that fruitscale raises.
 
-FruitscaleError              exit 1   caught once, in the CLI; its message says what to do
-├── UsageError               exit 2   the command, a flag or the config can't be used as it is
+FruitscaleError              exit 1   caught once, in the CLI; the hint says how to fix it
+├── UsageError               exit 2   the command, a flag or the config is not valid
 │   └── MissingExtraError    exit 2   an optional part of fruitscale is not installed
-├── InputError               exit 1   the photos, or the list of them, can't be used
-│   └── NothingNewError      exit 0   every photo is in a run of input.new_since: there is nothing to do
-├── OutputError              exit 1   the run folder can't be used: not writable, another run's, locked, damaged
-├── StorageError             exit 1   the store said no, or nothing, for longer than it was asked to try
-│   ├── MissingObjectError   exit 1   there is no such file or object
-│   └── ChangedObjectError   exit 1   it is not the version that was listed
-├── ResidencyError           exit 1   a store is not where it should be, or doesn't say where it is
-├── ModelError               exit 1   the weights can't be had, or don't fit
-├── EngineError              exit 1   Spark or Dask could not be started, or gave up
-├── ClusterError             exit 1   machines could not be had, or a run on them failed
-│   └── CapacityError        exit 1   AWS has no such machine just now
+├── InputError               exit 1   the photos, or the list of them, can't be read
+│   └── NothingNewError      exit 0   every photo is in a run of input.new_since
+├── OutputError              exit 1   the run folder is not writable, locked, damaged or another run's
+├── StorageError             exit 1   the store refused a request, or did not answer in time
+│   ├── MissingObjectError   exit 1   a file or object does not exist
+│   └── ChangedObjectError   exit 1   a file or object is not the version that was listed
+├── ResidencyError           exit 1   a bucket is outside the allowed regions, or its region is unknown
+├── ModelError               exit 1   weights are unavailable, or don't fit
+├── EngineError              exit 1   an engine could not be started, or gave up
+├── ClusterError             exit 1   machines could not be launched, or a run on them failed
+│   └── CapacityError        exit 1   AWS has no capacity for these machines now
 └── InterruptedRunError      exit 130 Ctrl-C
 """
 
@@ -21,9 +21,9 @@ from __future__ import annotations
 
 
 class FruitscaleError(Exception):
-    """Say what is wrong and what to do about it.
+    """An expected failure.
 
-    `message` is one sentence or two; `hint` is the remedy, shown on a line of its own.
+    `message` describes it in a sentence or two; `hint` says how to fix it, on a line of its own.
     """
 
     exit_code = 1
@@ -38,7 +38,7 @@ class FruitscaleError(Exception):
 
 
 class UsageError(FruitscaleError):
-    """The command, a flag or the config can't be used as it is."""
+    """The command, a flag or the config is not valid."""
 
     exit_code = 2
 
@@ -48,29 +48,29 @@ class MissingExtraError(UsageError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} is not installed.", f"pip install 'fruitscale[{extra}]'")
-        self.args = (what, extra)  # what pickle calls __init__ with
+        self.args = (what, extra)  # pickle calls __init__ with args
 
 
 class InputError(FruitscaleError):
-    """The photos, or the list of them, can't be used."""
+    """The photos, or the list of them, can't be read."""
 
 
 class NothingNewError(InputError):
-    """Every photo is in a run that has it already: there is nothing to do, and that is no failure."""
+    """Every photo is in an earlier run: there is nothing to do, which is not an error."""
 
     exit_code = 0
 
 
 class OutputError(FruitscaleError):
-    """The run folder can't be used."""
+    """The run folder is not writable, locked, damaged or another run's."""
 
 
 class StorageError(FruitscaleError):
-    """The store said no, or nothing, for longer than it was asked to try."""
+    """The store refused a request, or did not answer in time."""
 
 
 class MissingObjectError(StorageError):
-    """There is no such file or object."""
+    """A file or object does not exist."""
 
 
 class ChangedObjectError(StorageError):
@@ -78,11 +78,11 @@ class ChangedObjectError(StorageError):
 
 
 class ResidencyError(FruitscaleError):
-    """A store is not where it should be, or doesn't say where it is."""
+    """A bucket is outside the allowed regions, or its region is unknown."""
 
 
 class ModelError(FruitscaleError):
-    """The weights can't be had, or don't fit."""
+    """Weights are unavailable, or don't fit."""
 
 
 class EngineError(FruitscaleError):
@@ -90,11 +90,11 @@ class EngineError(FruitscaleError):
 
 
 class ClusterError(FruitscaleError):
-    """Machines could not be had, or a run on them failed."""
+    """Machines could not be launched, or a run on them failed."""
 
 
 class CapacityError(ClusterError):
-    """AWS has no such machine just now."""
+    """AWS has no capacity for these machines now."""
 
 
 class InterruptedRunError(FruitscaleError):

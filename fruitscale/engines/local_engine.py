@@ -1,4 +1,4 @@
-"""Local processes: the reference that the other engines are compared with.
+"""Local processes: the reference for the other engines.
 
 The driver talks to each worker over a socket pair. A worker has one task under way and one in its hands, so that it
 never waits for the driver.
@@ -56,14 +56,14 @@ def _read_once(path: str) -> bytes:
 
 @dataclass
 class WorkerProcess:
-    """A worker process, as the driver sees it."""
+    """The driver's view of a worker process."""
 
     process: subprocess.Popen[bytes]
     connection: Connection
     in_hand: deque[int] = field(default_factory=deque)
 
     def end(self) -> None:
-        """End the process, whatever it is doing."""
+        """Kill the process."""
         processes.stop(self.process)
         self.connection.close()
 
@@ -90,7 +90,7 @@ class LocalEngine:
     def map(
         self, function: Callable[[T, SharedValue | None], R], tasks: Sequence[T], shared: SharedValue | None = None
     ) -> Iterator[R]:
-        """Yield the results as they complete. Raises what base.Engine says."""
+        """Yield the results as they complete. Raises what base.Engine.map raises."""
         todo = deque(range(len(tasks)))
         deaths = [0] * len(tasks)
         left = len(tasks)
@@ -104,7 +104,7 @@ class LocalEngine:
                         continue
                     worker.in_hand.popleft()
                     left -= 1
-                    if todo:  # before the consumer gets its turn, which may be a long one
+                    if todo:  # before the consumer runs, which may take long
                         self._send(worker, todo.popleft(), function, tasks, shared)
                     yield self._unwrap(reply)
         finally:
@@ -113,7 +113,7 @@ class LocalEngine:
                 worker.end()
 
     def describe(self) -> EngineInfo:
-        """Tell what runs the tasks."""
+        """Return what runs the tasks."""
         return EngineInfo("local", platform.python_version(), None, self._slots, self._slots, None, self._retries)
 
     def close(self) -> None:
@@ -140,11 +140,11 @@ class LocalEngine:
 
     def _hand_out(self, todo: deque[int], function: Any, tasks: Sequence[Any], shared: SharedValue | None) -> None:  # noqa: ANN401
         for worker in [worker for worker in self._workers if worker.process.poll() is not None and not worker.in_hand]:
-            self._workers.remove(worker)  # it died while it had nothing to do
+            self._workers.remove(worker)  # it died while idle
             worker.end()
         while len(self._workers) < self._slots:
             self._workers.append(self._start_worker())
-        for held in range(IN_HAND):  # everyone gets one before anyone gets two
+        for held in range(IN_HAND):  # each worker gets one task before any gets two
             for worker in self._workers:
                 if todo and len(worker.in_hand) == held:
                     self._send(worker, todo.popleft(), function, tasks, shared)
@@ -159,7 +159,7 @@ class LocalEngine:
     ) -> None:
         message = pickle.dumps((function, tasks[index], shared))
         worker.in_hand.append(index)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died: the next receive says so
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died: the next receive reports that
             worker.connection.send_bytes(message)
 
     def _ready(self) -> list[WorkerProcess]:
@@ -167,7 +167,7 @@ class LocalEngine:
         return [worker for worker in self._workers if worker.connection in ready]
 
     def _bury(self, worker: WorkerProcess, todo: deque[int], deaths: list[int]) -> None:
-        """Put a dead worker's tasks back; the one that was under way may have killed it."""
+        """Requeue the tasks of a dead worker; the running one may have killed it."""
         self._workers.remove(worker)
         worker.end()
         todo.extendleft(reversed(worker.in_hand))
@@ -177,8 +177,8 @@ class LocalEngine:
         deaths[worker.in_hand[0]] += 1
         if deaths[worker.in_hand[0]] > DEATHS_ALLOWED:
             raise EngineError(
-                f"A worker process {self._cause(worker)}, {DEATHS_ALLOWED + 1} times at the same task.",
-                "If memory is short, lower `slots` or model.input_size; finished parts are kept.",
+                f"A worker process {self._cause(worker)}, {DEATHS_ALLOWED + 1} times on the same task.",
+                "If memory is short, lower `slots` or model.input_size. Finished parts are kept.",
             )
 
     def _cause(self, worker: WorkerProcess) -> str:
@@ -188,7 +188,7 @@ class LocalEngine:
         if code < 0:
             return f"crashed ({signal.Signals(-code).name})"
         lines = (self._folder / "workers.log").read_text(errors="replace").strip().splitlines()
-        return f"ended with exit code {code} ({lines[-1] if lines else 'and said nothing'})"
+        return f"ended with exit code {code} ({lines[-1] if lines else 'without output'})"
 
     def _unwrap(self, reply: tuple[TaskOutcome | None, str]) -> Any:  # noqa: ANN401
         outcome, failure = reply
@@ -205,9 +205,9 @@ def _receive(worker: WorkerProcess) -> tuple[TaskOutcome | None, str] | None:
 
 
 def work(connection: Connection, warm: Sequence[str]) -> None:
-    """Do tasks until the driver hangs up."""
+    """Run tasks until the driver closes the connection."""
     messages: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-    # Always reading, so that the driver can send a large task while a large result is under way to it.
+    # Always reading, so that the driver can send a large task while a large result is on its way.
     threading.Thread(target=_keep_reading, args=(connection, messages), daemon=True).start()
     for module in warm:
         with contextlib.suppress(ImportError):

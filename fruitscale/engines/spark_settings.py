@@ -1,4 +1,4 @@
-"""What fruitscale asks of Spark, and what it leaves to others: the master, the settings, Java's environment."""
+"""Spark settings: the master, defaults that the user may override, and Java's environment."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fruitscale.config.schema import Config
 from fruitscale.errors import EngineError
 
 LIGHT_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-LOCAL_FAILURES = 4  # what a cluster allows a task; a bare local[n] allows one
+LOCAL_FAILURES = 4  # failures allowed per task, as on a cluster; a bare local[n] allows one
 
 
 def choose_master(config: Config, slots: int, variables: Mapping[str, str], home: str) -> str | None:
-    """Return the master to ask for: the config's; None where spark-submit or Spark's own files name one; else local."""
+    """Return the master: the config's; None if spark-submit or Spark's own files name one; else local."""
     if config.spark.master is not None:
         return config.spark.master
     if "spark.master" in config.spark.conf:
@@ -32,26 +32,24 @@ def choose_master(config: Config, slots: int, variables: Mapping[str, str], home
 
 
 def addresses(master: str) -> list[tuple[str, int]]:
-    """Return the host and port of a standalone master. Raises EngineError for one that can't be read."""
+    """Return the host and port of a standalone master. Raises EngineError for an invalid address."""
     if not master.startswith("spark://"):
         return []
     found = [re.fullmatch(r"\[?(.+?)\]?:(\d+)", part) for part in master.removeprefix("spark://").split(",")]
     if not all(found):
-        raise EngineError(
-            f"spark.master: {master} is not spark://host:port.", "Its port is 7077 unless it was changed."
-        )
+        raise EngineError(f"spark.master: {master} is not spark://host:port.", "The default port is 7077.")
     return [(match[1], int(match[2])) for match in found if match][:1]
 
 
 def defaults(master: str, version: str) -> dict[str, str]:
-    """Return the settings that fruitscale adds where nobody said otherwise."""
+    """Return the settings that fruitscale adds unless they are set."""
     settings = {"spark.ui.showConsoleProgress": "false"}
     if master.startswith("local"):
         settings |= {
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.pyspark.python": sys.executable,
-            "spark.task.maxDirectResultSize": "64m",  # larger ones, as moments, take a way around of 20 ms each
+            "spark.task.maxDirectResultSize": "64m",  # larger results, such as moments, take a detour of 20 ms each
         }
         if tuple(int(part) for part in version.split(".")[:2]) >= (4, 1):
             settings["spark.python.unix.domain.socket.enabled"] = "true"
@@ -63,7 +61,7 @@ def java_variables(home: Path, master: str | None, variables: Mapping[str, str])
     ours = {"JAVA_HOME": str(home)}
     if (master or "local").startswith("local"):
         ours["SPARK_LOCAL_IP"] = variables.get("SPARK_LOCAL_IP", "127.0.0.1")
-        # It only schedules: the heavy compiler and collector would take a core from the work for 10 s.
+        # It only schedules: the default compiler and collector would keep a core busy for 10 s.
         ours["JDK_JAVA_OPTIONS"] = f"{LIGHT_JAVA} {variables.get('JDK_JAVA_OPTIONS', '')}".strip()
     return ours
 
@@ -77,7 +75,7 @@ def python_failure(text: str) -> str | None:
 
 @contextlib.contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a while: the launch of Java takes them from nowhere else."""
+    """Set environment variables within the block: launching Java reads them from there only."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -1,1 +1,1 @@
-"""The kernels inside somebody's own Spark or Dask job: columns in, columns out, lazily."""
+"""The kernels inside your own Spark or Dask job: columns in, columns out, lazily."""

@@ -1,4 +1,4 @@
-"""fruitscale in a Dask graph: features and components as columns of a DataFrame."""
+"""Adds features and components as columns of a Dask DataFrame."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def featurize(
     path: str = "path",
     content: str = "content",
 ) -> Any:  # noqa: ANN401
-    """Add the features of photos, as `fruitscale.run` with the same settings makes them, bit for bit.
+    """Add the features of photos: bit for bit those of `fruitscale.run` with the same settings.
 
-    The photos are in the column `content` (bytes, as Arrow's binary), or else are read by the column `path`, relative to
-    `input.uri`. What comes back has all columns but the content, `features` (Arrow's list of float) and `reject`: why a
-    photo has none. `config` is as for `fruitscale.run`; with `run` the model and the input are those of that run.
-    Lazy; the model is in the graph once, which Dask calls large, and each worker loads it once.
-    Raises UsageError for columns that are missing or in the way, ModelError when the model can't be had.
+    Photos are in the column `content` (bytes, Arrow binary), or else are read from the column `path`, relative to
+    `input.uri`. The result has all columns but the content, `features` (Arrow list of float) and `reject`, the reason if a
+    photo has no features. `config` is as for `fruitscale.run`; `run` takes model and input from that run. Lazy; the model is
+    in the graph once (Dask warns that it is large), and each worker loads it once. Raises UsageError for missing or
+    conflicting columns, ModelError if the model is unavailable.
     """
     from dask.dataframe.utils import make_meta
 
@@ -37,10 +37,10 @@ def featurize(
 
 
 def reduce(ddf: Any, run: str, *, features: str = "features", storage: Storage | None = None) -> Any:  # noqa: ANN401
-    """Add `components` (Arrow's list of float): the scores of a column of features in the space of a run.
+    """Add `components` (Arrow list of float): a run's PCA applied to a column of features.
 
-    The features are those of the run's model. Lazy; a row without features has no components.
-    Raises UsageError for columns that are missing or in the way, InputError or OutputError when there is no such run.
+    The features must be those of the run's model. Lazy; a row without features has no components. Raises UsageError for
+    missing or conflicting columns, InputError or OutputError if there is no such run.
     """
     from hashlib import sha256
 

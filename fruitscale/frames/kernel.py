@@ -1,4 +1,4 @@
-"""What runs on a batch of rows, on any engine: photos to features, features to components.
+"""What runs on a batch of rows in any engine: photos to features, features to components.
 
 Both are picklable and carry what they need, so that they can be a closure of somebody's job. Workers need fruitscale's
 base install.
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS = 256
-"""Rows that are worked on at once: what is decoded and inferred of a batch is in memory together."""
+"""Rows processed at a time, which are in memory together."""
 MOST_BYTES = 100_000_000
-"""A model in a closure may have so many: Spark Connect takes messages of up to 128 MB."""
+"""Largest model in a closure, in bytes: Spark Connect accepts messages of up to 128 MB."""
 LOADS: Counter[str] = Counter()
-"""How often this process has loaded each model, by its sha256."""
+"""How often this process has loaded each model, by sha256."""
 
 
 @dataclass(frozen=True)
 class Featurizer:
-    """A model and how photos are read for it: batches with `path` or `content` in, with features out."""
+    """A model and its photo settings: batches with `path` or `content` in, features out."""
 
     payload: bytes = field(repr=False)
     sha256: str
@@ -57,7 +57,7 @@ class Featurizer:
     storage: Storage
 
     def features_of(self, paths: Sequence[str] | None, contents: Sequence[bytes | None] | None) -> pa.StructArray:
-        """Return `features` (list of float32) and `reject` (text: why there are none) of some photos.
+        """Return `features` (list of float32) and `reject` (the reason if there are none) of some photos.
 
         Raises InputError for the first that can't be used, where `images.on_error` is fail; StorageError when the store
         gives no answer.
@@ -67,9 +67,9 @@ class Featurizer:
         rows = list(self._pixels(paths, contents))
         good = [row for row in rows if isinstance(row, np.ndarray)]
         values = self._infer(np.stack(good)) if good else np.empty((0, self.width), np.float32)
-        whys = [f"{row.reason}: {row.detail}" if isinstance(row, Rejection) else None for row in rows]
+        reasons = [f"{row.reason}: {row.detail}" if isinstance(row, Rejection) else None for row in rows]
         return pa.StructArray.from_arrays(
-            [lists(values, [why is None for why in whys]), pa.array(whys, pa.string())], NAMES
+            [lists(values, [reason is None for reason in reasons]), pa.array(reasons, pa.string())], NAMES
         )
 
     def _infer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -101,16 +101,14 @@ class Featurizer:
             yield content
 
     def _name(self, path: str) -> str:
-        """Return a path as the store of the root knows it. Raises UsageError for one that is elsewhere."""
+        """Return a path relative to the root. Raises UsageError if it is elsewhere."""
         root = self.root_uri.rstrip("/") + "/"
         if path.startswith(root):
             return path[len(root) :]
         if path.startswith("file:"):  # as Spark writes it: file:/photos/a.jpg
             path = unquote("/" + path.removeprefix("file:").lstrip("/"))
         if "://" in path or (path.startswith("/") and is_s3(self.root_uri)):
-            raise UsageError(
-                f"{path} is not below {self.root_uri}.", "Set input.uri to the folder that has the photos."
-            )
+            raise UsageError(f"{path} is not below {self.root_uri}.", "Set input.uri to the folder with the photos.")
         return path
 
 
@@ -123,16 +121,18 @@ class Projector:
 
     @property
     def fitted(self) -> Components:
-        """The components, read once a process."""
+        """The components, parsed once per process."""
         return _components(self.content)
 
     def components_of(self, features: pa.ListArray) -> pa.ListArray:
-        """Return the scores of a column of features; no features, no scores. Raises UsageError for another width."""
+        """Return the scores of a column of features, null where there are none. Raises UsageError for another width."""
         width = self.fitted.mean.size
         known = features.is_valid().to_numpy(zero_copy_only=False)
         flat = features.flatten().to_numpy(zero_copy_only=False)
         if flat.size != width * known.sum():
-            raise UsageError(f"The features are not the {width} of {self.uri}.", "Make them with that run's model.")
+            raise UsageError(
+                f"The features are not the {width} features of {self.uri}.", "Compute them with that run's model."
+            )
         with threadpool_limits(1):
             return lists(project(flat.reshape(-1, width), self.fitted), known)
 
@@ -141,7 +141,7 @@ NAMES = ["features", "reject"]
 
 
 def featurizer(config: Given | None = None, run: str | None = None) -> Featurizer:
-    """Return the kernel of a configuration, with its model exported; `run`: with an earlier run's model and settings.
+    """Return the kernel of a configuration, with its model exported; `run`: with the model and settings of that run.
 
     `input.uri` is what paths are relative to; without it the run's input is. Raises ModelError, UsageError.
     """
@@ -152,8 +152,8 @@ def featurizer(config: Given | None = None, run: str | None = None) -> Featurize
     exported = export(settings.model)
     if len(exported.payload) > MOST_BYTES:
         raise UsageError(
-            f"The model has {len(exported.payload) / 1e6:.0f} MB, and a closure may have {MOST_BYTES / 1e6:.0f} MB.",
-            "Take a smaller one, or fruitscale.run, which has no such limit.",
+            f"The model has {len(exported.payload) / 1e6:.0f} MB, but a closure may have at most {MOST_BYTES / 1e6:.0f} MB.",
+            "Use a smaller model, or fruitscale.run, which has no such limit.",
         )
     return Featurizer(
         payload=exported.payload,
@@ -168,23 +168,23 @@ def featurizer(config: Given | None = None, run: str | None = None) -> Featurize
 
 
 def projector(run: str, storage: Storage | None = None) -> Projector:
-    """Return the kernel of a complete run's components. Raises InputError or OutputError when there is none."""
+    """Return the kernel of a complete run's components. Raises InputError or OutputError if there is none."""
     basis = open_fitted_pca(run, StorageAccess(storage))
     return Projector(basis.fitted.to_bytes(), run)
 
 
 def check_columns(there: Sequence[str], needs: Sequence[str], adds: Sequence[str]) -> str:
-    """Return the first of the columns that are needed and there. Raises UsageError."""
+    """Return the first needed column that exists. Raises UsageError if none does, or an added one exists already."""
     if taken := set(adds) & set(there):
-        raise UsageError(f"There is a column {sorted(taken)[0]} already.", "Rename it first.")
+        raise UsageError(f"The column {sorted(taken)[0]} exists already.", "Rename it first.")
     for name in needs:
         if name in there:
             return name
-    raise UsageError(f"There is no column {' or '.join(needs)}; there are: {', '.join(there)}.", "Rename one.")
+    raise UsageError(f"There is no column {' or '.join(needs)}; the columns are {', '.join(there)}.", "Rename one.")
 
 
 def lists(values: NDArray[np.float32], known: Sequence[bool] | NDArray[np.bool_]) -> pa.ListArray:
-    """Return rows (n, width) as lists of float32, with a null for each row that is not known."""
+    """Return rows (n, width) as lists of float32, null for unknown rows."""
     import pyarrow as pa
 
     lengths = np.where(np.asarray(known, bool), values.shape[1], 0)

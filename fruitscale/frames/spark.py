@@ -1,4 +1,4 @@
-"""fruitscale in a Spark job: features and components as columns of a DataFrame, on Spark itself and on Spark Connect."""
+"""Adds features and components as columns of a Spark DataFrame, also with Spark Connect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def featurize(
     df: DataFrame, config: Given | None = None, *, run: str | None = None, path: str = "path", content: str = "content"
 ) -> DataFrame:
-    """Add the features of photos, as `fruitscale.run` with the same settings makes them, bit for bit.
+    """Add the features of photos: bit for bit those of `fruitscale.run` with the same settings.
 
     The photos are in the binary column `content`, or else are read by the text column `path`, relative to `input.uri`.
     What comes back has all columns but the content, `features` (array of float) and `reject`: why a photo has none.
@@ -43,7 +43,7 @@ def featurize(
 
 
 def reduce(df: DataFrame, run: str, *, features: str = "features", storage: Storage | None = None) -> DataFrame:
-    """Add `components` (array of float): the scores of a column of features in the space of a run.
+    """Add `components` (array of float): a run's PCA applied to a column of features.
 
     The features are those of the run's model. Lazy; a row without features has no components.
     Raises UsageError for columns that are missing or in the way, InputError or OutputError when there is no such run.
@@ -60,7 +60,7 @@ def reduce(df: DataFrame, run: str, *, features: str = "features", storage: Stor
 
 
 def _over(work: Callable[[pa.RecordBatch], pa.RecordBatch]) -> Callable[[Batches], Batches]:
-    """Work on a few rows at a time, whatever the size of Spark's batches."""
+    """Process a few rows at a time, whatever the size of Spark's batches."""
 
     def every(batches: Batches) -> Batches:
         for batch in batches:

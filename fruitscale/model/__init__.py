@@ -1,1 +1,1 @@
-"""Networks and their weights, exported once for the workers. TensorFlow is imported here only, in a child process."""
+"""Networks and their weights, exported once for the workers. TensorFlow is only imported here, in a child process."""

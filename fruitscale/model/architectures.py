@@ -1,4 +1,4 @@
-"""The six networks: their features, their own input scaling, and how Keras builds them (imported in functions only)."""
+"""The six networks: their features, input scaling and Keras builders (Keras is imported on use)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from fruitscale.config.schema import Architecture
 
 CLASSES = 1000
-"""What an ImageNet head tells apart."""
+"""The classes of an ImageNet head."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Network:
 
 
 def backbone(architecture: Architecture, size: int, base: Any) -> Any:  # noqa: ANN401  a Keras model
-    """Put the input and its scaling before a built network: uint8 RGB (n, size, size, 3) in, what `base` gives out."""
+    """Prepend input and scaling to a built network: uint8 RGB (n, size, size, 3) to the output of `base`."""
     import keras
 
     pixels = keras.Input((size, size, 3), dtype="uint8", name="pixels")

@@ -1,4 +1,4 @@
-"""Show that weights are what they claim to be: what a network with its ImageNet head sees in two well-known photos."""
+"""Checks weights: what a network with its ImageNet head recognises in two well-known photos."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fruitscale.errors import MissingExtraError, ModelError
 from fruitscale.model import keras_process, weights
 
 PHOTOS = ("china.jpg", "flower.jpg")
-"""scikit-learn's sample photos: the Summer Palace in Beijing, and a dahlia, which is no class of ImageNet."""
+"""scikit-learn's sample photos: the Summer Palace in Beijing, and a dahlia (not a class of ImageNet)."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A class of ImageNet and its probability, 0 to 1."""
+    """An ImageNet class and its probability, 0 to 1."""
 
     name: str
     probability: float
@@ -32,7 +32,7 @@ class Guess:
 
 @dataclass(frozen=True)
 class Recognition:
-    """One photo, and the five classes that the network finds most likely, the likeliest first."""
+    """One photo and its five most likely classes, most likely first."""
 
     photo: str
     guesses: tuple[Guess, ...]
@@ -40,7 +40,7 @@ class Recognition:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a network recognised, shown to it at `input_size` pixels a side."""
+    """What a network recognised in photos of `input_size` pixels per side."""
 
     architecture: str
     weights: str
@@ -50,7 +50,7 @@ class CheckResult:
 
 
 def check(model: Model) -> CheckResult:
-    """Let a network name what is in PHOTOS, in a child process.
+    """Classify PHOTOS with a network, in a child process.
 
     Raises ModelError where the weights can't be had or have no ImageNet head, MissingExtraError without TensorFlow or
     scikit-learn.
@@ -58,7 +58,7 @@ def check(model: Model) -> CheckResult:
     if model.exported is not None:
         raise ModelError(
             "An exported model has no ImageNet head to check.",
-            "Check the weights it was made of: --set model.exported=null",
+            "Check the weights it was exported from: --set model.exported=null",
         )
     if model.architecture == "patch_mean":
         raise ModelError(
@@ -82,7 +82,7 @@ def check(model: Model) -> CheckResult:
 
 
 def recognise(model: Model, folder: Path) -> None:
-    """Make `check.json` in a folder. The child's job: it needs TensorFlow."""
+    """Write `check.json` in a folder. Runs in the child: it needs TensorFlow."""
     from sklearn.datasets import load_sample_image
 
     from fruitscale.model import network
@@ -94,7 +94,7 @@ def recognise(model: Model, folder: Path) -> None:
 
 
 def guesses(classifier: Any, photo: NDArray[np.uint8]) -> tuple[Guess, ...]:  # noqa: ANN401  a Keras model
-    """Return the five likeliest classes of a photo, uint8 RGB (height, width, 3), resized to what the network takes."""
+    """Return the five most likely classes of a photo, uint8 RGB (height, width, 3), resized for the network."""
     import keras
 
     size = classifier.input_shape[1:3]

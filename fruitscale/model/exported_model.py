@@ -1,4 +1,4 @@
-"""A network, exported once: the bytes that workers load. Cached by all that can change them.
+"""The exported model: the bytes that workers load, cached by everything that can change them.
 
 The driver looks in the cache without TensorFlow; only what is not there is made, in a child process (see child.py).
 """
@@ -23,12 +23,12 @@ from fruitscale.kernels import backbone
 from fruitscale.model import architectures, keras_process, weights
 
 FORMAT = 1
-"""Counts the changes in what is exported: a higher one leaves every cached file alone."""
+"""Version of the export format: a higher one invalidates every cached file."""
 
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """A model for the workers. `sha256` is that of the payload, `weights` the config's word or file."""
+    """A model for the workers. `sha256` is that of the payload, `weights` the config's value."""
 
     payload: bytes = dataclasses.field(repr=False)
     sha256: str
@@ -42,7 +42,7 @@ class ExportedModel:
 
 
 def is_cached(model: Model) -> bool:
-    """Tell whether `export` will be quick. Raises ModelError where the weights can't be had."""
+    """Return whether `export` only reads the cache. Raises ModelError if the weights are unavailable."""
     if model.exported is not None or model.architecture == "patch_mean":
         return True
     key = _key(model, weights.resolve(model))
@@ -50,7 +50,7 @@ def is_cached(model: Model) -> bool:
 
 
 def export(model: Model, scratch: Path | None = None) -> ExportedModel:
-    """Return a model for the workers: `model.exported`, or else from the cache, or else made now, and cached.
+    """Return a model for the workers: `model.exported`, else from the cache, else exported now and cached.
 
     `scratch` is a folder that serves where the cache's can't be written. Raises ModelError where the weights can't be
     had or don't fit, MissingExtraError where TensorFlow is needed and not installed.
@@ -71,7 +71,7 @@ def export(model: Model, scratch: Path | None = None) -> ExportedModel:
 
 
 def read(path: str | Path, model: Model | None = None) -> ExportedModel:
-    """Read an exported model. Raises ModelError where it is none, or, with `model`, not of what that asks for.
+    """Read an exported model. Raises ModelError if it is not one or, with `model`, does not match it.
 
     What must agree is the architecture, the input size and the runtime; the weights are those of the file.
     """
@@ -79,7 +79,7 @@ def read(path: str | Path, model: Model | None = None) -> ExportedModel:
         payload = Path(path).expanduser().read_bytes()
     except OSError as error:
         raise ModelError(
-            f"The exported model {path} can't be read: {error.strerror}.", "Make one: fruitscale model export"
+            f"The exported model {path} can't be read: {error.strerror}.", "Export one: fruitscale model export"
         ) from None
     try:
         exported = _exported(payload)
@@ -88,8 +88,8 @@ def read(path: str | Path, model: Model | None = None) -> ExportedModel:
     for name in _differing(exported, model) if model else ():
         is_, asked = getattr(exported, name), getattr(model, name)
         raise ModelError(
-            f"The exported model {path} has {name} {is_}, and {asked} is asked for.",
-            f"Ask for what it is: --set model.{name}={is_}; or export another.",
+            f"The exported model {path} has {name} {is_}, but {asked} is configured.",
+            f"Use --set model.{name}={is_}, or export another model.",
         )
     return exported
 
@@ -100,15 +100,17 @@ def _differing(exported: ExportedModel, model: Model) -> list[str]:
 
 
 def write(exported: ExportedModel, path: str | Path) -> None:
-    """Write an exported model, whole or not at all. Raises ModelError where it can't be written."""
+    """Write an exported model atomically. Raises ModelError if it can't be written."""
     try:
         _write(exported.payload, Path(path).expanduser())
     except OSError as error:
-        raise ModelError(f"The exported model can't be written to {path}: {error.strerror}.", "Name another.") from None
+        raise ModelError(
+            f"The exported model can't be written to {path}: {error.strerror}.", "Choose another file."
+        ) from None
 
 
 def convert(model: Model, folder: Path) -> None:
-    """Make `payload` in a folder. The child's job: it needs TensorFlow."""
+    """Write `payload` in a folder. Runs in the child: it needs TensorFlow."""
     from fruitscale.model import network
 
     keras_model, sha256 = network.features(model)
@@ -127,7 +129,7 @@ def convert(model: Model, folder: Path) -> None:
 
 
 def patch_mean(model: Model) -> bytes:
-    """Return the payload of patch_mean: a header, and no file; nothing was learned, so that nothing is made."""
+    """Return the payload of patch_mean: a header without files, since it has no weights."""
     header = backbone.PayloadHeader(
         architecture=model.architecture,
         weights="none",
@@ -163,12 +165,12 @@ def _exported(payload: bytes, model: Model | None = None) -> ExportedModel:
 
 
 def _word(model: Model) -> str:
-    """Return how a payload names its weights; not a file's name: the same weights elsewhere are the same model."""
+    """Return how a payload names its weights. Not by file name: the same weights elsewhere are the same model."""
     return model.weights if model.weights in ("imagenet", "packaged", "random") else "file"
 
 
 def _key(model: Model, found: weights.Weights) -> str | None:
-    """Return the name of a model in the cache; None while its weights are not known."""
+    """Return the name of a model in the cache, or None while its weights are unknown."""
     if found.key is None:
         return None
     libraries = ["tensorflow", "keras", *(["openvino"] if model.runtime == "openvino" else [])]
@@ -192,7 +194,7 @@ def _folders(scratch: Path | None) -> Iterator[Path]:
 
 
 def _read_cached(path: Path, model: Model) -> ExportedModel | None:
-    """Return what the cache has; None where that is nothing, or damaged, or not what its name says."""
+    """Return the cached model, or None if there is none or it is damaged."""
     try:
         exported = _exported(path.read_bytes(), model)
     except (OSError, ModelError):
@@ -201,7 +203,7 @@ def _read_cached(path: Path, model: Model) -> ExportedModel | None:
 
 
 def _keep(exported: ExportedModel, key: str | None, folders: list[Path]) -> None:
-    """Put a model where the next run finds it: in the first folder that can be written, or nowhere."""
+    """Cache a model in the first writable folder, if there is one."""
     for folder in folders if key is not None else ():
         assert key is not None
         try:

@@ -1,4 +1,4 @@
-"""A fresh child process for what needs TensorFlow, which is slow, large and talkative. It ends when its parent does.
+"""Runs what needs TensorFlow in a fresh child process, which ends when its parent does.
 
 Both sides are here: `run` in the parent, `main` in the child. They meet
 in a folder: the parent writes `model.json`, the child its results, or `error.json`.
@@ -26,7 +26,7 @@ ENVIRONMENT = {
 
 
 def run(job: str, model: Model, folder: Path) -> None:
-    """Run one of JOBS in a child. Raises what it raised: ModelError, or MissingExtraError without TensorFlow."""
+    """Run one of JOBS in a child. Raises its error: ModelError, or MissingExtraError without TensorFlow."""
     if importlib.util.find_spec("tensorflow") is None:
         raise MissingExtraError("TensorFlow", "tensorflow")
     (folder / "model.json").write_text(model.model_dump_json(), encoding="utf-8")
@@ -48,16 +48,16 @@ def run(job: str, model: Model, folder: Path) -> None:
 
 
 def _failure(folder: Path, log: str, code: int) -> Exception:
-    error = folder / "error.json"
-    if error.is_file():
-        told = json.loads(error.read_text(encoding="utf-8"))
-        return MissingExtraError(*told["extra"]) if "extra" in told else ModelError(told["message"], told["hint"])
+    error_path = folder / "error.json"
+    if error_path.is_file():
+        error = json.loads(error_path.read_text(encoding="utf-8"))
+        return MissingExtraError(*error["extra"]) if "extra" in error else ModelError(error["message"], error["hint"])
     last = "\n".join(f"  {line}" for line in log.strip().splitlines()[-8:])
-    return ModelError(f"The model could not be made; the process that makes it ended with {code}:\n{last}")
+    return ModelError(f"The model could not be exported; the exporting process ended with {code}:\n{last}")
 
 
 def main(job: str, folder: Path) -> int:
-    """Do a job, in the child. Returns the exit code."""
+    """Run a job, in the child; return the exit code."""
     module, _, name = JOBS[job].partition(":")
     function: Callable[[Model, Path], None] = getattr(importlib.import_module(module), name)
     try:

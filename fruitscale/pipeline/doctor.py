@@ -1,4 +1,4 @@
-"""What is there, what is missing, and what to do about it."""
+"""Checks what a run of a config needs here: what is installed, what is missing, and what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DRIVER_MB = 1500
 
 @dataclass(frozen=True)
 class DoctorFinding:
-    """One thing that was looked at; `needed`: the config can't run without it."""
+    """One check; `needed`: the config can't run without it."""
 
     what: str
     ok: bool
@@ -34,7 +34,7 @@ class DoctorFinding:
 
 
 def examine(config: Config) -> list[DoctorFinding]:
-    """Look at everything that a run of this config needs here."""
+    """Return the checks of everything that a run of this config needs here."""
     return [
         _python(),
         *_engines(config),
@@ -96,7 +96,7 @@ def _model(config: Config) -> Iterator[DoctorFinding]:
         "TensorFlow",
         version is not None,
         not cached or model.runtime == "tensorflow",
-        f"tensorflow {version or 'not found'}" + (" (this model is exported already)" if cached else ""),
+        f"tensorflow {version or 'not found'}" + (" (this model is already exported)" if cached else ""),
         "" if version else "pip install 'fruitscale[tensorflow]'",
     )
 
@@ -109,7 +109,7 @@ def _memory(config: Config) -> DoctorFinding:
     except (OSError, StopIteration):
         return DoctorFinding("memory", True, False, "can't be told on this system")
     ok = free >= needed
-    remedy = "" if ok else f"About {needed} MB are needed: --set slots=1, or a larger machine."
+    remedy = "" if ok else f"About {needed} MB are needed: use --set slots=1, or a larger machine."
     return DoctorFinding("memory", ok, False, f"{free:,} MB free", remedy)
 
 
@@ -151,7 +151,7 @@ def _bucket(key: str, uri: str, config: Config) -> DoctorFinding:
         return DoctorFinding(key, False, True, error.message, error.hint or "")
     if place.rule == "declared":
         return DoctorFinding(key, True, True, f"{uri}: declared, not checked: {place.place}")
-    return DoctorFinding(key, True, True, f"{uri}: the bucket is in {place.region}, as it should be")
+    return DoctorFinding(key, True, True, f"{uri}: the bucket is in {place.region}")
 
 
 def _is_writable(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What a worker does with one task. Every part's name and content depend on its shard alone."""
+"""What workers run. Each part's name and content depend on its shard alone."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Stage 1: read, decode, resize and infer the photos of some shards, and write their parts.
 
-Nothing waits for the store where it can be helped: the next photos are read while the current ones are inferred, across
-the shards of a task, and a part is written while the next shard is worked on.
+Reads and writes overlap with inference: the next photos are read while the current ones are inferred, across the shards of
+a task, and a part is written while the next shard is processed.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ from fruitscale.storage.store import Store, open_store
 from fruitscale.uris import is_s3
 
 IMAGES = 8
-"""Images decoded before they are inferred together."""
+"""Images decoded before inference."""
 
 
 def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[ShardReport]:
-    """Make the parts of a batch and report each; one that is there already is kept.
+    """Write the parts of a batch and return a report of each shard; existing parts are kept.
 
-    Raises InputError when a photo can't be used and `images.on_error` is fail, or can't be read; StorageError when a
-    part can't be written; OutputError when the run folder is no longer this run's.
+    Raises InputError if a photo can't be used and `images.on_error` is fail, or can't be read; StorageError if a part can't
+    be written; OutputError if another run took the lock.
     """
     job = batch.job
     source = open_store(job.input_uri, job.storage)
     output = lock.fenced(open_store(job.output_uri, job.storage), job.run_id)
     reports = {shard.index: ShardReport(shard.index) for shard in batch.shards}
-    with ThreadPoolExecutor(len(reports) + 1, "look") as pool:
-        looks = [pool.submit(_look, output, report) for report in reports.values()]
+    with ThreadPoolExecutor(len(reports) + 1, "check") as pool:
+        checks = [pool.submit(_check_part, output, report) for report in reports.values()]
         ahead = (
             pool.submit(_contents, job, source, output, batch.shards) if job.fresh else None
         )  # no part should be there
         if job.fresh:
             _model(job, shared, reports[batch.shards[0].index])
-    for look in looks:
-        look.result()
+    for check in checks:
+        check.result()
     todo = [shard for shard in batch.shards if not reports[shard.index].resumed]
     contents = ahead.result() if ahead and len(todo) == len(batch.shards) else _contents(job, source, output, todo)
     with ThreadPoolExecutor(1, "write") as writer:
         writes: list[Future[None]] = []
         for shard in todo:
-            making = _PartBuilder(job, reports[shard.index], shared)
+            builder = _PartBuilder(job, reports[shard.index], shared)
             for _ in range(shard.start, shard.stop):
-                making.take_from(contents)
+                builder.take_from(contents)
             held = writer.submit(output.check)  # while the last photos are inferred
-            writes.append(writer.submit(_write, output, making.finish(), held))
+            writes.append(writer.submit(_write, output, builder.finish(), held))
             _raise_failed(writes)
     for write in writes:
         write.result()
@@ -70,7 +70,7 @@ def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[Shar
 
 
 class _PartBuilder:
-    """A part that is being made, photo by photo."""
+    """Builds a part, photo by photo."""
 
     def __init__(self, job: Job, report: ShardReport, shared: SharedBytes | None) -> None:
         self.job, self.report = job, report
@@ -81,7 +81,7 @@ class _PartBuilder:
         self._features = [np.empty((0, job.features), np.float32)]
 
     def take_from(self, contents: Iterator[tuple[Photo, bytes | Rejection]]) -> None:
-        """Take the next photo: infer those before when they are enough, and decode it."""
+        """Add the next photo: decode it, and infer the photos before it if there are enough."""
         with self.report.timed("read"):
             photo, content = next(contents)
         with self.report.timed("decode"):
@@ -99,14 +99,14 @@ class _PartBuilder:
         self._pixels.append(pixels)
 
     def finish(self) -> _PartBuilder:
-        """Infer what is left, and count."""
+        """Infer the remaining photos, and count all."""
         if self._pixels:
             self._infer()
         self.report.featurized, self.report.rejected = len(self._kept), len(self.rejects)
         return self
 
     def part(self) -> Part:
-        """Return the part, once it is finished."""
+        """Return the part, after `finish`."""
         paths, labels = [photo.shown for photo in self._kept], [photo.label for photo in self._kept]
         return Part(paths, labels, np.concatenate(self._features), len(self.rejects))
 
@@ -116,17 +116,17 @@ class _PartBuilder:
             self._features.append(model.infer(np.stack(self._pixels)))
         self._pixels.clear()
 
-    def _reject(self, photo: Photo, why: Rejection) -> None:
+    def _reject(self, photo: Photo, rejection: Rejection) -> None:
         if self.job.images.on_error == "fail":
             raise InputError(
-                f"{photo.path} can't be used: {why.reason}: {why.detail}.",
-                "Mend or remove it, or set images.on_error to reject.",
+                f"{photo.path} can't be used: {rejection.reason}: {rejection.detail}.",
+                "Repair or remove it, or set images.on_error to reject.",
             )
-        self.rejects.append(Reject(photo.shown, photo.label, why.reason, why.detail))
+        self.rejects.append(Reject(photo.shown, photo.label, rejection.reason, rejection.detail))
 
 
-def _look(output: Store, report: ShardReport) -> None:
-    """Look whether a shard's part is there already, and report it then."""
+def _check_part(output: Store, report: ShardReport) -> None:
+    """Report a shard whose part exists; remove a damaged part."""
     name = parts.name(run_folder.FEATURES, report.index)
     try:
         part = parts.read_vectors(output, name, "features")
@@ -139,7 +139,7 @@ def _look(output: Store, report: ShardReport) -> None:
 
 
 def _model(job: Job, shared: SharedBytes | None, report: ShardReport) -> Backbone:
-    """Return this process's model; the first time loads it."""
+    """Return this process's model, loading it the first time."""
     assert shared is not None
     with report.timed("load"):
         model, loaded = backbone.cached(job.model_sha256, job.precision, shared.value)
@@ -150,12 +150,12 @@ def _model(job: Job, shared: SharedBytes | None, report: ShardReport) -> Backbon
 def _contents(
     job: Job, source: Store, output: Store, todo: Sequence[Shard]
 ) -> Iterator[tuple[Photo, bytes | Rejection]]:
-    """Yield every photo of the shards in order, with its content or why it has none."""
+    """Yield every photo of the shards in order, with its content or the reason why it has none."""
     rows = (manifest.read_rows(output, job.manifest, s.start, s.stop, job.manifest_sha256) for s in todo)
     photos = [photo for shard in rows for photo in shard]
     if is_s3(job.input_uri):
         return ReadAhead(lambda photo: _read(source, photo), photos, job.storage.concurrency)
-    return ((photo, _read(source, photo)) for photo in photos)  # a disk answers sooner than a thread does
+    return ((photo, _read(source, photo)) for photo in photos)  # a disk is faster than a thread
 
 
 def _read(source: Store, photo: Photo) -> bytes | Rejection:
@@ -168,20 +168,20 @@ def _read(source: Store, photo: Photo) -> bytes | Rejection:
     except ChangedObjectError:
         return Rejection("changed", "it changed since it was listed")
     except StorageError as error:
-        raise InputError(error.message, "Mend that, then run the same command again: it resumes.") from None
+        raise InputError(error.message, "Fix that, then run the same command again: it resumes.") from None
 
 
-def _write(output: Store, made: _PartBuilder, held: Future[None]) -> None:
-    index = made.report.index
-    with made.report.timed("write"):
+def _write(output: Store, builder: _PartBuilder, held: Future[None]) -> None:
+    index = builder.report.index
+    with builder.report.timed("write"):
         held.result()
-        if made.rejects:  # before the features part, which is the commit
-            parts.write_rejects(output, parts.name(run_folder.PART_REJECTS, index), made.rejects)
-        parts.write_vectors(output, parts.name(run_folder.FEATURES, index), "features", made.part())
+        if builder.rejects:  # before the features part, which is the commit
+            parts.write_rejects(output, parts.name(run_folder.PART_REJECTS, index), builder.rejects)
+        parts.write_vectors(output, parts.name(run_folder.FEATURES, index), "features", builder.part())
 
 
 def _raise_failed(writes: list[Future[None]]) -> None:
-    """Stop at the first part that could not be written, rather than after the whole batch."""
+    """Raise the error of the first part that could not be written, without waiting for the rest."""
     for write in writes:
         if write.done():
             write.result()

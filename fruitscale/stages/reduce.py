@@ -1,6 +1,6 @@
 """Stages 2 and 3: moments of features, and their scores.
 
-On S3 the next parts are read, and the last ones written, while the current one is worked on.
+On S3, parts are read and written while the current one is processed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fruitscale.storage.store import Store, open_store
 from fruitscale.uris import is_s3
 
 REQUESTS = 8
-"""Parts that are read, and as many that are written, at once: a request takes as long as the work on ten parts."""
+"""Parts read, and parts written, concurrently: a request takes as long as processing ten parts."""
 
 _fitted: dict[str, Components] = {}
 
@@ -30,14 +30,14 @@ class _PartFile(NamedTuple):
 
 
 def group_moments(group: PartGroup, _: SharedBytes | None) -> tuple[int, Moments]:
-    """Return the group's index and the moments of its features, each part checked. Raises DamagedPartError."""
+    """Return the group's index and the moments of its features. Raises DamagedPartError."""
     output = open_store(group.job.output_uri, group.job.storage)
     features = (part.values for _, part in _features(output, group.job, range(group.start, group.stop)))
     return group.index, moments_of(features, group.job.features)
 
 
 def project_parts(task: ProjectionTask, shared: SharedBytes | None) -> int:
-    """Write the scores of some parts; return how many. Raises DamagedPartError or StorageError."""
+    """Write the scores of some parts; return their number. Raises DamagedPartError or StorageError."""
     assert shared is not None
     fitted = _components(task.pca, shared)
     output = lock.fenced(open_store(task.job.output_uri, task.job.storage), task.job.run_id)
@@ -66,7 +66,7 @@ def _features(output: Store, job: Job, indices: range) -> Iterator[tuple[int, Pa
     files = [_PartFile(index, job.shard_images * job.features * 4) for index in indices]
     if is_s3(job.output_uri):
         return ((file.number, part) for file, part in ReadAhead(read, files, REQUESTS))
-    return ((file.number, read(file)) for file in files)  # a disk answers sooner than a thread does
+    return ((file.number, read(file)) for file in files)  # a disk is faster than a thread
 
 
 def _components(name: str, shared: SharedBytes) -> Components:

@@ -1,9 +1,7 @@
-"""The tasks, and what they tell the driver. They carry URIs and options, never a client or a secret."""
+"""The tasks, and the reports they return. They carry URIs and options, never a client or a secret."""
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +16,13 @@ class SharedBytes(Protocol):
     """Bytes that the driver shared with every worker."""
 
     def value(self) -> bytes:
-        """Return them, in a worker."""
+        """Return the bytes, in a worker."""
         ...
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all tasks of a run have in common."""
+    """What all tasks of a run share."""
 
     run_id: str
     input_uri: str
@@ -39,12 +37,12 @@ class Job:
     features: int
     shard_images: int
     fresh: bool = False
-    """No part was there when the run began."""
+    """The run folder had no parts when the run began."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The manifest's rows from `start` to `stop`, which make one part."""
+    """The manifest rows from `start` to `stop`, which become one part."""
 
     index: int
     start: int
@@ -53,7 +51,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class ShardBatch:
-    """Stage 1: make the features of some shards, one after the other."""
+    """Stage 1: write the features of some shards, one after another."""
 
     job: Job
     shards: tuple[Shard, ...]
@@ -61,7 +59,7 @@ class ShardBatch:
 
 @dataclass(frozen=True)
 class PartGroup:
-    """Stage 2: the moments of the parts from `start` to `stop`."""
+    """Stage 2: compute the moments of the parts from `start` to `stop`."""
 
     job: Job
     index: int
@@ -71,7 +69,7 @@ class PartGroup:
 
 @dataclass(frozen=True)
 class ProjectionTask:
-    """Stage 3: the scores of the parts from `start` to `stop`; `pca` names the fitted components, which are shared."""
+    """Stage 3: write the scores of the parts from `start` to `stop`; `pca` identifies the shared components."""
 
     job: Job
     start: int
@@ -81,7 +79,7 @@ class ProjectionTask:
 
 @dataclass(frozen=True)
 class FolderProbe:
-    """A look at whether a worker sees the driver's folders."""
+    """Checks whether a worker sees the driver's folders."""
 
     input_uri: str
     output_file: str
@@ -89,7 +87,7 @@ class FolderProbe:
 
 @dataclass
 class ShardReport:
-    """What stage 1 tells of a shard: counts of images, seconds by step, and the worker that did it."""
+    """The result of stage 1 for a shard: counts of images, and seconds by step."""
 
     index: int
     featurized: int = 0
@@ -99,7 +97,6 @@ class ShardReport:
     seconds: dict[str, float] = field(default_factory=dict)
     reads_retried: int = 0
     writes_retried: int = 0
-    worker: str = field(default_factory=lambda: f"{platform.node()}:{os.getpid()}")
     rss_mb: float = 0.0
 
     @contextmanager
@@ -113,6 +110,6 @@ class ShardReport:
 
 
 def sees_folders(probe: FolderProbe, _: SharedBytes | None) -> tuple[bool, bool]:
-    """Tell whether this worker sees the input folder and a file in the output folder; what is on S3 it does."""
+    """Return whether this worker sees the input folder, and a file in the output folder; S3 counts as seen."""
     sees_input = is_s3(probe.input_uri) or local_path(probe.input_uri).is_dir()
     return sees_input, is_s3(probe.output_file) or local_path(probe.output_file).is_file()

@@ -1,4 +1,4 @@
-"""Imports what a worker of stage 1 needs for a network, beside what is in warm.py."""
+"""Imports what a worker of stage 1 needs for a network, in addition to warm.py."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_a_wrong_answer_is_asked_again(cli: Cli, photos: Path, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     for told in (
         "There is no folder /nowhere",
-        "'sprak' can't be used for engine",
+        "'sprak' is not valid for engine",
         "no network alexnet",
         "'2.5' can't",
     ):

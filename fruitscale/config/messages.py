@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any
@@ -41,6 +42,7 @@ def explain(problem: Any, sources: Mapping[str, str]) -> str:  # noqa: ANN401  p
     else:
         key = ".".join(_without_kind(list(_fields_of(location))))
         message = problem["msg"].removeprefix("Value error, ")
+        message = re.sub(r" or (?:instance of \w+|object to extract fields from)$", "", message)
         for pydantic_words, plain in PLAIN_WORDS.items():
             message = message.replace(pydantic_words, plain)
         problem_text = f"{message[:1].lower()}{message[1:]}; it is {_shown(problem['input'])}"

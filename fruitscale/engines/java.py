@@ -25,7 +25,7 @@ ANSWER_SECONDS = 30
 class Java:
     """A Java that the installed Spark can use: its home, its major version and where it was found.
 
-    `passed_over` says why the places before that one were not taken.
+    `passed_over` lists why earlier candidates were rejected.
     """
 
     home: Path
@@ -63,15 +63,15 @@ def versions_for(spark_version: str) -> range:
 def ask(command: str) -> tuple[Path, int]:
     """Return the home and the major version that a `java` reports; version 0 if it does not answer."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        said = subprocess.run(
+        output = subprocess.run(
             [command, "-XshowSettings:properties", "-version"],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=ANSWER_SECONDS,
             check=False,
         ).stderr.decode(errors="replace")
-        home = re.search(r"java\.home = (.+)", said)
-        version = re.search(r"java\.specification\.version = (?:1\.)?(\d+)", said)
+        home = re.search(r"java\.home = (.+)", output)
+        version = re.search(r"java\.specification\.version = (?:1\.)?(\d+)", output)
         if home and version:
             return Path(home[1].strip()), int(version[1])
     return Path(command).parent.parent, 0

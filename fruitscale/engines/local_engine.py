@@ -227,7 +227,7 @@ def _reply(message: bytes) -> bytes:
     try:
         function, task, shared = pickle.loads(message)  # noqa: S301  from the driver, our parent
         return pickle.dumps((attempt(function, task, shared), ""), protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception as error:  # noqa: BLE001  whatever it is, the driver is told
+    except Exception as error:  # noqa: BLE001  the driver raises it, whatever it is
         return pickle.dumps((None, last_line(error)))
 
 

@@ -68,7 +68,7 @@ def end_java(gateway: Any) -> None:  # noqa: ANN401
 
 
 def java_process(gateway: Any) -> Any:  # noqa: ANN401
-    """Return the process of the session's Java, or None: to tell a Java that died from a failed job."""
+    """Return the process of the session's Java, or None: to distinguish a Java that died from a failed job."""
     return gateway and gateway.proc
 
 

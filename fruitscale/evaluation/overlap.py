@@ -29,7 +29,7 @@ def overlaps(train: LabelledFeatures, test: LabelledFeatures, *, hashed: bool) -
     if shared:
         yield (
             f"{len(shared):,} of {len(test.paths):,} test photos are frames of the same turning fruit as training photos "
-            f"(named like {PurePosixPath(shared[0]).name}): the accuracy tells how well that very fruit is recognised "
+            f"(named like {PurePosixPath(shared[0]).name}): the accuracy shows how well that very fruit is recognised "
             "from another side, not how well another fruit of its kind would be."
         )
 

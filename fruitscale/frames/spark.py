@@ -26,7 +26,7 @@ def featurize(
     What comes back has all columns but the content, `features` (array of float) and `reject`: why a photo has none.
     `config` is as for `fruitscale.run`; with `run` the model and the input are those of that run. Lazy, like any
     transformation; the model, of up to 100 MB, is in the closure, and each Python worker loads it once.
-    Raises UsageError for columns that are missing or in the way, ModelError when the model can't be had.
+    Raises UsageError for missing or conflicting columns, ModelError if the model is unavailable.
     """
     from pyspark.sql.types import ArrayType, FloatType, StringType, StructField
 

@@ -53,7 +53,7 @@ class Rejection:
 def decode(content: bytes, size: int, settings: Images = _DEFAULTS) -> Pixels | Rejection:
     """Decode a photo and stretch it to a square: uint8 RGB of shape (size, size, 3).
 
-    The content tells the format: JPEG, PNG, WebP, BMP, TIFF (first page) or GIF (first frame). Transparent pixels are
+    The format is recognised by content: JPEG, PNG, WebP, BMP, TIFF (first page) or GIF (first frame). Transparent pixels are
     composited on white, the background of the fruit. Greys of more than 8 bits are scaled by the range of their type;
     floats range from 0 to 1, or to 255 or 65535 if a value exceeds 1 or 255. Every CMYK JPEG is read as inverted, as
     Photoshop writes it and browsers read it. Shrinking averages areas, enlarging is bilinear.

@@ -52,7 +52,7 @@ class CheckResult:
 def check(model: Model) -> CheckResult:
     """Classify PHOTOS with a network, in a child process.
 
-    Raises ModelError where the weights can't be had or have no ImageNet head, MissingExtraError without TensorFlow or
+    Raises ModelError if the weights are unavailable or have no ImageNet head, MissingExtraError without TensorFlow or
     scikit-learn.
     """
     if model.exported is not None:
@@ -74,11 +74,12 @@ def check(model: Model) -> CheckResult:
         raise MissingExtraError("scikit-learn", "report")
     with tempfile.TemporaryDirectory(prefix="fruitscale-") as folder:
         keras_process.run("check", model, Path(folder))
-        told = json.loads((Path(folder) / "check.json").read_text(encoding="utf-8"))
+        found = json.loads((Path(folder) / "check.json").read_text(encoding="utf-8"))
     photos = tuple(
-        Recognition(photo["photo"], tuple(Guess(**guess) for guess in photo["guesses"])) for photo in told.pop("photos")
+        Recognition(photo["photo"], tuple(Guess(**guess) for guess in photo["guesses"]))
+        for photo in found.pop("photos")
     )
-    return CheckResult(photos=photos, **told)
+    return CheckResult(photos=photos, **found)
 
 
 def recognise(model: Model, folder: Path) -> None:

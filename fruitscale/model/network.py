@@ -20,7 +20,7 @@ def features(model: Model) -> tuple[Any, str]:
     """Build the network without its head: uint8 RGB (n, size, size, 3) to float32 (n, features).
 
     Returns the Keras model and the sha256 of its weights: of their file, or of the arrays of random ones.
-    Raises ModelError where the weights can't be had or don't fit.
+    Raises ModelError if the weights are unavailable or don't fit.
     """
     found = weights.resolve(model)
     size = model.input_size

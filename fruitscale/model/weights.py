@@ -1,6 +1,6 @@
 """Identifies weights by kind and sha256, without TensorFlow, and reads the packaged ones.
 
-Nothing falls back to other weights: what can't be had is a ModelError that says what to do.
+Nothing falls back to other weights: unavailable weights are a ModelError, whose hint names the remedy.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def _memory(config: Config) -> DoctorFinding:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(int(line.split()[1]) // 1000 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
-        return DoctorFinding("memory", True, False, "can't be told on this system")
+        return DoctorFinding("memory", True, False, "unknown on this system")
     ok = free >= needed
     remedy = "" if ok else f"About {needed} MB are needed: use --set slots=1, or a larger machine."
     return DoctorFinding("memory", ok, False, f"{free:,} MB free", remedy)

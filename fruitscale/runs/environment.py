@@ -15,7 +15,7 @@ PACKAGES = (
 
 
 def environment() -> EnvironmentRecord:
-    """Tell where this runs: Python, platform, CPU and the versions of what matters."""
+    """Return the Python, platform, CPU and package versions of this process."""
     packages = {}
     for name in PACKAGES:
         try:

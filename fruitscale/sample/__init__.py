@@ -1,6 +1,6 @@
 """Draw a synthetic data set like Fruits-360: fruit on a white background, rotating from photo to photo.
 
-Good for trying out every part of fruitscale; it says nothing about results on real fruit.
+Good for trying every part of fruitscale, but no guide to results on real fruit.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class FencedS3Store(S3Store):
         return FencedS3Store(super().brief(timeout_seconds), self.check, self._etags)
 
     def write(self, name: str, content: bytes) -> None:
-        """Create an object, or replace the version that is there. Raises OutputError if the lock is not held."""
+        """Create an object, or replace its current version. Raises OutputError if the lock is not held."""
         for _ in range(MAX_CONFLICTS):
             seen = self._etags.get(name)
             try:

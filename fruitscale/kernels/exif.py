@@ -12,7 +12,8 @@ INVERSE = {6: 8, 8: 6}
 """The inverse of an orientation; every other one is its own inverse."""
 ORIENTATION_TAG = 0x0112
 _EXIF = b"Exif\0\0"
-_SHORT = 3
+_VALUES = {3: "H", 4: "I"}
+"""Struct formats of the types SHORT and LONG; some writers use LONG."""
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
 
@@ -65,7 +66,11 @@ def _tiff_orientation(block: bytes) -> int:
     (directory,) = struct.unpack_from(f"{order}I", block, 4)
     (entries,) = struct.unpack_from(f"{order}H", block, directory)
     for i in range(entries):
-        tag, kind, count, value = struct.unpack_from(f"{order}HHIH", block, directory + 2 + 12 * i)
+        entry = directory + 2 + 12 * i
+        tag, kind, count = struct.unpack_from(f"{order}HHI", block, entry)
         if tag == ORIENTATION_TAG:
-            return value if kind == _SHORT and count == 1 and UPRIGHT <= value <= 8 else UPRIGHT
+            if kind not in _VALUES or count != 1:
+                return UPRIGHT
+            (value,) = struct.unpack_from(order + _VALUES[kind], block, entry + 8)
+            return int(value) if UPRIGHT <= value <= 8 else UPRIGHT
     return UPRIGHT

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fruitscale.config.schema import Images
 from fruitscale.kernels.exif import INVERSE, ORIENTATION_TAG, UPRIGHT, jpeg_orientation, orient
+from fruitscale.kernels.jpeg_header import jpeg_frame
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -95,6 +96,11 @@ def encode_png(pixels: Pixels) -> bytes:
 
 
 def _decode_jpeg(content: bytes, size: int, max_pixels: int, exif_orientation: bool) -> Pixels | Rejection:
+    frame = jpeg_frame(content)
+    if frame is None:
+        return _jpeg_rejection(content, ValueError("there is no frame header"))
+    if frame.unsupported is not None:  # scaled decoding of a lossless frame writes beyond the decoder's buffer
+        return Rejection("unsupported format", f"It is {frame.unsupported}, which is not read.")
     decoder = _simplejpeg()
     try:
         height, width, colours, _ = decoder.decode_jpeg_header(content)

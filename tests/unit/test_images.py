@@ -207,7 +207,8 @@ def test_all_orientations(orientation: int, kind: str, apply: bool) -> None:
         (exif_jpeg(ifd("<", (0x0112, 3, 1, 3)), before=b"\xff\xfe\x00\x06abcd\xff\xff\xff"), 3),
         (exif_jpeg(ifd("<", (0x0112, 3, 1, 9))), 1),
         (exif_jpeg(ifd("<", (0x0112, 3, 1, 0))), 1),
-        (exif_jpeg(ifd("<", (0x0112, 4, 1, 6))), 1),
+        (exif_jpeg(ifd("<", (0x0112, 4, 1, 6))), 6),  # LONG, which some writers use
+        (exif_jpeg(ifd("<", (0x0112, 1, 1, 6))), 1),
         (exif_jpeg(ifd("<", (0x010F, 3, 1, 6))), 1),
         (exif_jpeg(b"II*\0\xff\xff\xff\xff"), 1),
         (exif_jpeg(b"II*\0\x08\0\0\0\xff\xff"), 1),

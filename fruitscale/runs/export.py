@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from fruitscale.runs import arrow
 from fruitscale.runs.photos import read_pixels, why_unreadable
 from fruitscale.runs.reader import CompleteRun, open_complete
 from fruitscale.runs.tables import Column, read_table
+from fruitscale.storage.removal import check_replaceable, replace
 from fruitscale.storage.residency import StorageAccess
 from fruitscale.uris import is_s3, local_path
 
@@ -32,6 +33,8 @@ SPRITE_PIXELS = 8192
 """Largest side of TensorBoard's sprite image, in pixels."""
 THUMBNAIL_PIXELS = 64
 """Largest side of a thumbnail in it."""
+PROJECTOR_FILES = frozenset({"tensors.tsv", "metadata.tsv", "sprite.png", "projector_config.pbtxt"})
+"""The files of an export for TensorBoard: a folder with any other file is never replaced."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def write(
     """
     if to not in WRITERS:
         raise UsageError(f"There is no format {to}.", f"Choose one of {', '.join(WRITERS)}.")
-    target = _target(output, overwrite=overwrite)
+    target = _target(output, to, overwrite=overwrite)
     access = StorageAccess(storage)
     run = open_complete(uri, access)
     table = read_table(run, column)
@@ -69,7 +72,7 @@ def write(
         try:
             notes = WRITERS[to](made, table, run, access)
             n_bytes = sum(file.stat().st_size for file in (made.iterdir() if made.is_dir() else [made]))
-            _put(made, target)
+            replace(made, target)
         except OSError as error:
             raise StorageError(
                 f"{target} can't be written: {error.strerror or error}.", "Choose another --output."
@@ -77,23 +80,18 @@ def write(
     return ExportResult(str(target), table.num_rows, table[column].type.list_size, n_bytes, notes)
 
 
-def _target(output: str | Path, *, overwrite: bool) -> Path:
+def _target(output: str | Path, to: Format, *, overwrite: bool) -> Path:
     if is_s3(str(output)):
         raise UsageError(f"{output}: exports are written to this machine's disk.", "Copy them from there.")
     target = local_path(str(output))
-    if target.exists() and not overwrite:
+    if os.path.lexists(target) and not overwrite:
         raise OutputError(f"{target} exists already.", "Choose another --output, or replace it with --overwrite.")
+    check_replaceable(target, PROJECTOR_FILES if to == "tensorboard" else ())
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{target.parent} can't be created: {error.strerror}.", "Choose another --output.") from None
     return target
-
-
-def _put(made: Path, target: Path) -> None:
-    if made.is_dir() and target.is_dir():
-        shutil.rmtree(target)
-    made.replace(target)
 
 
 def _write_csv(made: Path, table: pa.Table, run: CompleteRun, access: StorageAccess) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +24,7 @@ from fruitscale.storage.store import Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
+PART = re.compile(r"part-\d{5,}\.parquet")
 CHECKSUM, REJECTS = b"fruitscale.sha256", b"fruitscale.rejects"
 
 
@@ -54,9 +56,14 @@ def name(folder: str, index: int) -> str:
     return f"{folder}/part-{index:05d}.parquet"
 
 
+def is_part(part_name: str) -> bool:
+    """Return whether a name is that of a part."""
+    return PART.fullmatch(part_name.rsplit("/", 1)[-1]) is not None
+
+
 def names(store: Store, folder: str) -> list[str]:
     """Return the names of the parts in a folder of a complete run, in the order of their shards."""
-    count = sum(found.endswith(".parquet") for found in store.names(f"{folder}/"))
+    count = sum(map(is_part, store.names(f"{folder}/")))
     return [name(folder, index) for index in range(count)]
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from fruitscale.errors import MissingObjectError, OutputError
 from fruitscale.runs import manifest, parts
 from fruitscale.runs.record import RunRecord
-from fruitscale.storage.store import Store, sweep
+from fruitscale.storage.store import LocalStore, Store, sweep
 
 RECORD, REPORT, REJECTS = "run.json", "report.html", "rejects.parquet"
 PLAN, PROGRESS = "_run/plan.json", "_run/progress.json"
@@ -75,7 +75,7 @@ class RunFolder:
 
     def has_parts(self) -> bool:
         """Return whether the folder has parts, of this run or another."""
-        return any(True for folder in (FEATURES, REDUCED) for _ in self.store.names(f"{folder}/"))
+        return any(True for folder in (FEATURES, REDUCED) for _ in self._parts(folder))
 
     def has_tables(self) -> bool:
         """Return whether the folder has every file of a complete run other than its parts."""
@@ -90,13 +90,13 @@ class RunFolder:
         """Remove every file of a run and nothing else. The lock stays, since this process holds it."""
         self.uncommit()
         named = [REJECTS, manifest.NAME, manifest.PRIVATE, PCA_ARRAYS, PCA_RECORD, PROGRESS]
-        found = [name for folder in (FEATURES, REDUCED, PART_REJECTS) for name in self.store.names(f"{folder}/")]
+        found = [name for folder in (FEATURES, REDUCED, PART_REJECTS) for name in self._parts(folder)]
         for name in [*found, *named, PLAN]:
             self.store.delete(name)
 
     def clear_reduced(self) -> None:
         """Remove the components and scores of an earlier PCA."""
-        for name in [*self.store.names(f"{REDUCED}/"), PCA_ARRAYS, PCA_RECORD]:
+        for name in [*self._parts(REDUCED), PCA_ARRAYS, PCA_RECORD]:
             self.store.delete(name)
 
     def sweep(self) -> int:
@@ -108,6 +108,15 @@ class RunFolder:
         rows = [r for i in indexes for r in parts.read_rejects(self.store, parts.name(PART_REJECTS, i))]
         parts.write_rejects(self.store, REJECTS, rows)
         return len(rows)
+
+    def _parts(self, folder: str) -> list[str]:
+        """Return the parts in a folder; other files there are not ours. Raises OutputError if the folder is a link."""
+        if isinstance(self.store, LocalStore) and (self.store.root / folder).is_symlink():
+            raise OutputError(
+                f"{self.store.uri}/{folder} is a link, so its files may not be this run's.",
+                "Remove the link, or choose another --output.",
+            )
+        return [name for name in self.store.names(f"{folder}/") if parts.is_part(name)]
 
     def _read(self, name: str) -> bytes | None:
         try:

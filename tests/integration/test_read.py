@@ -124,6 +124,33 @@ def test_tensorboard_says_what_is_missing(run_36: Path, tmp_path: Path) -> None:
     assert "sprite" not in (tmp_path / "projector" / "projector_config.pbtxt").read_text()
 
 
+@pytest.mark.parametrize("to", ["tensorboard", "csv"])
+def test_an_overwriting_export_removes_nothing_foreign(cli: Cli, run_36: Path, tmp_path: Path, to: str) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "holiday.jpg").write_bytes(b"mine")
+    linked = tmp_path / "linked.csv"
+    linked.symlink_to(folder / "holiday.jpg")
+    run_copy = Path(shutil.copytree(run_36, tmp_path / "run"))
+    before = {path: path.read_bytes() for path in run_copy.rglob("*") if path.is_file()}
+    for target in (folder, run_copy, linked, Path("/dev/null")):
+        ran = cli("export", run_copy, "--to", to, "-o", target, "--overwrite")
+        assert ran.code == 1, target
+        assert str(target) in ran.err
+    assert (folder / "holiday.jpg").read_bytes() == b"mine"
+    assert {path: path.read_bytes() for path in run_copy.rglob("*") if path.is_file()} == before
+    assert Path("/dev/null").is_char_device()
+
+
+def test_an_export_for_tensorboard_is_replaced(cli: Cli, run_36: Path, tmp_path: Path) -> None:
+    target = tmp_path / "projector"
+    for more in ((), ("--overwrite",)):
+        assert cli("export", run_36, "--to", "tensorboard", "-o", target, *more).code == 0
+    assert {path.name for path in target.iterdir()} == {
+        "tensors.tsv", "metadata.tsv", "sprite.png", "projector_config.pbtxt",
+    }  # fmt: skip
+
+
 def test_an_export_replaces_nothing_unasked(cli: Cli, run_36: Path, tmp_path: Path) -> None:
     target = tmp_path / "there.csv"
     target.write_text("mine")

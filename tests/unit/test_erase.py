@@ -250,5 +250,5 @@ def test_the_command_warns_of_old_versions(monkeypatch: pytest.MonkeyPatch, flag
     if flags:
         assert json.loads(ran.stdout)["versions_remaining"] == 12
     else:
-        assert "3, 1 of them rejects; 5 are left" in ran.stdout
+        assert "3, 1 of them rejects; 5 remain" in ran.stdout
         assert "fruitscale erase runs/a --refit" in ran.stdout

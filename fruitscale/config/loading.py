@@ -94,7 +94,7 @@ def from_mapping(values: Mapping[str, Any], sources: Mapping[str, str] | None = 
         config = Config.model_validate(dict(values))
         config.model_dump_json()  # as the run folder stores it: fails now if some text is not UTF-8
     except ValidationError as error:
-        lines = list(dict.fromkeys(explain(problem, sources or {}) for problem in error.errors()))
+        lines = explain(error.errors(), sources or {})
     except ValueError as error:
         lines = [f"it can't be written as JSON: {error}"]
     else:

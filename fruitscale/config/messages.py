@@ -1,9 +1,8 @@
-"""Turns validation errors of the configuration into messages: the key, the problem, the nearest valid key."""
+"""Explains validation errors of the configuration: the key, what is wrong with its value, the nearest valid key."""
 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any
@@ -12,54 +11,89 @@ from fruitscale.config.cluster_section import KINDS
 from fruitscale.config.schema import Config
 from fruitscale.config.section import Section
 
-PLAIN_WORDS = {
-    "Input should be a valid integer": "must be a whole number",
-    "Input should be a valid number": "must be a number",
-    "Input should be a valid boolean": "must be true or false",
-    "Input should be a valid string": "must be text",
-    "Input should be a valid dictionary": "must be a mapping",
-    "Input should be a valid tuple": "must be a list",
-    "Input should be ": "must be ",
+MAX_SHOWN = 200
+"""Maximum number of characters of a wrong value that a message repeats."""
+
+EXPECTATIONS: Mapping[str, str] = {
+    "bool_type": "true or false",
+    "dict_type": "a mapping of keys to values",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "greater_than": "greater than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "{expected}",
+    "model_attributes_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
+    "string_too_short": "text with at least {min_length} character",
+    "string_type": "text",
+    "too_short": "a list with at least {min_length} item",
+    "tuple_type": "a list",
 }
-"""Pydantic's words, and ours."""
-MOST_SHOWN = 200
-"""Longest part of a wrong value in a message, in characters."""
+"""By pydantic's type of error: what the value must be."""
 
 
-def explain(problem: Any, sources: Mapping[str, str]) -> str:  # noqa: ANN401  pydantic's ErrorDetails
-    """Return one line for one of pydantic's errors; `sources` names where each dotted key's value came from."""
-    location = [str(part) for part in problem["loc"]]
-    if problem["type"] == "extra_forbidden":
-        key = ".".join(_without_kind(location))
-        known = _keys_at(location[:-1])
-        near = difflib.get_close_matches(location[-1], known, n=1)
-        parent = _without_kind(location[:-1])
-        meant = f"did you mean {'.'.join([*parent, near[0]])}?" if near else f"valid keys: {', '.join(known)}"
-        problem_text = f"no such key; {meant}"
-    elif problem["type"].startswith("union_tag_"):
-        key = ".".join([*location, "kind"])
-        problem_text = f"must be one of {', '.join(KINDS)}; it is {_shown(problem['ctx'].get('tag', 'not set'))}"
-    else:
-        key = ".".join(_without_kind(list(_fields_of(location))))
-        message = problem["msg"].removeprefix("Value error, ")
-        message = re.sub(r" or (?:instance of \w+|object to extract fields from)$", "", message)
-        for pydantic_words, plain in PLAIN_WORDS.items():
-            message = message.replace(pydantic_words, plain)
-        problem_text = f"{message[:1].lower()}{message[1:]}; it is {_shown(problem['input'])}"
-    source = next((where for k, where in sources.items() if f"{k}.".startswith(f"{key}.") and where != "default"), None)
-    return f"{key}: {problem_text}" + (f" (from {source})" if source else "")
+def explain(problems: Sequence[Any], sources: Mapping[str, str]) -> list[str]:
+    """Return a line for each wrong key or value among pydantic's errors.
+
+    `sources` maps dotted keys to where their values came from.
+    """
+    unknown: list[str] = []
+    wrong: dict[tuple[str, str], list[str]] = {}
+    for problem in problems:
+        location = [str(part) for part in problem["loc"]]
+        if problem["type"] == "extra_forbidden":
+            key = ".".join(_without_kind(location))
+            unknown.append(f"{key}: {_nearest(location)}{_source(key, sources)}")
+        elif problem["type"].startswith("union_tag_"):
+            value = _shown(problem["ctx"]["tag"]) if "tag" in problem["ctx"] else "nothing"
+            wrong[".".join([*location, "kind"]), value] = [" or ".join(KINDS)]
+        else:
+            key = ".".join(_without_kind(list(_fields_of(location))))
+            wrong.setdefault((key, _shown(problem["input"])), []).append(_expectation(problem))
+    lines = [
+        f"{key}: must be {' or '.join(dict.fromkeys(expected))}, got {value}{_source(key, sources)}"
+        for (key, value), expected in wrong.items()
+    ]
+    return lines + unknown
+
+
+def _expectation(problem: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails
+    """Return what a wrong value must be; alternatives of a union are separate errors."""
+    template = EXPECTATIONS.get(problem["type"])
+    if template is not None:
+        limits = problem.get("ctx", {}).items()
+        return template.format_map({k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in limits})
+    message: str = problem["msg"].removeprefix("Value error, ")
+    return f"valid ({message[:1].lower()}{message[1:]})" if problem["type"] != "value_error" else message
+
+
+def _nearest(location: list[str]) -> str:
+    known = _keys_at(location[:-1])
+    near = difflib.get_close_matches(location[-1], known, n=1)
+    if near:
+        return f"no such key; did you mean {'.'.join([*_without_kind(location[:-1]), near[0]])}?"
+    return f"no such key; valid keys: {', '.join(known)}"
+
+
+def _source(key: str, sources: Mapping[str, str]) -> str:
+    found = [where for k, where in sources.items() if f"{k}.".startswith(f"{key}.") and where != "default"]
+    return f" (from {found[0]})" if found else ""
 
 
 def _shown(value: object) -> str:
     try:
         text = repr(value)
-    except ValueError:  # thousands of digits
+    except ValueError:  # an integer of thousands of digits
         return "a very large number"
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def _fields_of(location: Sequence[str]) -> Iterator[str]:
-    """Yield the keys in an error's location; after them pydantic names the branch of a union, or an index."""
+    """Yield the keys of an error's location; pydantic appends the branch of a union, or an index."""
     for i, part in enumerate(location):
         if part not in _keys_at(location[:i]):
             return
@@ -67,7 +101,7 @@ def _fields_of(location: Sequence[str]) -> Iterator[str]:
 
 
 def _without_kind(location: list[str]) -> list[str]:
-    """Return the location without the kind that pydantic puts after `cluster`, which is not a key."""
+    """Remove what pydantic inserts after `cluster`: its kind, which is not a key."""
     return location[:1] + location[2:] if location[:1] == ["cluster"] and location[1:2] else location
 
 

@@ -102,7 +102,7 @@ class Model(Section):
     @classmethod
     def _whole_patches(cls, value: int, info: ValidationInfo) -> int:
         if info.data.get("architecture") == "patch_mean" and value % PATCH_GRID:
-            raise ValueError(f"patch_mean needs a multiple of {PATCH_GRID}")
+            raise ValueError(f"a multiple of {PATCH_GRID} with patch_mean")
         return value
 
 
@@ -123,7 +123,7 @@ class Pca(Section):
             return value
         if isinstance(value, float) and 0 < value < 1:
             return value
-        raise ValueError("must be a whole number from 1 on, or a fraction between 0 and 1 (both excluded)")
+        raise ValueError("a whole number from 1 on, or a fraction between 0 and 1 (both excluded)")
 
 
 class Spark(Section):

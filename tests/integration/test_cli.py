@@ -1,4 +1,4 @@
-"""The smaller verbs, as a user runs them."""
+"""The smaller commands, run as a user does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_version(cli: Cli) -> None:
     assert cli("--version").out.strip() == f"fruitscale {__version__}"
 
 
-def test_config_show_tells_where_values_come_from(cli: Cli) -> None:
+def test_config_show_names_the_source_of_each_value(cli: Cli) -> None:
     shown = cli("config", "show", *QUICK, "--engine", "dask").out
     rows = {line.split()[0]: line for line in shown.splitlines() if line.strip()}
     assert rows["engine"].split()[1:] == ["dask", "--engine"]
@@ -68,7 +68,7 @@ def test_doctor_accepts_what_can_run(cli: Cli, name: str) -> None:
     assert "missing" not in ran.out
 
 
-def test_doctor_says_what_is_missing(cli: Cli, tmp_path: Path) -> None:
+def test_doctor_names_what_is_missing(cli: Cli, tmp_path: Path) -> None:
     ran = cli("doctor", *QUICK, "--set", f"input.uri={tmp_path}/nowhere", "--json")
     assert ran.code == 1
     wrong = [finding for finding in json.loads(ran.out) if finding["needed"] and not finding["ok"]]

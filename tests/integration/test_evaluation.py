@@ -164,10 +164,10 @@ def test_drift_is_computed_as_it_says(folder: Path) -> None:
     assert [(one.label, one.fitted, one.new) for one in found.labels] == [("noise", 0, 12)]
 
 
-def test_drift_is_told_by_the_command(folder: Path) -> None:
+def test_the_command_shows_drift_and_advice(folder: Path) -> None:
     out = printed("drift", folder / "train", folder / "noise")
     assert ": large" in out
-    assert "fit again" in out
+    assert "fit a new PCA" in out
     assert json.loads(printed("drift", folder / "train", folder / "noise", "--json"))["verdict"] == "large"
 
 

@@ -1,4 +1,4 @@
-"""The example notebook, executed as Jupyter does it; and how a run looks in a notebook."""
+"""The example notebook, executed as Jupyter does; and the progress display in a notebook."""
 
 from __future__ import annotations
 
@@ -33,20 +33,19 @@ def test_the_example_notebook_runs(cli: Cli, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     cells: list[dict[str, Any]] = json.loads((tmp_path / "done.ipynb").read_text())["cells"]
-    said = {cell["id"]: json.dumps(cell["outputs"]) for cell in cells if cell["cell_type"] == "code"}
-    told = "".join(said.values())
-    assert "bit for bit: True" in told
-    assert "featurized=80" in told
-    assert "frames of the same turning fruit" in told
+    outputs = "".join(json.dumps(cell["outputs"]) for cell in cells if cell["cell_type"] == "code")
+    assert "bit for bit: True" in outputs
+    assert "featurized=80" in outputs
+    assert "frames of the same turning fruit" in outputs
     run = next(cell for cell in cells if "fruitscale.run(settings)" in "".join(cell["source"]))
-    shown = "".join(run["outputs"][0]["data"]["text/html"])  # the last picture of the run, in place of those before
+    shown = "".join(run["outputs"][0]["data"]["text/html"])  # the last update replaced those before
     assert "featurize: " in shown
     assert "<progress" not in shown
     frame = next(cell for cell in cells if "frame.head(3)" in "".join(cell["source"]))
     assert "components" in "".join(frame["outputs"][-1]["data"]["text/plain"])
 
 
-def test_a_stage_is_shown_with_how_far_it_is() -> None:
+def test_a_stage_is_shown_with_its_progress() -> None:
     event = Event("featurize", 500, 2400, rejected=2, message="waits <b>", engine="spark 4", seconds={"list": 0.25})
     shown = picture(event, running=True)
     for text in (
@@ -62,9 +61,9 @@ def test_a_stage_is_shown_with_how_far_it_is() -> None:
 
 def test_outside_a_notebook_nothing_is_shown() -> None:
     assert not is_notebook()
-    seen: list[Event] = []
-    with notebook_observer(seen.append) as told:
-        told(Event("list"))
-    assert seen == [Event("list")]
-    with notebook_observer(None) as told:
-        told(Event("list"))
+    events: list[Event] = []
+    with notebook_observer(events.append) as observe:
+        observe(Event("list"))
+    assert events == [Event("list")]
+    with notebook_observer(None) as observe:
+        observe(Event("list"))

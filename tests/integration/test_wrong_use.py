@@ -1,4 +1,4 @@
-"""Nonsense gets one clear message with a remedy, exit 1 or 2, and no traceback."""
+"""Wrong use prints one clear message with a hint, exits 1 or 2, and shows no traceback."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_wrong_config_file_is_named(cli: Cli, tmp_path: Path, word: str, text:
         pytest.param("classes", ["sample", "x", "--classes", "500"], id="sample"),
     ],
 )
-def test_a_wrong_command_is_told(cli: Cli, word: str, arguments: list[str]) -> None:
+def test_a_wrong_command_is_named(cli: Cli, word: str, arguments: list[str]) -> None:
     ran = cli(*arguments)
     check(ran.code, ran.err, word)
 
@@ -104,7 +104,7 @@ def test_a_missing_extra_is_named(cli: Cli, photos: Path, tmp_path: Path, engine
     check(ran.code, ran.err, f"fruitscale[{engine}]")
 
 
-def test_no_java_at_all_is_told(cli: Cli, photos: Path, tmp_path: Path) -> None:
+def test_missing_java_is_named(cli: Cli, photos: Path, tmp_path: Path) -> None:
     commands = tmp_path / "bin"
     commands.mkdir()
     for name in ("bash", "cat", "dirname", "env", "uname"):
@@ -126,9 +126,9 @@ def without(package: str, folder: Path, cli: Cli) -> str:
     return f"{folder}:{cli.environment['PYTHONPATH']}"
 
 
-def check(code: int, said: str, word: str) -> None:
-    assert code in (1, 2), said
-    assert word in said
-    assert "Traceback" not in said
-    assert "should not happen" not in said
-    assert len(said.splitlines()) < 25
+def check(code: int, message: str, word: str) -> None:
+    assert code in (1, 2), message
+    assert word in message
+    assert "Traceback" not in message
+    assert "should not happen" not in message
+    assert len(message.splitlines()) < 25

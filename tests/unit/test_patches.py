@@ -77,7 +77,7 @@ def test_other_precisions_are_refused() -> None:
 
 
 def test_a_size_that_is_no_multiple_of_the_grid_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"model\.input_size: patch_mean needs a multiple of 8; it is 100"):
+    with pytest.raises(UsageError, match=r"model\.input_size: must be a multiple of 8 with patch_mean, got 100"):
         load(None, ["model.architecture=patch_mean", "model.input_size=100"])
 
 

@@ -52,8 +52,8 @@ def start(
 
 
 def child_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a child Python: ours, `more`, and a PYTHONPATH to fruitscale if it is not installed."""
-    variables = {**os.environ, **more}
+    """Return the environment of a child Python: ours, `more`, a safe path, and a PYTHONPATH to fruitscale in a checkout."""
+    variables = {**os.environ, **more, "PYTHONSAFEPATH": "1"}  # no file of the current folder is imported
     if not {"site-packages", "dist-packages"} & set(PACKAGE_ROOT.parts):  # run from a checkout
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), variables.get("PYTHONPATH")]))
     return variables

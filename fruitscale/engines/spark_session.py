@@ -23,6 +23,7 @@ from fruitscale.engines.base import probe
 from fruitscale.engines.java import find_java
 from fruitscale.engines.spark_settings import addresses, choose_master, defaults, environment, java_variables
 from fruitscale.errors import EngineError
+from fruitscale.processes import child_environment
 
 PROBE_SECONDS = 5
 START_SECONDS = 120
@@ -145,6 +146,8 @@ class SparkSessionHandle:
         assert self.log_path is not None
         variables = java_variables(find_java(pyspark.__version__).home, master, os.environ)
         variables["SPARK_HOME"] = spark_internals.spark_home()
+        child = child_environment({})  # for the Python workers, which inherit Java's environment
+        variables |= {name: child[name] for name in ("PYTHONSAFEPATH", "PYTHONPATH") if name in child}
         conf = {**settings, **({"spark.master": master} if master else {})}
         with environment(variables):
             self._gateway = spark_internals.launch_java(conf, self.log_path)

@@ -43,7 +43,7 @@ def addresses(master: str) -> list[tuple[str, int]]:
 
 def defaults(master: str, version: str) -> dict[str, str]:
     """Return the settings that fruitscale adds unless they are set."""
-    settings = {"spark.ui.showConsoleProgress": "false"}
+    settings = {"spark.ui.showConsoleProgress": "false", "spark.executorEnv.PYTHONSAFEPATH": "1"}
     if master.startswith("local"):
         settings |= {
             "spark.driver.host": "127.0.0.1",

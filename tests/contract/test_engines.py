@@ -292,7 +292,7 @@ for _ in range(2):
     engine = open_engine(config, 2)
     try:
         for _ in engine.map(tasks.wait, [0.1] * 60):
-            os.kill(engine._gateway.proc.pid, signal.SIGKILL)
+            os.kill(engine._session._gateway.proc.pid, signal.SIGKILL)
     except EngineError as error:
         print(error.message)
     engine.close()

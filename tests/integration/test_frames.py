@@ -156,7 +156,7 @@ def test_what_makes_no_sense_is_told(frame_run: Path, frame_photos: Path) -> Non
     def frame(**columns: Any) -> Any:
         return dd.from_pandas(pd.DataFrame(columns), npartitions=1)
 
-    with pytest.raises(UsageError, match="no column content or path; there are: photo"):
+    with pytest.raises(UsageError, match="no column content or path; the columns are photo"):
         frames.featurize(frame(photo=["a.jpg"]), run=str(frame_run))
     with pytest.raises(UsageError, match="a column features already"):
         frames.featurize(frame(path=["a.jpg"], features=[1]), run=str(frame_run))

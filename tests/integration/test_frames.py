@@ -158,7 +158,7 @@ def test_what_makes_no_sense_is_told(frame_run: Path, frame_photos: Path) -> Non
 
     with pytest.raises(UsageError, match="no column content or path; the columns are photo"):
         frames.featurize(frame(photo=["a.jpg"]), run=str(frame_run))
-    with pytest.raises(UsageError, match="a column features already"):
+    with pytest.raises(UsageError, match="column features exists already"):
         frames.featurize(frame(path=["a.jpg"], features=[1]), run=str(frame_run))
     with pytest.raises(InputError, match="does not exist"):
         frames.reduce(frame(features=[[1.0]]), "nowhere")

@@ -89,9 +89,9 @@ class PcaRecord(_Record):
 class StageSeconds(_Record):
     """Wall-clock seconds of each stage on the driver; stages never overlap."""
 
-    start: float
     list: float
     export: float
+    start: float
     featurize: float
     fit: float
     project: float

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from fruitscale.display.events import STAGES
+from fruitscale.runs.record import StageSeconds
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "fruitscale"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -90,3 +93,9 @@ def _imports(path: Path) -> Iterator[str]:
             found = name if name in modules else parent if parent in modules else None
             if found is not None and found != _module(path):
                 yield found
+
+
+def test_a_record_times_the_stages_in_the_order_of_the_one_list() -> None:
+    *timed, total = StageSeconds.model_fields
+    assert timed == [stage for stage in STAGES if stage not in ("finish", "report")]  # these follow the record
+    assert total == "total"

@@ -88,9 +88,9 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove every file of a run and nothing else. The lock stays, since this process holds it."""
-        self.uncommit()
         named = [REJECTS, manifest.NAME, manifest.PRIVATE, PCA_ARRAYS, PCA_RECORD, PROGRESS]
         found = [name for folder in (FEATURES, REDUCED, PART_REJECTS) for name in self._parts(folder)]
+        self.uncommit()
         for name in [*found, *named, PLAN]:
             self.store.delete(name)
 

@@ -67,13 +67,16 @@ app.add_typer(cluster_command.app, name="cluster")
 app.add_typer(config_command.app, name="config")
 app.add_typer(gdpr_command.app, name="gdpr")
 app.add_typer(model_command.app, name="model")
+VERBOSE_EPILOG = f"{VERBOSE} with any command: {VERBOSE_HELP[0].lower()}{VERBOSE_HELP[1:]}"
 for _typer in (app, bench_command.app, cluster_command.app, config_command.app, gdpr_command.app, model_command.app):
     for _command in _typer.registered_commands:
-        _command.epilog = f"{VERBOSE} with any command: {VERBOSE_HELP[0].lower()}{VERBOSE_HELP[1:]}"
+        _command.epilog = VERBOSE_EPILOG
+for _group in app.registered_groups:
+    _group.epilog = VERBOSE_EPILOG
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"fruitscale {__version__}")
         raise typer.Exit
 

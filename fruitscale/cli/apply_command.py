@@ -32,7 +32,7 @@ def apply(
         typer.Option(
             "--new-since",
             metavar="RUN",
-            help="Only process photos this run does not have. Repeatable.",
+            help="Only process photos this run does not have. Can be given several times.",
         ),
     ] = None,
     sets: Sets = None,
@@ -46,10 +46,10 @@ def apply(
     Model settings you leave out are taken from that run; another model is refused. Run again to resume.
     """
     from fruitscale.config.loading import load
+    from fruitscale.errors import FruitscaleError
     from fruitscale.runs.fitted_pca import applied_config
     from fruitscale.storage.residency import StorageAccess
 
-    access = StorageAccess(load(config, sets or ()).config.storage)
     flags = {
         "engine": engine,
         "input.uri": input_uri,
@@ -57,6 +57,12 @@ def apply(
         "output.uri": output_uri,
         "output.overwrite": overwrite or None,
     }
-    given = applied_config(pca, config, access, sets or (), flags)
+    own = load(config, sets or (), flags)  # without the settings of the earlier run
+    access = StorageAccess(own.config.storage)
+    try:
+        given = applied_config(pca, config, access, sets or (), flags)
+    except FruitscaleError:
+        show_sources(own)
+        raise
     show_sources(given)
     execute_run(given, access, dry_run=dry_run, json=json, quiet=quiet)

@@ -77,7 +77,7 @@ class Images(Section):
     max_pixels: Count = 100_000_000
     """Photos with more pixels are rejected."""
     exif_orientation: Literal["apply", "ignore"] = "apply"
-    """apply: rotate photos as their EXIF orientation says; ignore: leave them as stored."""
+    """apply: rotate photos by their EXIF orientation; ignore: leave them as stored."""
 
 
 class Model(Section):

@@ -40,7 +40,7 @@ class Question:
 def next_question(answers: Mapping[str, str]) -> Question | None:
     """Return the next of the five questions, or None after the last."""
     on_s3 = is_s3(answers.get("input.uri", "")) or is_s3(answers.get("output.uri", ""))
-    asked = (
+    questions = (
         Question("input.uri", "Where are the photos? A folder with one subfolder per label, or s3://bucket/prefix"),
         Question("output.uri", "Where should the results go?", None if on_s3 else "runs/first"),
         Question("engine", "Which engine: local, spark or dask?", "spark"),
@@ -49,7 +49,7 @@ def next_question(answers: Mapping[str, str]) -> Question | None:
         if on_s3
         else Question("pca.components", "How many components? A fraction of the variance, or a number", "0.95"),
     )  # fmt: skip
-    return next((question for question in asked if question.key not in answers), None)
+    return next((question for question in questions if question.key not in answers), None)
 
 
 def check(key: str, answer: str) -> None:

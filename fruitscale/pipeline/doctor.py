@@ -88,7 +88,13 @@ def _model(config: Config) -> Iterator[DoctorFinding]:
     except FruitscaleError as error:
         yield DoctorFinding("weights", False, True, error.message, error.hint or "")
         return
-    where = str(found.path) if found.path else "to be made" if found.kind == "random" else "to be downloaded by Keras"
+    where = (
+        str(found.path)
+        if found.path
+        else "made from model.seed"
+        if found.kind == "random"
+        else "Keras will download them"
+    )
     yield DoctorFinding("weights", True, True, f"{model.architecture}, {model.weights}: {where}")
     cached = exported_model.is_cached(model)
     version = _version("tensorflow")

@@ -76,7 +76,7 @@ def test_a_file_has_every_key_with_a_comment(answers: dict[str, str], tmp_path: 
 
 def test_it_is_five_questions_either_way() -> None:
     for answers in ({"input.uri": "photos", **ON_DISK}, ON_S3):
-        asked: list[str] = []
-        while (question := next_question({key: answers[key] for key in asked})) is not None:
-            asked.append(question.key)
-        assert asked == list(answers)
+        answered: list[str] = []
+        while (question := next_question({key: answers[key] for key in answered})) is not None:
+            answered.append(question.key)
+        assert answered == list(answers)

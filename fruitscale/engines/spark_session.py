@@ -32,7 +32,7 @@ ENDING_SECONDS = 2
 
 
 class SparkSessionHandle:
-    """A SparkContext, and what must be given back or ended with it. Raises EngineError if it can't be opened."""
+    """A SparkContext, either adopted or started with its Java. Raises EngineError if it can't be opened."""
 
     def __init__(self, config: Config, slots: int) -> None:
         self.log_path: Path | None = None

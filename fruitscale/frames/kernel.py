@@ -1,7 +1,6 @@
-"""What runs on a batch of rows in any engine: photos to features, features to components.
+"""The kernels that process a batch of rows in any engine: photos to features, features to components.
 
-Both are picklable and carry what they need, so that they can be a closure of somebody's job. Workers need fruitscale's
-base install.
+Both are picklable and self-contained, so they can be part of a user's own job. Workers need fruitscale's base install.
 """
 
 from __future__ import annotations
@@ -59,8 +58,8 @@ class Featurizer:
     def features_of(self, paths: Sequence[str] | None, contents: Sequence[bytes | None] | None) -> pa.StructArray:
         """Return `features` (list of float32) and `reject` (the reason if there are none) of some photos.
 
-        Raises InputError for the first that can't be used, where `images.on_error` is fail; StorageError when the store
-        gives no answer.
+        Raises InputError for the first unusable photo if `images.on_error` is fail, StorageError if the store does not
+        answer.
         """
         import pyarrow as pa
 
@@ -125,7 +124,7 @@ class Projector:
         return _components(self.content)
 
     def components_of(self, features: pa.ListArray) -> pa.ListArray:
-        """Return the scores of a column of features, null where there are none. Raises UsageError for another width."""
+        """Return the scores of a column of features, null for rows without features. Raises UsageError for another width."""
         width = self.fitted.mean.size
         known = features.is_valid().to_numpy(zero_copy_only=False)
         flat = features.flatten().to_numpy(zero_copy_only=False)
@@ -143,7 +142,8 @@ NAMES = ["features", "reject"]
 def featurizer(config: Given | None = None, run: str | None = None) -> Featurizer:
     """Return the kernel of a configuration, with its model exported; `run`: with the model and settings of that run.
 
-    `input.uri` is what paths are relative to; without it the run's input is. Raises ModelError, UsageError.
+    Paths are relative to `input.uri`, or to the run's input if it is not set. Raises ModelError if the model is unavailable,
+    UsageError if it is too large for a closure.
     """
     given: Given = {} if config is None else config
     access = StorageAccess(as_config(given).storage)
@@ -169,18 +169,18 @@ def featurizer(config: Given | None = None, run: str | None = None) -> Featurize
 
 def projector(run: str, storage: Storage | None = None) -> Projector:
     """Return the kernel of a complete run's components. Raises InputError or OutputError if there is none."""
-    basis = open_fitted_pca(run, StorageAccess(storage))
-    return Projector(basis.fitted.to_bytes(), run)
+    fitted_pca = open_fitted_pca(run, StorageAccess(storage))
+    return Projector(fitted_pca.fitted.to_bytes(), run)
 
 
-def check_columns(there: Sequence[str], needs: Sequence[str], adds: Sequence[str]) -> str:
+def check_columns(existing: Sequence[str], needs: Sequence[str], adds: Sequence[str]) -> str:
     """Return the first needed column that exists. Raises UsageError if none does, or an added one exists already."""
-    if taken := set(adds) & set(there):
+    if taken := set(adds) & set(existing):
         raise UsageError(f"The column {sorted(taken)[0]} exists already.", "Rename it first.")
     for name in needs:
-        if name in there:
+        if name in existing:
             return name
-    raise UsageError(f"There is no column {' or '.join(needs)}; the columns are {', '.join(there)}.", "Rename one.")
+    raise UsageError(f"There is no column {' or '.join(needs)}; the columns are {', '.join(existing)}.", "Rename one.")
 
 
 def lists(values: NDArray[np.float32], known: Sequence[bool] | NDArray[np.bool_]) -> pa.ListArray:

@@ -23,7 +23,7 @@ def featurize(
     """Add the features of photos: bit for bit those of `fruitscale.run` with the same settings.
 
     The photos are in the binary column `content`, or else are read by the text column `path`, relative to `input.uri`.
-    What comes back has all columns but the content, `features` (array of float) and `reject`: why a photo has none.
+    The result has all columns but the content, `features` (array of float) and `reject`, the reason if a photo has none.
     `config` is as for `fruitscale.run`; with `run` the model and the input are those of that run. Lazy, like any
     transformation; the model, of up to 100 MB, is in the closure, and each Python worker loads it once.
     Raises UsageError for missing or conflicting columns, ModelError if the model is unavailable.
@@ -45,8 +45,8 @@ def featurize(
 def reduce(df: DataFrame, run: str, *, features: str = "features", storage: Storage | None = None) -> DataFrame:
     """Add `components` (array of float): a run's PCA applied to a column of features.
 
-    The features are those of the run's model. Lazy; a row without features has no components.
-    Raises UsageError for columns that are missing or in the way, InputError or OutputError when there is no such run.
+    The features must be those of the run's model. Lazy; a row without features has no components.
+    Raises UsageError for missing or conflicting columns, InputError or OutputError if there is no such run.
     """
     from pyspark.sql.types import ArrayType, FloatType, StructField
 

@@ -62,7 +62,7 @@ def check(model: Model) -> CheckResult:
         )
     if model.architecture == "patch_mean":
         raise ModelError(
-            "patch_mean recognises nothing: it is no network, and has no ImageNet head to check.",
+            "patch_mean recognises nothing: it is not a network, so it has no ImageNet head to check.",
             "Check a network: --set model.architecture=mobilenet_v2",
         )
     if weights.resolve(model).kind == "random":

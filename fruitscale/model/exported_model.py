@@ -1,6 +1,6 @@
 """The exported model: the bytes that workers load, cached by everything that can change them.
 
-The driver looks in the cache without TensorFlow; only what is not there is made, in a child process (see child.py).
+The driver reads the cache without TensorFlow; a model that is not cached is exported in a child process (keras_process).
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def is_cached(model: Model) -> bool:
 def export(model: Model, scratch: Path | None = None) -> ExportedModel:
     """Return a model for the workers: `model.exported`, else from the cache, else exported now and cached.
 
-    `scratch` is a folder that serves where the cache's can't be written. Raises ModelError where the weights can't be
-    had or don't fit, MissingExtraError where TensorFlow is needed and not installed.
+    `scratch` is a folder to use if the cache folder can't be written. Raises ModelError if the weights are unavailable or
+    don't fit, MissingExtraError if TensorFlow is needed and not installed.
     """
     if model.exported is not None:
         return read(model.exported, model)
@@ -73,7 +73,7 @@ def export(model: Model, scratch: Path | None = None) -> ExportedModel:
 def read(path: str | Path, model: Model | None = None) -> ExportedModel:
     """Read an exported model. Raises ModelError if it is not one or, with `model`, does not match it.
 
-    What must agree is the architecture, the input size and the runtime; the weights are those of the file.
+    Architecture, input size and runtime must match; the weights may differ.
     """
     try:
         payload = Path(path).expanduser().read_bytes()
@@ -86,10 +86,10 @@ def read(path: str | Path, model: Model | None = None) -> ExportedModel:
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", error.hint) from None
     for name in _differing(exported, model) if model else ():
-        is_, asked = getattr(exported, name), getattr(model, name)
+        actual, configured = getattr(exported, name), getattr(model, name)
         raise ModelError(
-            f"The exported model {path} has {name} {is_}, but {asked} is configured.",
-            f"Use --set model.{name}={is_}, or export another model.",
+            f"The exported model {path} has {name} {actual}, but {configured} is configured.",
+            f"Use --set model.{name}={actual}, or export another model.",
         )
     return exported
 

@@ -1,7 +1,7 @@
-"""Runs what needs TensorFlow in a fresh child process, which ends when its parent does.
+"""Runs jobs that need TensorFlow in a child process, which ends when its parent does.
 
-Both sides are here: `run` in the parent, `main` in the child. They meet
-in a folder: the parent writes `model.json`, the child its results, or `error.json`.
+`run` is the parent's side, `main` the child's. They exchange files in a folder: the parent writes `model.json`, the child
+its results or `error.json`.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ def main(job: str, folder: Path) -> int:
     try:
         function(Model.model_validate_json((folder / "model.json").read_text(encoding="utf-8")), folder)
     except MissingExtraError as error:
-        return _tell(folder, {"extra": error.args})
+        return _write_error(folder, {"extra": error.args})
     except ModelError as error:
-        return _tell(folder, {"message": error.message, "hint": error.hint})
+        return _write_error(folder, {"message": error.message, "hint": error.hint})
     return 0
 
 
-def _tell(folder: Path, error: dict[str, object]) -> int:
+def _write_error(folder: Path, error: dict[str, object]) -> int:
     (folder / "error.json").write_text(json.dumps(error), encoding="utf-8")
     return 1
 

@@ -31,8 +31,8 @@ def features(model: Model) -> tuple[Any, str]:
 def classifier(model: Model) -> tuple[Any, str]:
     """Build the network with its ImageNet head: uint8 RGB (n, 224, 224, 3) to float32 (n, 1000) probabilities.
 
-    Returns the Keras model and the sha256 of its weights. Raises ModelError where the weights have no such head.
-    Random weights are not for this.
+    Returns the Keras model and the sha256 of its weights. Raises ModelError if the weights have no such head.
+    The weights must be trained ones.
     """
     model = model.model_copy(update={"input_size": CHECK_SIZE})
     found = weights.resolve(model)

@@ -29,7 +29,7 @@ class LimitedUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> object:
         """Return an allowed object. Raises UnpicklingError for any other name."""
         if (module, name) not in self._allowed:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+            raise pickle.UnpicklingError(f"it refers to {module}.{name}")
         return self._allowed[module, name]
 
     def persistent_load(self, pid: Any) -> object:  # noqa: ANN401

@@ -177,8 +177,8 @@ TORCH_NAMES: Mapping[tuple[str, str], object] = {
 def read_torch(path: Path) -> dict[str, NDArray[np.float32 | np.int64]]:
     """Read a state dict in PyTorch's legacy format (torch/serialization.py, `_legacy_save`), without PyTorch.
 
-    Tensors may be strided views of their storage. Nothing in the file is executed: what is not a dict of float32 or
-    int64 tensors raises ModelError.
+    Tensors may be strided views of their storage. Nothing in the file is executed. Raises ModelError if it is not a
+    dict of float32 or int64 tensors.
     """
     try:
         file = io.BytesIO(path.read_bytes())

@@ -64,7 +64,7 @@ def see(seconds: float, shared: SharedValue | None) -> tuple[int, int, int]:
 
 
 def die_once(task: tuple[int, str, int], shared: SharedValue | None) -> tuple[int, int]:
-    """Kill this process, or an ancestor so many steps up, the first time that anyone asks."""
+    """Kill this process, or the ancestor that many steps up, in the first attempt only."""
     index, marker, ancestor = task
     if index == 2 and claim(Path(marker)):
         os.kill([os.getpid(), *(parent.pid for parent in psutil.Process().parents())][ancestor], signal.SIGKILL)

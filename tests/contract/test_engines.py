@@ -144,9 +144,9 @@ class TestContract:
 
     def test_the_payload_is_one_object_in_each_worker(self, engine: Engine) -> None:
         shared = engine.share(b"x" * 9_000_000)
-        seen = set(engine.map(tasks.see, [0.05] * 40, shared))
-        assert {size for _, _, size in seen} == {9_000_000}
-        assert len(seen) == len({pid for pid, _, _ in seen}) == 2
+        views = set(engine.map(tasks.see, [0.05] * 40, shared))
+        assert {size for _, _, size in views} == {9_000_000}
+        assert len(views) == len({pid for pid, _, _ in views}) == 2
 
     def test_two_payloads_do_not_mix(self, engine: Engine) -> None:
         one, two = engine.share(b"x"), engine.share(b"xx")

@@ -1,6 +1,6 @@
 """The networks are Keras' own, whatever runs them, and nothing is loaded, sent or made up that should not be.
 
-TensorFlow stays out of pytest's process: each group of questions is one child, which answers in JSON.
+TensorFlow stays out of pytest's process: each script is one child, which answers in JSON.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ compare("packaged", packaged)
 import skimage.data
 from sklearn.datasets import load_sample_image
 classifier, _ = network.classifier(packaged)
-answers["seen"] = {
+answers["recognised"] = {
     name: [guess.name for guess in check.guesses(classifier, photo)]
     for name, photo in {"coffee": skimage.data.coffee(), "china": load_sample_image("china.jpg")}.items()
 }
@@ -77,8 +77,8 @@ import h5py, keras
 from keras.src.legacy.saving import legacy_h5_format
 def attempt(name, **model):
     try:
-        asked = Model(**{"architecture": "mobilenet_v3_small", "input_size": 32, "weights": str(folder / name), **model})
-        keras_model, sha256 = network.features(asked)
+        settings = Model(**{"architecture": "mobilenet_v3_small", "input_size": 32, "weights": str(folder / name), **model})
+        keras_model, sha256 = network.features(settings)
         ours = keras_model.predict(pixels, verbose=0)
         answers[name] = {"distance": distance(ours, oracle), "sha256": sha256 == weights.file_sha256(folder / name)}
     except FruitscaleError as error:
@@ -119,30 +119,30 @@ except FruitscaleError as error:
     answers["headless"] = str(error)
 answers["names"] = {}
 from keras.src.utils import file_utils
-class Asked(Exception):
+class Requested(Exception):
     pass
 def get_file(name, *args, **kwargs):
-    raise Asked(name)
+    raise Requested(name)
 file_utils.get_file = get_file
 for name, known in architectures.NETWORKS.items():
     try:
         if known.imagenet_file:
             known.build(224, False, "imagenet")
-    except Asked as asked:
-        answers["names"][name] = [str(asked), known.imagenet_file(224, False)]
+    except Requested as requested:
+        answers["names"][name] = [str(requested), known.imagenet_file(224, False)]
 answer()
 """
 
 
-def ask(questions: str, folder: Path) -> dict[str, Any]:
-    """Put questions to a child process."""
+def run_child(script: str, folder: Path) -> dict[str, Any]:
+    """Run a script in a child process; return its answers."""
     environment = {
         **os.environ,
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "-1",
         "KERAS_BACKEND": "tensorflow",
     }
-    code = SETUP + questions.replace("FLAG", str(folder / "executed"))
+    code = SETUP + script.replace("FLAG", str(folder / "executed"))
     child = subprocess.run(
         [sys.executable, "-c", code, str(folder)], env=environment, capture_output=True, text=True, check=False
     )
@@ -153,17 +153,17 @@ def ask(questions: str, folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return ask(ORACLE + PACKAGED_ORACLE, tmp_path_factory.mktemp("oracle"))
+    return run_child(ORACLE + PACKAGED_ORACLE, tmp_path_factory.mktemp("oracle"))
 
 
 @pytest.fixture(scope="module")
 def oracle_of_others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return ask(f"{ORACLE}compare_random(*{OTHERS})\nanswer()", tmp_path_factory.mktemp("others"))
+    return run_child(f"{ORACLE}compare_random(*{OTHERS})\nanswer()", tmp_path_factory.mktemp("others"))
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return ask(FILES, tmp_path_factory.mktemp("files"))
+    return run_child(FILES, tmp_path_factory.mktemp("files"))
 
 
 @pytest.mark.parametrize("runtime", CHOICES["runtime"])
@@ -171,7 +171,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_features_are_those_of_keras(oracle: dict[str, Any], name: str, runtime: str) -> None:
     assert oracle[name][runtime] < 1e-3
     assert oracle[name]["shape"]
-    assert oracle[name]["spread"] > 1e-3, "photos that can't be told apart prove nothing"
+    assert oracle[name]["spread"] > 1e-3, "photos that can't be distinguished prove nothing"
 
 
 @pytest.mark.slow
@@ -182,8 +182,8 @@ def test_features_of_the_others_are_those_of_keras(oracle_of_others: dict[str, A
 
 
 def test_the_packaged_weights_see_what_is_there(oracle: dict[str, Any]) -> None:
-    assert oracle["seen"]["coffee"][0] == "espresso"
-    assert "palace" in oracle["seen"]["china"]
+    assert oracle["recognised"]["coffee"][0] == "espresso"
+    assert "palace" in oracle["recognised"]["china"]
 
 
 @pytest.mark.parametrize("name", ["base.weights.h5", "whole.weights.h5", "base.h5", "whole.h5"])
@@ -213,8 +213,8 @@ def test_a_check_of_weights_without_a_head_says_so(files: dict[str, Any]) -> Non
 
 def test_imagenet_files_have_the_names_that_keras_gives_them(files: dict[str, Any]) -> None:
     assert len(files["names"]) == 5
-    for asked, ours in files["names"].values():
-        assert asked == ours
+    for theirs, ours in files["names"].values():
+        assert theirs == ours
 
 
 GUARD = """
@@ -269,15 +269,15 @@ def test_a_worker_needs_no_tensorflow_and_sends_nothing(exported: tuple[Path, li
     assert not (folder / "connections").exists()
 
 
-def test_imagenet_without_a_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imagenet_without_a_network_names_the_remedies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     with pytest.raises(ModelError) as caught:
         exported_model.export(Model(input_size=96))
-    for told in ("imagenet", "model.architecture=efficientnet_lite0", "model.weights=packaged", "model.weights=PATH"):
-        assert told in str(caught.value)
+    for remedy in ("imagenet", "model.architecture=efficientnet_lite0", "model.weights=packaged", "model.weights=PATH"):
+        assert remedy in str(caught.value)
     assert not list(tmp_path.rglob("*.model"))
 
 

@@ -47,8 +47,8 @@ def loads(batches):
         pass
     yield pa.RecordBatch.from_pydict({"pid": pa.array([os.getpid()]), "loads": pa.array([sum(kernel.LOADS.values())])})
 
-seen = session.range(0, 64, 1, 8).mapInArrow(loads, "pid long, loads long").collect()
-print(json.dumps({row.pid: row.loads for row in seen}))
+rows = session.range(0, 64, 1, 8).mapInArrow(loads, "pid long, loads long").collect()
+print(json.dumps({row.pid: row.loads for row in rows}))
 session.stop()
 """
 

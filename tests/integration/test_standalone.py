@@ -59,12 +59,12 @@ def test_a_killed_worker_costs_nothing_but_time(
     assert started(process, run, parts=1)
     victim.send_signal(signal.SIGKILL)
     assert len(list((run / "features").glob("*.parquet"))) < len(expected_parts) // 2
-    _, said = process.communicate(timeout=200)
-    assert process.returncode == 0, said
+    _, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stderr
     assert part_bytes(run) == expected_parts
 
 
-def test_workers_without_fruitscale_are_told(cli: Cli, spark_master: str, photos: Path, tmp_path: Path) -> None:
+def test_workers_without_fruitscale_are_reported(cli: Cli, spark_master: str, photos: Path, tmp_path: Path) -> None:
     arguments = ["run", "-e", "spark", *SLOWER, "--set", f"spark.master={spark_master}", "-i", photos]
     ran = cli(*arguments, "-o", tmp_path / "run", PYSPARK_PYTHON="/usr/bin/python3")
     assert ran.code == 1
@@ -72,7 +72,7 @@ def test_workers_without_fruitscale_are_told(cli: Cli, spark_master: str, photos
 
 
 def test_folders_that_the_workers_do_not_see_are_refused(cli: Cli, tmp_path: Path) -> None:
-    """The workers' own view is asked: a stage function that looks from another root stands for another machine."""
+    """Each worker checks for itself: folders that are missing here stand for those of another machine."""
     from fruitscale.stages import FolderProbe, sees_folders
 
     there = tmp_path / "in"

@@ -1,4 +1,4 @@
-"""The payload is canonical, damage is seen, and a backbone gives the same bits whatever is asked at once."""
+"""The payload is canonical, damage is detected, and a backbone returns the same bits for any batch."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_compressed_archive_is_refused() -> None:
         backbone.unpack(buffer.getvalue())
 
 
-def test_features_are_right_and_the_same_bits_however_many_are_asked_for(payload: bytes) -> None:
+def test_features_are_right_and_the_same_bits_for_any_batch(payload: bytes) -> None:
     network = backbone.load(payload, "f32")
     pixels = photos(9)
     features = network.infer(pixels)
@@ -119,16 +119,16 @@ def test_pixels_of_another_shape_are_refused(payload: bytes, shape: tuple[int, .
 
 def test_a_worker_process_loads_once(payload: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbone, "_loaded", {})
-    asked: list[int] = []
+    reads: list[int] = []
 
     def shared() -> bytes:
-        asked.append(1)
+        reads.append(1)
         return payload
 
     sha256 = hashlib.sha256(payload).hexdigest()
     first, loaded = backbone.cached(sha256, "f32", shared)
     again, loaded_again = backbone.cached(sha256, "f32", shared)
-    assert (loaded, loaded_again, len(asked)) == (True, False, 1)
+    assert (loaded, loaded_again, len(reads)) == (True, False, 1)
     assert first is again
 
 
@@ -138,7 +138,7 @@ def test_a_payload_that_changed_on_its_way_is_refused(payload: bytes, monkeypatc
         backbone.cached("0" * 64, "f32", lambda: payload)
 
 
-def test_bf16_is_had_or_refused(payload: bytes) -> None:
+def test_bf16_works_or_is_refused(payload: bytes) -> None:
     core = backbone.import_openvino().Core()
     if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pixels = photos(2)
@@ -153,6 +153,6 @@ def test_openvino_is_imported_without_its_telemetry() -> None:
     assert dict[str, object](sys.modules)["openvino_telemetry"] is None
 
 
-def test_a_broken_network_is_told(tmp_path: Path) -> None:
+def test_a_broken_network_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="OpenVINO can't load"):
         backbone.load(backbone.pack(HEADER, FILES), "f32")

@@ -90,21 +90,21 @@ def test_a_written_model_is_read_back(made: list[Model], tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "remedy"),
     [
         ({"architecture": "resnet50"}, "model.architecture=mobilenet_v2"),
         ({"input_size": 224}, "model.input_size=32"),
         ({"runtime": "tensorflow"}, "model.runtime=openvino"),
     ],
 )
-def test_an_exported_model_must_be_what_is_asked_for(
-    made: list[Model], tmp_path: Path, change: dict[str, object], told: str
+def test_an_exported_model_must_match_the_config(
+    made: list[Model], tmp_path: Path, change: dict[str, object], remedy: str
 ) -> None:
     path = tmp_path / "mine.model"
     exported_model.write(exported_model.export(MODEL), path)
     with pytest.raises(ModelError) as caught:
         exported_model.read(path, MODEL.model_copy(update=change))
-    assert told in str(caught.value)
+    assert remedy in str(caught.value)
     assert str(path) in str(caught.value)
 
 

@@ -12,7 +12,7 @@ from fruitscale.errors import EngineError
 
 
 def fake(home: Path, version: str) -> Path:
-    """Write a `java` that says it is of that version; return its home."""
+    """Write a `java` that reports that version; return its home."""
     (home / "bin").mkdir(parents=True)
     command = home / "bin" / "java"
     command.write_text(
@@ -107,8 +107,8 @@ def test_the_wrapper_passes_arguments_as_they_are(tmp_path: Path) -> None:
     (real / "bin" / "java").chmod(0o755)
     wrapper = java._write_shim(tmp_path / "cache", "java-x", java._script(real / "bin" / "java"))
     command = [str(wrapper / "bin" / "java"), "a b", java.VECTOR_FLAG, "", "$c"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert said == "<a b>\n<>\n<$c>\n"
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert printed == "<a b>\n<>\n<$c>\n"
 
 
 def test_a_cache_that_is_a_file_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

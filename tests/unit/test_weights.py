@@ -115,7 +115,7 @@ def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path: Path, where: s
     path.write_bytes(legacy(OrderedDict(w=evil)) if where == "tensors" else pickle.dumps(evil, protocol=2))
     if where == "plain":
         path.write_bytes(pickle.dumps(Calls(eval, f"open({str(flag)!r}, 'w')"), protocol=4))
-    with pytest.raises(ModelError, match="not loaded: it asks for"):
+    with pytest.raises(ModelError, match="not loaded: it refers to"):
         weights.read_torch(path)
     assert not flag.exists()
 
@@ -136,7 +136,7 @@ def test_a_cut_off_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "remedy"),
     [
         (Model(weights="packaged"), "model.architecture=efficientnet_lite0"),
         (Model(architecture="efficientnet_lite0"), "model.weights=packaged"),
@@ -144,10 +144,10 @@ def test_a_cut_off_file_is_refused(tmp_path: Path) -> None:
         (Model(weights="s3://bucket/mine.weights.h5"), "Copy the file here"),
     ],
 )
-def test_weights_that_cannot_be_had_are_told_with_the_remedy(model: Model, told: str) -> None:
+def test_the_error_for_unavailable_weights_names_the_remedy(model: Model, remedy: str) -> None:
     with pytest.raises(ModelError) as caught:
         weights.resolve(model)
-    assert told in str(caught.value)
+    assert remedy in str(caught.value)
 
 
 @pytest.mark.parametrize(

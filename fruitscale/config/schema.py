@@ -56,6 +56,8 @@ class Output(Section):
     """The folder or s3:// prefix of the run."""
     overwrite: StrictBool = False
     """Replace another run in this folder."""
+    keep_old: StrictBool = True
+    """Keep a complete run until the one that replaces it is complete, which takes space for both; false: remove it first."""
     paths: Literal["plain", "hashed"] = "plain"
     """hashed: store keyed hashes instead of paths (the key is in the environment variable FRUITSCALE_PATH_KEY)."""
 

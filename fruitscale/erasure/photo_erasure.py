@@ -22,11 +22,13 @@ from fruitscale.runs.fingerprints import APPLIED, plan_after_erasing
 from fruitscale.runs.journal import Journal, PurgedVersions, read_journal
 from fruitscale.runs.manifest import PRIVATE
 from fruitscale.runs.parts import Part
-from fruitscale.runs.reader import each, open_run
+from fruitscale.runs.reader import open_run
+from fruitscale.runs.replacement import finish_pending
 from fruitscale.runs.run_folder import FEATURES, REDUCED, REJECTS, REPORT, RunFolder
 from fruitscale.runs.run_id import new_id
 from fruitscale.storage import lock
 from fruitscale.storage.residency import StorageAccess
+from fruitscale.storage.store import each
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,11 +84,9 @@ def erase(
     selection = Selection((paths,) if isinstance(paths, str) else tuple(paths), label, matching)
     with nullcontext(opened.store) if dry_run else lock.locked(opened.store, new_id()) as store:
         folder = RunFolder(store)
-        begun = read_journal(folder.store)
-        if begun is None:
-            journal = erasing.begin(folder, selection, plan_after_erasing, refit=refit)
-        else:
-            journal = erasing.resume(folder, begun, selection, refit=refit)
+        if not dry_run:
+            finish_pending(store)
+        resumed, journal = _journal(folder, selection, refit=refit)
         fitted = _fit_again(folder, journal) if journal.refit else None  # may raise, before anything has changed
         done = PurgedVersions() if dry_run else _commit(folder, journal, fitted)
     had_page = REPORT in journal.removed and journal.plan["config"].get("report", True) and not dry_run
@@ -104,11 +104,19 @@ def erase(
         versions_removed=done.removed,
         versions_remaining=done.remaining,
         receipt=None if dry_run else journal.receipt,
-        resumed=begun is not None,
+        resumed=resumed,
         dry_run=dry_run,
         page=had_page and page_problem is None,
         page_problem=page_problem,
     )
+
+
+def _journal(folder: RunFolder, selection: Selection, *, refit: bool) -> tuple[bool, Journal]:
+    """Return whether an erasure was interrupted, and the journal of that one or of a new one."""
+    begun = read_journal(folder.store)
+    if begun is None:
+        return False, erasing.begin(folder, selection, plan_after_erasing, refit=refit)
+    return True, erasing.resume(folder, begun, selection, refit=refit)
 
 
 def _remake_page(folder: RunFolder, access: StorageAccess) -> str | None:

@@ -19,11 +19,13 @@ from fruitscale.erasure import old_versions
 from fruitscale.erasure.selection import Selection, choose, resolve, without_names
 from fruitscale.errors import InputError, OutputError, UsageError
 from fruitscale.runs import manifest, parts
+from fruitscale.runs.checked_store import CheckedStore
 from fruitscale.runs.journal import JOURNAL, Journal, PurgedVersions, kind, salted, write_journal, write_receipt
 from fruitscale.runs.manifest import Manifest
 from fruitscale.runs.parts import DamagedPartError, Part
-from fruitscale.runs.reader import COLUMNS, each
+from fruitscale.runs.reader import COLUMNS
 from fruitscale.runs.record import RunRecord
+from fruitscale.runs.replacement import next_folder
 from fruitscale.runs.run_folder import (
     FEATURES,
     PART_REJECTS,
@@ -39,7 +41,7 @@ from fruitscale.runs.run_folder import (
     RunPlan,
 )
 from fruitscale.runs.run_id import new_id
-from fruitscale.storage.store import Store, sweep
+from fruitscale.storage.store import Store, each, sweep
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,7 +64,8 @@ def begin(
     before = int(record.get("erased", 0))
     if selection.is_empty and not (refit and before):
         raise UsageError("No photos are selected.", "Give --path, --label or --matching.")
-    table = manifest.read(folder.store)
+    store = CheckedStore(folder.store, record["files"])
+    table = manifest.read(store)
     gone = set(choose(table, resolve(selection, plan)))
     if not gone and not selection.is_empty:
         raise InputError("The run has no such photo, so nothing is erased.", "See its manifest.parquet.")
@@ -70,7 +73,7 @@ def begin(
     after, total = manifest.describe(left), before + len(gone)
     config = without_names(plan.config, {*gone, *selection.paths} | _labels(table) - _labels(left), _labels(left))
     new = asdict(replace(plan_after(plan, after, total), config=config))
-    salt, files = secrets.token_hex(16), _count_rows(folder.store, gone, refit=refit)
+    salt, files = secrets.token_hex(16), _count_rows(store, gone, refit=refit)
     return Journal(
         id=new_id(),
         time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -104,9 +107,13 @@ def resume(folder: RunFolder, journal: Journal, selection: Selection, *, refit: 
 
 
 def commit(folder: RunFolder, journal: Journal) -> None:
-    """Write the journal, then remove run.json."""
+    """Write the journal, then remove run.json, and what other runs left in the folder."""
     write_journal(folder.store, journal)
     folder.uncommit()
+    for name in folder.part_names():
+        if journal.record["files"] and name not in journal.record["files"]:
+            folder.store.delete(name)
+    next_folder(folder.store).clear()  # an unfinished replacement may hold the photos
     sweep(folder.store, [""])  # a killed process can leave a half-written table
 
 
@@ -132,9 +139,12 @@ def finish(folder: RunFolder, journal: Journal, record: Mapping[str, Any]) -> Pu
     folder.write_plan(RunPlan(**journal.plan))
     for name in journal.removed:
         store.delete(name)
-    folder.write_record(RunRecord.model_validate(record))
     pca = [PCA_ARRAYS, PCA_RECORD] if journal.refit else []
-    touched = {*journal.files, *journal.removed, *pca, PLAN, RECORD, manifest.NAME, JOURNAL}
+    rewritten = {*journal.files, *pca, PLAN, manifest.NAME}
+    store.sync(rewritten)
+    files = record["files"] and {**record["files"], **{n: parts.sha256(store.read(n)) for n in sorted(rewritten)}}
+    folder.write_record(RunRecord.model_validate({**record, "files": files}))
+    touched = {*rewritten, *journal.removed, RECORD, JOURNAL}
     purged = old_versions.purge(store, touched)
     write_receipt(store, journal, purged)
     store.delete(JOURNAL)
@@ -157,7 +167,7 @@ def _labels(table: pa.Table) -> set[str]:
 
 
 def _tables(store: Store, place: str) -> list[str]:
-    return sorted(name for name in store.names(f"{place}/") if name.endswith(".parquet"))
+    return sorted(name for name in store.names(f"{place}/") if parts.is_part(name))
 
 
 def _count_rows(store: Store, gone: set[str], *, refit: bool) -> dict[str, int]:
@@ -167,7 +177,10 @@ def _count_rows(store: Store, gone: set[str], *, refit: bool) -> dict[str, int]:
     found = dict(zip(names, counts, strict=True))
     usable = sum(rows for name, rows in found.items() if kind(name) == FEATURES)
     if usable + found[REJECTS] != len(gone):
-        raise OutputError(f"{store.uri} is damaged: its tables don't agree.", "Run again with --overwrite.")
+        raise OutputError(
+            f"{store.uri} is damaged: its tables don't agree.",
+            "Run the command that made the run again first.",
+        )
     count_changes = {
         name.replace(PART_REJECTS, FEATURES) for name, n in found.items() if n and kind(name) == PART_REJECTS
     }

@@ -40,10 +40,15 @@ class Tally:
     shards: int = 0
     reads_retried: int = 0
     writes_retried: int = 0
+    files: dict[str, str] = field(default_factory=dict)
+    """The sha256 of every part, by name."""
+    damaged: list[int] = field(default_factory=list)
+    """The shards whose part was damaged and is written again."""
 
     def add(self, report: ShardReport) -> None:
         """Add the report of one shard."""
         self.shards += 1
+        self.files.update(report.files)
         self.featurized += report.featurized
         self.rejected += report.rejected
         self.resumed += report.featurized if report.resumed else 0
@@ -53,6 +58,8 @@ class Tally:
         self.worker_rss_mb = max(self.worker_rss_mb, report.rss_mb)
         for step, seconds in report.seconds.items():
             self.seconds[step] += seconds
+        if report.damaged:
+            self.damaged.append(report.index)
         if report.rejected:
             self.with_rejects.append(report.index)
 
@@ -80,6 +87,7 @@ class RunOutcome:
     fitted: Components
     applied: FittedPca | None
     seconds: dict[str, float]
+    files: dict[str, str]
 
 
 def make_record(outcome: RunOutcome) -> record.RunRecord:
@@ -118,6 +126,7 @@ def make_record(outcome: RunOutcome) -> record.RunRecord:
         cost=_cost(outcome.engine.machines),
         environment=environment(),
         residency=outcome.residency and record.ResidencyRecord(**asdict(outcome.residency)),
+        files=dict(sorted(outcome.files.items())),
     )
 
 

@@ -68,6 +68,10 @@ class RunProgress:
     def _note(self, message: str) -> None:
         self._observer(replace(self._event, message=message))
 
+    def warn(self, message: str) -> None:
+        """Report a problem that does not fail the run, once."""
+        self._observer(replace(self._event, warning=message))
+
     def engine(self, info: EngineInfo) -> None:
         """Report which engine runs the tasks."""
         where = f" on {info.master}" if info.master else ""

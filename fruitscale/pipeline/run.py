@@ -19,15 +19,17 @@ from fruitscale.engines.base import Engine, EngineInfo, cut
 from fruitscale.errors import EngineError, FruitscaleError, InputError, InterruptedRunError
 from fruitscale.kernels.moments import Components, Moments, check_count, fit, group_edges, merge
 from fruitscale.model import exported_model
+from fruitscale.pipeline import existing_run
 from fruitscale.pipeline.accounting import RunOutcome, Tally, make_record
 from fruitscale.pipeline.engine_start import EngineStart
-from fruitscale.pipeline.existing_run import settle_existing
+from fruitscale.pipeline.existing_run import ExistingRun
 from fruitscale.pipeline.input_listing import check_uris, earlier_runs, list_input
 from fruitscale.pipeline.progress import RunProgress
-from fruitscale.runs import manifest, run_folder
+from fruitscale.runs import manifest, parts, replacement, run_folder
 from fruitscale.runs.fingerprints import make_plan, shard_images
 from fruitscale.runs.fitted_pca import configured_pca
 from fruitscale.runs.record import RunRecord
+from fruitscale.runs.replacement import Destination
 from fruitscale.runs.run_folder import RunFolder
 from fruitscale.runs.run_id import new_id
 from fruitscale.storage import lock
@@ -84,6 +86,7 @@ class PipelineRun:
         self._engine_start = EngineStart(config)
         self._held = ExitStack()  # the lock, and the folder of the exported model
         self._engine: Engine
+        self._destination: Destination
         self._job: stages.Job
         self._fitted: Components
         self._tally = Tally()
@@ -113,11 +116,12 @@ class PipelineRun:
         config, progress = self._config, self._progress
         self._applied = configured_pca(config, self._access)
         self._folder = RunFolder(self._access.open(config.output.uri))
-        is_complete = self._folder.read_record() is not None  # then no engine may be needed
+        is_complete = self._folder.store.exists(run_folder.RECORD)  # then no engine may be needed
         engine_start = None if is_complete else self._engine_start
         self._photos = list_input(config, self._access, progress, engine_start)
         store = self._held.enter_context(lock.locked(self._folder.store, progress.run_id))
         self._folder = RunFolder(store)
+        replacement.finish_pending(store)
         with progress.stage("export"):
             self._exported = self._export()
         applied = None if self._applied is None else self._applied.facts
@@ -126,12 +130,14 @@ class PipelineRun:
             check_count(config.pca.components, self._photos.images, self._exported.features)
         else:
             self._applied.check_model(self._plan)
-        record = settle_existing(self._folder, self._plan, self._photos, overwrite=config.output.overwrite)
-        if record is None:
-            progress.folder = self._folder  # progress.json may be written from now on
-            manifest.write(self._photos, self._folder.store)
-            self._start_engine()
-        return record
+        existing = existing_run.inspect(self._folder, self._plan, self._photos, config.output)
+        if existing.action == "keep":
+            return existing.record
+        progress.folder = self._folder  # progress.json may be written from now on
+        if existing.warning:
+            progress.warn(existing.warning)
+        self._start_engine(existing)
+        return None
 
     def featurize(self) -> None:
         """Stage 1: write the features of every shard, and the table of rejects."""
@@ -146,7 +152,10 @@ class PipelineRun:
                 tally = self._tally
                 self._progress.advance(tally.featurized + tally.rejected, tally.rejected, tally.resumed)
         self._tally.check(images)
-        self._check_rejects(self._folder.write_rejects(sorted(self._tally.with_rejects)))
+        if self._tally.damaged:
+            names = [parts.name(run_folder.FEATURES, index) for index in sorted(self._tally.damaged)]
+            self._progress.warn(f"Damaged parts were written again: {', '.join(names)}.")
+        self._check_rejects(self._merge_rejects())
 
     def fit(self) -> None:
         """Stage 2: fit the PCA, or take that of the earlier run named by `pca.run`."""
@@ -161,17 +170,18 @@ class PipelineRun:
         """Stage 3: write the components and the scores of every part."""
         with self._progress.stage("project", self._tally.shards):
             arrays = self._fitted.to_bytes()
-            self._folder.write_components(arrays, self._fitted.summary())
+            self._destination.results.write_components(arrays, self._fitted.summary())
             name = hashlib.sha256(arrays).hexdigest()
             batches = self._cut(range(self._tally.shards))
             tasks = [stages.ProjectionTask(self._job, batch[0], batch[-1] + 1, name) for batch in batches]
             done = 0
             for projected in self._engine.map(stages.project_parts, tasks, self._engine.share(arrays)):
-                done += projected
+                self._tally.files.update(projected)
+                done += len(projected)
                 self._progress.advance(done)
 
     def _finish(self) -> RunRecord:
-        progress, folder = self._progress, self._folder
+        progress, destination = self._progress, self._destination
         seconds = {**progress.seconds, "total": progress.total_seconds}
         record = make_record(
             RunOutcome(
@@ -186,12 +196,20 @@ class PipelineRun:
                 fitted=self._fitted,
                 applied=self._applied,
                 seconds=seconds,
+                files=self._tally.files | destination.results.checksums,
             )
         )
-        folder.store.delete(manifest.PRIVATE)
+        destination.results.store.delete(manifest.PRIVATE)
         progress.end("complete")
-        folder.write_record(record)
-        return record
+        return destination.commit(self._folder, record)
+
+    def _merge_rejects(self) -> int:
+        """Write one table of all rejects; return their number."""
+        store = self._destination.features.store
+        names = [parts.name(run_folder.PART_REJECTS, index) for index in sorted(self._tally.with_rejects)]
+        rejects = [reject for name in names for reject in parts.read_rejects(store, name)]
+        self._destination.results.write_rejects(rejects)
+        return len(rejects)
 
     def _export(self) -> exported_model.ExportedModel:
         model = self._config.model
@@ -200,17 +218,20 @@ class PipelineRun:
         scratch = self._held.enter_context(tempfile.TemporaryDirectory(prefix="fruitscale-"))
         return exported_model.export(model, Path(scratch))
 
-    def _start_engine(self) -> None:
+    def _start_engine(self, existing: ExistingRun) -> None:
+        """Start the engine, and only then make room for the run."""
         with self._progress.stage("start"):
             self._engine = self._engine_start.engine()
         info = self._engine.describe()
         self._progress.engine(info)
+        self._destination = existing_run.make_ready(existing, self._folder, self._plan)
+        self._destination.results.write_manifest(self._photos)
         self._job = self._make_job()
         if _is_remote(self._config, info):
             _check_workers_see_folders(self._engine, info, self._job)
 
     def _make_job(self) -> stages.Job:
-        config, photos, exported = self._config, self._photos, self._exported
+        config, photos, exported, destination = self._config, self._photos, self._exported, self._destination
         return stages.Job(
             run_id=self._progress.run_id,
             input_uri=_absolute(config.input.uri),
@@ -224,7 +245,9 @@ class PipelineRun:
             input_size=exported.input_size,
             features=exported.features,
             shard_images=shard_images(config, photos.images),
-            fresh=not self._folder.has_parts(),
+            features_folder=destination.features_folder,
+            results_folder=destination.results_folder,
+            fresh=not destination.features.has_parts(),
         )
 
     def _cut(self, tasks: Sequence[T]) -> list[list[T]]:
@@ -236,7 +259,7 @@ class PipelineRun:
         if rejected > limit * images or rejected == images:
             raise InputError(
                 f"{rejected} of {images} photos can't be used, more than images.max_reject_fraction allows "
-                f"({limit:g}); the reasons are in {self._folder.store.uri}/{run_folder.REJECTS}.",
+                f"({limit:g}); the reasons are in {self._destination.results.store.uri}/{run_folder.REJECTS}.",
                 "Repair or exclude them, or allow more: --set images.max_reject_fraction=…",
             )
 

@@ -18,13 +18,13 @@ from fruitscale.kernels.moments import Components
 from fruitscale.report.label_pairs import Closeness, closeness
 from fruitscale.report.sampling import Rows, ends, evenly
 from fruitscale.runs import manifest, parts
+from fruitscale.runs.checked_store import CheckedStore
 from fruitscale.runs.journal import check_finished
 from fruitscale.runs.parts import Part, Reject
-from fruitscale.runs.reader import each
 from fruitscale.runs.record import RunRecord
 from fruitscale.runs.run_folder import PCA_ARRAYS, RECORD, REDUCED, REJECTS, RunFolder
 from fruitscale.storage.listing import Photo
-from fruitscale.storage.store import Store
+from fruitscale.storage.store import Store, each
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -117,15 +117,16 @@ def read_run_facts(folder: RunFolder) -> RunFacts:
     record, plan = folder.read_record(), folder.read_plan()
     if record is None or plan is None:
         raise OutputError(f"{folder.store.uri} has no complete run: there is no {RECORD}.", "Finish the run first.")
-    rejects = parts.read_rejects(folder.store, REJECTS)
-    photos = _usable(manifest.read(folder.store), rejects)
+    store = CheckedStore(folder.store, record.files)
+    rejects = parts.read_rejects(store, REJECTS)
+    photos = _usable(manifest.read(store), rejects)
     labels, codes = _labels(photos)
     sample = evenly(codes, MOST_POINTS)
-    leading, sampled = _scores(folder.store, photos, sample)
+    leading, sampled = _scores(store, photos, sample)
     return RunFacts(
         record=record,
         config=loading.from_mapping(plan.config),
-        fitted=Components.from_bytes(folder.store.read(PCA_ARRAYS)),
+        fitted=Components.from_bytes(store.read(PCA_ARRAYS)),
         rejects=rejects,
         photos=photos,
         labels=labels,
@@ -167,8 +168,7 @@ def _scores(store: Store, photos: pa.Table, sample: Rows) -> tuple[NDArray[np.fl
 
 
 def _parts(store: Store) -> Iterator[Part]:
-    names = sorted(name for name in store.names(f"{REDUCED}/") if name.endswith(".parquet"))
-    return each(store, lambda name: parts.read_vectors(store, name, "components"), names)
+    return each(store, lambda name: parts.read_vectors(store, name, "components"), parts.names(store, REDUCED))
 
 
 def _check(store: Store, part: Part, photos: pa.Table, start: int) -> None:

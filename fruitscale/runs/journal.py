@@ -135,7 +135,7 @@ def write_receipt(store: Store, journal: Journal, purged: PurgedVersions) -> Non
 
 
 def _write_json(store: Store, name: str, value: Mapping[str, Any]) -> None:
-    store.write(name, (json.dumps(value, indent=2) + "\n").encode())
+    store.write(name, (json.dumps(value, indent=2) + "\n").encode(), durable=True)
 
 
 @dataclass(frozen=True)

@@ -123,11 +123,13 @@ def describe(table: pa.Table) -> Manifest:
     )
 
 
-def write(manifest: Manifest, store: Store) -> None:
-    """Write the manifest into a run folder; with hashed paths, also the private table that tasks need."""
-    store.write(NAME, _encoded(manifest.table))
+def write(manifest: Manifest, store: Store) -> str:
+    """Write the manifest, and return its sha256; with hashed paths, also the private table that tasks need."""
+    content = _encoded(manifest.table)
+    store.write(NAME, content, durable=True)
     if manifest.private is not None:
         store.write(PRIVATE, _encoded(manifest.private))
+    return hashlib.sha256(content).hexdigest()
 
 
 def _encoded(table: pa.Table) -> bytes:
@@ -196,4 +198,6 @@ def _load(store: Store, name: str, content: bytes, take: Callable[[pq.ParquetFil
         return take(decode(content))
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise OutputError(f"{store.uri}/{name} is damaged: {reason}", "Run again with --overwrite.") from None
+        raise OutputError(
+            f"{store.uri}/{name} is damaged: {reason}", "Run the same command again: it rewrites the manifest."
+        ) from None

@@ -67,10 +67,15 @@ def names(store: Store, folder: str) -> list[str]:
     return [name(folder, index) for index in range(count)]
 
 
-def write_vectors(store: Store, part_name: str, column: str, part: Part) -> None:
-    """Write a part with its vectors in `column`, a fixed-size list of float32. Raises StorageError."""
+def write_vectors(store: Store, part_name: str, column: str, part: Part) -> str:
+    """Write a part with its vectors in `column`, a fixed-size list of float32; return the file's sha256.
+
+    Raises StorageError.
+    """
     metadata = {CHECKSUM: _checksum(part), REJECTS: str(part.rejects).encode()}
-    store.write(part_name, encode(as_table(part, column).replace_schema_metadata(metadata)))
+    content = encode(as_table(part, column).replace_schema_metadata(metadata))
+    store.write(part_name, content)
+    return sha256(content)
 
 
 def as_table(part: Part, column: str) -> pa.Table:
@@ -86,9 +91,13 @@ def as_table(part: Part, column: str) -> pa.Table:
 
 def read_vectors(store: Store, part_name: str, column: str) -> Part:
     """Read a part and check its checksum. Raises MissingObjectError, StorageError or DamagedPartError."""
+    return decode_vectors(store.read(part_name), f"{store.uri}/{part_name}", column)
+
+
+def decode_vectors(content: bytes, uri: str, column: str) -> Part:
+    """Decode a part and check its checksum. Raises DamagedPartError."""
     import pyarrow as pa
 
-    content = store.read(part_name)
     try:
         table = decode(content).read(columns=["path", "label", column], use_threads=False)
         values = arrow.rows(table[column])
@@ -98,27 +107,36 @@ def read_vectors(store: Store, part_name: str, column: str) -> Part:
     except (pa.ArrowException, KeyError, ValueError, TypeError, AttributeError, OSError):
         intact = False
     if not intact:
-        raise DamagedPartError(
-            f"{store.uri}/{part_name} is damaged.", "Run the same command again: it rewrites the part."
-        )
+        raise DamagedPartError(f"{uri} is damaged.", "Run the same command again: it rewrites the part.")
     return part
 
 
-def write_rejects(store: Store, part_name: str, rejects: Sequence[Reject]) -> None:
-    """Write a table of rejects, which may be empty. Raises StorageError."""
+def write_rejects(store: Store, part_name: str, rejects: Sequence[Reject]) -> str:
+    """Write a table of rejects, which may be empty; return the file's sha256. Raises StorageError."""
+    content = encode_rejects(rejects)
+    store.write(part_name, content)
+    return sha256(content)
+
+
+def encode_rejects(rejects: Sequence[Reject]) -> bytes:
+    """Encode a table of rejects as Parquet."""
     import pyarrow as pa
 
     columns = [[getattr(reject, field) for reject in rejects] for field in Reject._fields]
     metadata = {CHECKSUM: _rejects_checksum(rejects)}
     schema = pa.schema([(field, pa.string()) for field in Reject._fields], metadata)
-    store.write(part_name, encode(pa.table([arrow.texts(c) for c in columns], schema=schema)))
+    return encode(pa.table([arrow.texts(c) for c in columns], schema=schema))
 
 
 def read_rejects(store: Store, part_name: str) -> list[Reject]:
     """Read a table of rejects. Raises MissingObjectError, StorageError or DamagedPartError."""
+    return decode_rejects(store.read(part_name), f"{store.uri}/{part_name}")
+
+
+def decode_rejects(content: bytes, uri: str) -> list[Reject]:
+    """Decode a table of rejects. Raises DamagedPartError."""
     import pyarrow as pa
 
-    content = store.read(part_name)
     try:
         table = decode(content).read(use_threads=False)
         rejects = [Reject(*row) for row in zip(*(table[field].to_pylist() for field in Reject._fields), strict=True)]
@@ -126,8 +144,13 @@ def read_rejects(store: Store, part_name: str) -> list[Reject]:
     except (pa.ArrowException, KeyError, ValueError, TypeError, OSError):
         intact = False
     if not intact:
-        raise DamagedPartError(f"{store.uri}/{part_name} is damaged.", "Run again with --overwrite.")
+        raise DamagedPartError(f"{uri} is damaged.", "Run the same command again: it rewrites the table.")
     return rejects
+
+
+def sha256(content: bytes) -> str:
+    """Return the checksum of a file as it stands in run.json."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def encode(table: pa.Table) -> bytes:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 from fruitscale.errors import InputError, OutputError
-from fruitscale.runs import parts
+from fruitscale.runs import parts, replacement
+from fruitscale.runs.checked_store import CheckedStore
 from fruitscale.runs.journal import check_finished
 from fruitscale.runs.parts import Part
 from fruitscale.runs.record import RunRecord
 from fruitscale.runs.run_folder import FEATURES, PCA_ARRAYS, PLAN, RECORD, REDUCED, RunFolder, RunPlan
 from fruitscale.storage.residency import StorageAccess
-from fruitscale.storage.s3 import S3Store
-from fruitscale.storage.store import Store
+from fruitscale.storage.store import Store, each
 from fruitscale.uris import is_s3, local_path
 
-T = TypeVar("T")
-R = TypeVar("R")
 COLUMNS = {FEATURES: "features", REDUCED: "components"}
-AT_ONCE = 8
-"""Files on S3 processed concurrently: few, since each is whole in memory."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +30,13 @@ class CompleteRun:
 
     @property
     def store(self) -> Store:
-        """The folder's store."""
-        return self.folder.store
+        """The folder's store. It reads only what run.json names, and checks it."""
+        return CheckedStore(self.folder.store, self.record.files)
 
     def parts(self, place: str) -> Iterator[Part]:
         """Yield the parts of `features` or `reduced` in shard order, each with its checksum checked."""
-        names = parts.names(self.store, place)
-        return each(self.store, lambda name: parts.read_vectors(self.store, name, COLUMNS[place]), names)
+        store = self.store
+        return each(store, lambda name: parts.read_vectors(store, name, COLUMNS[place]), parts.names(store, place))
 
     def read_components(self) -> bytes:
         """Return the content of pca.npz."""
@@ -57,12 +51,14 @@ def open_complete(uri: str, access: StorageAccess) -> CompleteRun:
     folder = open_run(uri, access)
     check_finished(folder.store)
     record, plan = folder.read_record(), folder.read_plan()
+    if record is None and replacement.is_pending(folder.store):
+        raise OutputError(f"{uri}: replacing the run was interrupted.", "Run the same command again: it finishes that.")
     if record is None:
         problem = f"holds an incomplete run: it has no {RECORD}" if plan else f"has no {RECORD}"
         hint = "Run the same command again: it resumes." if plan else "Give the --output of a run."
         raise OutputError(f"{uri} {problem}.", hint)
     if plan is None:
-        raise OutputError(f"{uri} is damaged: it has no {PLAN}.", "Run again with --overwrite.")
+        raise OutputError(f"{uri} is damaged: it has no {PLAN}.", "Run the same command again: it repairs the run.")
     return CompleteRun(uri, folder, record, plan)
 
 
@@ -72,13 +68,3 @@ def open_run(uri: str, access: StorageAccess) -> RunFolder:
     if not is_s3(uri) and not local_path(uri).is_dir():
         raise InputError(f"{uri} does not exist.", "Give the --output of a run.")
     return RunFolder(store)
-
-
-def each(store: Store, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """Apply a function to items and yield the results in order; on S3, a few at a time."""
-    if not isinstance(store, S3Store):
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(AT_ONCE, "part") as pool:
-        for start in range(0, len(items), AT_ONCE):
-            yield from pool.map(function, items[start : start + AT_ONCE])

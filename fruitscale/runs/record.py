@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class _Record(BaseModel):
@@ -175,6 +177,10 @@ class RunRecord(_Record):
     residency: ResidencyRecord | None
     erased: int = 0
     """Photos erased since the run was made."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """The sha256 of every other file of the run, by name."""
+    sha256: str | None = None
+    """The checksum of this record: that of its JSON with sorted keys and without this field."""
 
     model_config = ConfigDict(
         frozen=True, extra="allow", alias_generator=lambda name: name.rstrip("_"), populate_by_name=True
@@ -183,3 +189,16 @@ class RunRecord(_Record):
     def to_json(self) -> str:
         """Return the JSON text of run.json."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+    def sealed(self) -> RunRecord:
+        """Return this record with its checksum."""
+        return self.model_copy(update={"sha256": self._checksum()})
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether the record is as it was written: it has the right checksum."""
+        return self.sha256 == self._checksum()
+
+    def _checksum(self) -> str:
+        content = self.model_dump(mode="json", by_alias=True, exclude={"sha256"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

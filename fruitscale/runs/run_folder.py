@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from fruitscale.errors import MissingObjectError, OutputError
 from fruitscale.runs import manifest, parts
+from fruitscale.runs.manifest import Manifest
+from fruitscale.runs.parts import Reject
 from fruitscale.runs.record import RunRecord
 from fruitscale.storage.store import LocalStore, Store, sweep
 
@@ -18,6 +20,15 @@ RECORD, REPORT, REJECTS = "run.json", "report.html", "rejects.parquet"
 PLAN, PROGRESS = "_run/plan.json", "_run/progress.json"
 PCA_ARRAYS, PCA_RECORD = "pca/pca.npz", "pca/pca.json"
 FEATURES, REDUCED, PART_REJECTS = "features", "reduced", "_run/rejects"
+
+
+_FILES = frozenset({PLAN, manifest.NAME, REJECTS, PCA_ARRAYS, PCA_RECORD})
+_PLACES = frozenset({FEATURES, REDUCED, PART_REJECTS})
+
+
+def is_run_file(name: str) -> bool:
+    """Return whether run.json may name a file: a table, a part, or the plan."""
+    return name in _FILES or (name.rsplit("/", 1)[0] in _PLACES and parts.is_part(name))
 
 
 @dataclass(frozen=True)
@@ -31,10 +42,11 @@ class RunPlan:
 
 
 class RunFolder:
-    """The files of one run in a store."""
+    """The files of one run in a store; `checksums` holds the sha256 of those written here, by name."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.checksums: dict[str, str] = {}
 
     def read_plan(self) -> RunPlan | None:
         """Return the plan of the folder's run, or None. Raises OutputError if it is damaged."""
@@ -44,11 +56,11 @@ class RunFolder:
         try:
             return RunPlan(**json.loads(content))
         except (ValueError, TypeError):
-            raise OutputError(f"{self.store.uri}/{PLAN} is damaged.", "Run again with --overwrite.") from None
+            raise self._damaged(PLAN) from None
 
     def write_plan(self, plan: RunPlan) -> None:
         """Write the plan, before any other file of the run."""
-        self._write_json(PLAN, asdict(plan))
+        self._write(PLAN, _json(asdict(plan)))
 
     def read_record(self) -> RunRecord | None:
         """Return the record of the folder's complete run, or None. Raises OutputError if it is damaged."""
@@ -56,30 +68,39 @@ class RunFolder:
         if content is None:
             return None
         try:
-            return RunRecord.model_validate_json(content)
+            record = RunRecord.model_validate_json(content)
         except ValidationError:
-            raise OutputError(f"{self.store.uri}/{RECORD} is damaged.", "Run again with --overwrite.") from None
+            raise self._damaged(RECORD) from None
+        if record.files and not (record.is_intact and all(map(is_run_file, record.files))):
+            raise self._damaged(RECORD)
+        return record
 
-    def write_record(self, record: RunRecord) -> None:
-        """Write run.json, after every other file of the run."""
-        self.store.write(RECORD, record.to_json().encode())
+    def write_record(self, record: RunRecord) -> RunRecord:
+        """Write run.json, after every other file of the run is durable; return it with its checksum."""
+        sealed = record.sealed()
+        self.store.write(RECORD, sealed.to_json().encode(), durable=True)
+        return sealed
+
+    def write_manifest(self, photos: Manifest) -> None:
+        """Write the manifest; with hashed paths, also the private table that tasks need."""
+        self.checksums[manifest.NAME] = manifest.write(photos, self.store)
 
     def write_progress(self, progress: Mapping[str, Any]) -> None:
         """Write the run's progress, for whoever watches the folder."""
-        self._write_json(PROGRESS, progress)
+        self.store.write(PROGRESS, _json(progress))
 
     def write_components(self, arrays: bytes, summary: Mapping[str, Any]) -> None:
         """Write the fitted PCA: its arrays (npz), and a readable summary (JSON)."""
-        self.store.write(PCA_ARRAYS, arrays)
-        self._write_json(PCA_RECORD, summary)
+        self._write(PCA_ARRAYS, arrays)
+        self._write(PCA_RECORD, _json(summary))
 
     def has_parts(self) -> bool:
         """Return whether the folder has parts, of this run or another."""
         return any(True for folder in (FEATURES, REDUCED) for _ in self._parts(folder))
 
-    def has_tables(self) -> bool:
-        """Return whether the folder has every file of a complete run other than its parts."""
-        return all(self.store.exists(name) for name in (manifest.NAME, REJECTS, PCA_ARRAYS, PCA_RECORD))
+    def part_names(self) -> list[str]:
+        """Return the names of all parts, of this run or another. Raises OutputError if their folder is a link."""
+        return [name for folder in (FEATURES, REDUCED, PART_REJECTS) for name in self._parts(folder)]
 
     def uncommit(self) -> None:
         """Remove run.json and the page: the run no longer counts as complete. Called before anything else changes."""
@@ -89,7 +110,7 @@ class RunFolder:
     def clear(self) -> None:
         """Remove every file of a run and nothing else. The lock stays, since this process holds it."""
         named = [REJECTS, manifest.NAME, manifest.PRIVATE, PCA_ARRAYS, PCA_RECORD, PROGRESS]
-        found = [name for folder in (FEATURES, REDUCED, PART_REJECTS) for name in self._parts(folder)]
+        found = self.part_names()
         self.uncommit()
         for name in [*found, *named, PLAN]:
             self.store.delete(name)
@@ -103,11 +124,9 @@ class RunFolder:
         """Remove unfinished writes that a killed process left behind."""
         return sweep(self.store, [f"{folder}/" for folder in (FEATURES, REDUCED, "pca", "_run")])
 
-    def write_rejects(self, indexes: list[int]) -> int:
-        """Merge the rejects of the shards that have any into one table; return their number."""
-        rows = [r for i in indexes for r in parts.read_rejects(self.store, parts.name(PART_REJECTS, i))]
-        parts.write_rejects(self.store, REJECTS, rows)
-        return len(rows)
+    def write_rejects(self, rejects: Sequence[Reject]) -> None:
+        """Write the table of all rejects."""
+        self._write(REJECTS, parts.encode_rejects(rejects))
 
     def _parts(self, folder: str) -> list[str]:
         """Return the parts in a folder; other files there are not ours. Raises OutputError if the folder is a link."""
@@ -124,5 +143,13 @@ class RunFolder:
         except MissingObjectError:
             return None
 
-    def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        self.store.write(name, (json.dumps(value, indent=2, default=str) + "\n").encode())
+    def _write(self, name: str, content: bytes) -> None:
+        self.store.write(name, content, durable=True)
+        self.checksums[name] = parts.sha256(content)
+
+    def _damaged(self, name: str) -> OutputError:
+        return OutputError(f"{self.store.uri}/{name} is damaged.", "Run the same command again: it repairs the run.")
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, default=str) + "\n").encode()

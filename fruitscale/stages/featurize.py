@@ -23,7 +23,7 @@ from fruitscale.stages.tasks import Job, Shard, ShardBatch, ShardReport, SharedB
 from fruitscale.storage import lock
 from fruitscale.storage.listing import UNADDRESSABLE, Photo
 from fruitscale.storage.read_ahead import ReadAhead
-from fruitscale.storage.store import Store, open_store
+from fruitscale.storage.store import Store, StoreView, open_store
 from fruitscale.uris import is_s3
 
 IMAGES = 8
@@ -39,18 +39,19 @@ def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[Shar
     job = batch.job
     source = open_store(job.input_uri, job.storage)
     output = lock.fenced(open_store(job.output_uri, job.storage), job.run_id)
+    features, results = StoreView(output, job.features_folder), StoreView(output, job.results_folder)
     reports = {shard.index: ShardReport(shard.index) for shard in batch.shards}
     with ThreadPoolExecutor(len(reports) + 1, "check") as pool:
-        checks = [pool.submit(_check_part, output, report) for report in reports.values()]
+        checks = [pool.submit(_check_part, job, features, results, s, reports[s.index]) for s in batch.shards]
         ahead = (
-            pool.submit(_contents, job, source, output, batch.shards) if job.fresh else None
+            pool.submit(_contents, job, source, results, batch.shards) if job.fresh else None
         )  # no part should be there
         if job.fresh:
             _model(job, shared, reports[batch.shards[0].index])
     for check in checks:
         check.result()
     todo = [shard for shard in batch.shards if not reports[shard.index].resumed]
-    contents = ahead.result() if ahead and len(todo) == len(batch.shards) else _contents(job, source, output, todo)
+    contents = ahead.result() if ahead and len(todo) == len(batch.shards) else _contents(job, source, results, todo)
     with ThreadPoolExecutor(1, "write") as writer:
         writes: list[Future[None]] = []
         for shard in todo:
@@ -58,7 +59,7 @@ def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[Shar
             for _ in range(shard.start, shard.stop):
                 builder.take_from(contents)
             held = writer.submit(output.check)  # while the last photos are inferred
-            writes.append(writer.submit(_write, output, builder.finish(), held))
+            writes.append(writer.submit(_write, features, builder.finish(), held))
             _raise_failed(writes)
     for write in writes:
         write.result()
@@ -125,17 +126,31 @@ class _PartBuilder:
         self.rejects.append(Reject(photo.shown, photo.label, rejection.reason, rejection.detail))
 
 
-def _check_part(output: Store, report: ShardReport) -> None:
-    """Report a shard whose part exists; remove a damaged part."""
-    name = parts.name(run_folder.FEATURES, report.index)
+def _check_part(job: Job, features: Store, results: Store, shard: Shard, report: ShardReport) -> None:
+    """Report a shard whose part exists, undamaged and with the photos of the shard; any other is written again."""
+    name, rejects_name = parts.name(run_folder.FEATURES, shard.index), parts.name(run_folder.PART_REJECTS, shard.index)
+    rejects: list[Reject] = []
     try:
-        part = parts.read_vectors(output, name, "features")
-    except MissingObjectError:
-        return
-    except DamagedPartError:
-        output.delete(name)
-        return
-    report.featurized, report.rejected, report.resumed = len(part.paths), part.rejects, True
+        content = features.read(name)
+        part = parts.decode_vectors(content, name, "features")
+        report.files[name] = parts.sha256(content)
+        if part.rejects:
+            content = features.read(rejects_name)
+            rejects = parts.decode_rejects(content, rejects_name)
+            report.files[rejects_name] = parts.sha256(content)
+    except (MissingObjectError, DamagedPartError) as error:
+        intact, damaged = False, isinstance(error, DamagedPartError)
+    else:
+        damaged = True
+        gone = {reject.path for reject in rejects}
+        photos = manifest.read_rows(results, job.manifest, shard.start, shard.stop, job.manifest_sha256)
+        kept = [(photo.shown, photo.label) for photo in photos if photo.shown not in gone]
+        intact = kept == list(zip(part.paths, part.labels, strict=True)) and len(rejects) == part.rejects
+    if intact:
+        report.featurized, report.rejected, report.resumed = len(part.paths), part.rejects, True
+    else:
+        report.damaged = bool(report.files) or damaged
+        report.files.clear()
 
 
 def _model(job: Job, shared: SharedBytes | None, report: ShardReport) -> Backbone:
@@ -172,12 +187,14 @@ def _read(source: Store, photo: Photo) -> bytes | Rejection:
 
 
 def _write(output: Store, builder: _PartBuilder, held: Future[None]) -> None:
-    index = builder.report.index
+    index, files = builder.report.index, builder.report.files
     with builder.report.timed("write"):
         held.result()
         if builder.rejects:  # before the features part, which is the commit
-            parts.write_rejects(output, parts.name(run_folder.PART_REJECTS, index), builder.rejects)
-        parts.write_vectors(output, parts.name(run_folder.FEATURES, index), "features", builder.part())
+            name = parts.name(run_folder.PART_REJECTS, index)
+            files[name] = parts.write_rejects(output, name, builder.rejects)
+        name = parts.name(run_folder.FEATURES, index)
+        files[name] = parts.write_vectors(output, name, "features", builder.part())
 
 
 def _raise_failed(writes: list[Future[None]]) -> None:

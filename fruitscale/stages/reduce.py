@@ -15,7 +15,7 @@ from fruitscale.runs.parts import Part
 from fruitscale.stages.tasks import Job, PartGroup, ProjectionTask, SharedBytes
 from fruitscale.storage import lock
 from fruitscale.storage.read_ahead import ReadAhead
-from fruitscale.storage.store import Store, open_store
+from fruitscale.storage.store import Store, StoreView, open_store
 from fruitscale.uris import is_s3
 
 REQUESTS = 8
@@ -32,29 +32,29 @@ class _PartFile(NamedTuple):
 def group_moments(group: PartGroup, _: SharedBytes | None) -> tuple[int, Moments]:
     """Return the group's index and the moments of its features. Raises DamagedPartError."""
     output = open_store(group.job.output_uri, group.job.storage)
-    features = (part.values for _, part in _features(output, group.job, range(group.start, group.stop)))
+    folder = StoreView(output, group.job.features_folder)
+    features = (part.values for _, part in _features(folder, group.job, range(group.start, group.stop)))
     return group.index, moments_of(features, group.job.features)
 
 
-def project_parts(task: ProjectionTask, shared: SharedBytes | None) -> int:
-    """Write the scores of some parts; return their number. Raises DamagedPartError or StorageError."""
+def project_parts(task: ProjectionTask, shared: SharedBytes | None) -> dict[str, str]:
+    """Write the scores of some parts; return the sha256 of each, by name. Raises DamagedPartError or StorageError."""
     assert shared is not None
     fitted = _components(task.pca, shared)
     output = lock.fenced(open_store(task.job.output_uri, task.job.storage), task.job.run_id)
+    features, results = StoreView(output, task.job.features_folder), StoreView(output, task.job.results_folder)
 
-    def write(index: int, part: Part) -> None:
+    def write(index: int, part: Part) -> tuple[str, str]:
+        name = parts.name(run_folder.REDUCED, index)
         scores = Part(part.paths, part.labels, project(part.values, fitted))
-        parts.write_vectors(output, parts.name(run_folder.REDUCED, index), "components", scores)
+        return name, parts.write_vectors(results, name, "components", scores)
 
     indices = range(task.start, task.stop)
     if not is_s3(task.job.output_uri):
-        for index, part in _features(output, task.job, indices):
-            write(index, part)
-        return len(indices)
+        return dict(write(*read) for read in _features(features, task.job, indices))
     with ThreadPoolExecutor(REQUESTS, "write") as writers:
-        for written in [writers.submit(write, *read) for read in _features(output, task.job, indices)]:
-            written.result()
-    return len(indices)
+        writes = [writers.submit(write, *read) for read in _features(features, task.job, indices)]
+        return dict(written.result() for written in writes)
 
 
 def _features(output: Store, job: Job, indices: range) -> Iterator[tuple[int, Part]]:

@@ -36,6 +36,10 @@ class Job:
     input_size: int
     features: int
     shard_images: int
+    features_folder: str = ""
+    """Where the features are, within the output: empty unless they replace those of a complete run."""
+    results_folder: str = ""
+    """Where the manifest and the scores are, within the output: empty unless they replace those of a complete run."""
     fresh: bool = False
     """The run folder had no parts when the run began."""
 
@@ -93,11 +97,15 @@ class ShardReport:
     featurized: int = 0
     rejected: int = 0
     resumed: bool = False
+    damaged: bool = False
+    """There was a part, but it was damaged or held other photos."""
     loaded: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     reads_retried: int = 0
     writes_retried: int = 0
     rss_mb: float = 0.0
+    files: dict[str, str] = field(default_factory=dict)
+    """The sha256 of the shard's parts, by name."""
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:

@@ -35,10 +35,15 @@ class FencedLocalStore(LocalStore):
         self.retries = store.retries
         self.check = check
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: bytes, *, durable: bool = False) -> None:
         """Write a file while the lock is held. Raises OutputError if it is not."""
         self.check()
-        super().write(name, content)
+        super().write(name, content, durable=durable)
+
+    def move(self, old: str, new: str) -> None:
+        """Rename a file while the lock is held. Raises OutputError if it is not."""
+        self.check()
+        super().move(old, new)
 
     def delete(self, name: str) -> None:
         """Remove a file while the lock is held. Raises OutputError if it is not."""
@@ -59,7 +64,7 @@ class FencedS3Store(S3Store):
         """Return this store with a short timeout and retry budget, fenced as it is."""
         return FencedS3Store(super().brief(timeout_seconds), self.check, self._etags)
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: bytes, *, durable: bool = False) -> None:
         """Create an object, or replace its current version. Raises OutputError if the lock is not held."""
         for _ in range(MAX_CONFLICTS):
             seen = self._etags.get(name)

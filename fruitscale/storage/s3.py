@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -53,6 +53,8 @@ class ListedObject(NamedTuple):
 class S3Store:
     """Objects under one prefix. Safe to use from many threads."""
 
+    is_remote = True
+
     def __init__(self, uri: str, storage: Storage) -> None:
         self.uri = uri.rstrip("/")
         self.location = parse_s3(uri)
@@ -93,9 +95,17 @@ class S3Store:
         meta = self._request("read", name, lambda key: obstore.head(self._objects, key))
         return meta["size"], meta["e_tag"] or ""
 
-    def write(self, name: str, content: bytes) -> None:
-        """Put an object, in one request."""
+    def write(self, name: str, content: bytes, *, durable: bool = False) -> None:
+        """Put an object, in one request; S3 confirms durable writes only."""
         self._put(name, content, "overwrite")
+
+    def sync(self, names: Collection[str]) -> None:
+        """Return: every write is durable once it is confirmed."""
+
+    def move(self, old: str, new: str) -> None:
+        """Write the content to the new name, then remove the old one."""
+        self.write(new, self.read(old))
+        self.delete(old)
 
     def create(self, name: str, content: bytes) -> str:
         """Put a new object; return its ETag. Raises ChangedObjectError if it exists."""

@@ -82,7 +82,7 @@ def test_each_key_has_its_own_source(tmp_path: Path) -> None:
     }
     assert set(loaded.sources) == set(KEYS)
     assert (loaded.config.input.uri, loaded.config.input.limit, loaded.config.pca.components) == ("from-file", 5, 7)
-    assert loaded.config.output.model_dump() == {"uri": "out", "overwrite": True, "paths": "hashed"}
+    assert loaded.config.output.model_dump() == {"uri": "out", "overwrite": True, "keep_old": True, "paths": "hashed"}
 
 
 def test_a_mapping_that_is_set_keeps_its_neighbours(tmp_path: Path) -> None:

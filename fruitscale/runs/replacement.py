@@ -1,0 +1,90 @@
+"""Replaces a complete run: the new one is written beside it, in `_run/next`, and takes its place once it is complete.
+
+`_run/next/run.json` is the commit. If the switch is interrupted after it, the next run or erasure in this folder finishes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fruitscale.errors import OutputError
+from fruitscale.runs.record import RunRecord
+from fruitscale.runs.run_folder import FEATURES, PART_REJECTS, RECORD, RunFolder
+from fruitscale.storage.store import Store, StoreView, each
+
+NEXT = "_run/next"
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a run writes: `features` and `results` may be in the folder beside the run that they replace."""
+
+    features: RunFolder
+    results: RunFolder
+    features_folder: str = ""
+    results_folder: str = ""
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether the run takes the place of a complete one at its end."""
+        return bool(self.results_folder)
+
+    def commit(self, folder: RunFolder, record: RunRecord) -> RunRecord:
+        """Make every file durable, then write run.json, and make the run the one of `folder`; return its record."""
+        places = {FEATURES, PART_REJECTS}
+        features = {name for name in record.files if name.rsplit("/", 1)[0] in places}
+        self.features.store.sync(features)
+        self.results.store.sync(record.files.keys() - features)
+        if self.is_beside:
+            sealed = self.results.write_record(record)
+            try:
+                return switch(folder.store, sealed)
+            except KeyboardInterrupt:  # too late: neither run would be complete
+                return switch(folder.store, sealed)
+        sweep_parts(folder, record)
+        return folder.write_record(record)
+
+
+def next_folder(store: Store) -> RunFolder:
+    """Return the folder in which the new run is written."""
+    return RunFolder(StoreView(store, NEXT))
+
+
+def is_pending(store: Store) -> bool:
+    """Return whether a new run is complete but has not taken its place."""
+    return store.exists(f"{NEXT}/{RECORD}")
+
+
+def finish_pending(store: Store) -> None:
+    """Finish a switch that was interrupted. A record that a power cut tore counts as absent."""
+    try:
+        record = next_folder(store).read_record()
+    except OutputError:
+        record = None
+    if record is not None:
+        switch(store, record)
+
+
+def switch(store: Store, record: RunRecord) -> RunRecord:
+    """Move the files of the new run into place, and remove what the old run leaves; return the record.
+
+    `run.json` is missing in between, so that no reader takes a mixture for a run. May be repeated after an interruption.
+    """
+    folder, new = RunFolder(store), next_folder(store)
+    folder.uncommit()
+    moved = [name for name in new.store.names("") if name in record.files]
+    for _ in each(store, lambda name: store.move(f"{NEXT}/{name}", name), moved):
+        pass
+    sweep_parts(folder, record)
+    store.sync(record.files)
+    sealed = folder.write_record(record)
+    new.clear()
+    return sealed
+
+
+def sweep_parts(folder: RunFolder, record: RunRecord) -> list[str]:
+    """Remove the parts that a run's record does not name, such as those of the run before; return their names."""
+    foreign = [name for name in folder.part_names() if name not in record.files]
+    for name in foreign:
+        folder.store.delete(name)
+    return foreign

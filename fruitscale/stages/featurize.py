@@ -128,29 +128,36 @@ class _PartBuilder:
 
 def _check_part(job: Job, features: Store, results: Store, shard: Shard, report: ShardReport) -> None:
     """Report a shard whose part exists, undamaged and with the photos of the shard; any other is written again."""
-    name, rejects_name = parts.name(run_folder.FEATURES, shard.index), parts.name(run_folder.PART_REJECTS, shard.index)
-    rejects: list[Reject] = []
+    files: dict[str, str] = {}
     try:
-        content = features.read(name)
-        part = parts.decode_vectors(content, name, "features")
-        report.files[name] = parts.sha256(content)
-        if part.rejects:
-            content = features.read(rejects_name)
-            rejects = parts.decode_rejects(content, rejects_name)
-            report.files[rejects_name] = parts.sha256(content)
-    except (MissingObjectError, DamagedPartError) as error:
-        intact, damaged = False, isinstance(error, DamagedPartError)
-    else:
-        damaged = True
-        gone = {reject.path for reject in rejects}
-        photos = manifest.read_rows(results, job.manifest, shard.start, shard.stop, job.manifest_sha256)
-        kept = [(photo.shown, photo.label) for photo in photos if photo.shown not in gone]
-        intact = kept == list(zip(part.paths, part.labels, strict=True)) and len(rejects) == part.rejects
-    if intact:
+        part, rejects = _read_part(features, shard.index, files)
+    except MissingObjectError:
+        report.damaged = bool(files)  # its rejects are missing
+        return
+    except DamagedPartError:
+        report.damaged = True
+        return
+    rejected = {reject.path for reject in rejects}
+    photos = manifest.read_rows(results, job.manifest, shard.start, shard.stop, job.manifest_sha256)
+    expected = [(photo.shown, photo.label) for photo in photos if photo.shown not in rejected]
+    if expected == list(zip(part.paths, part.labels, strict=True)) and len(rejects) == part.rejects:
         report.featurized, report.rejected, report.resumed = len(part.paths), part.rejects, True
+        report.files = files
     else:
-        report.damaged = bool(report.files) or damaged
-        report.files.clear()
+        report.damaged = True
+
+
+def _read_part(features: Store, index: int, files: dict[str, str]) -> tuple[Part, list[Reject]]:
+    """Read a shard's features and rejects, and add the sha256 of both to `files`."""
+    name, rejects_name = parts.name(run_folder.FEATURES, index), parts.name(run_folder.PART_REJECTS, index)
+    content = features.read(name)
+    part = parts.decode_vectors(content, name, "features")
+    files[name] = parts.sha256(content)
+    if not part.rejects:
+        return part, []
+    content = features.read(rejects_name)
+    files[rejects_name] = parts.sha256(content)
+    return part, parts.decode_rejects(content, rejects_name)
 
 
 def _model(job: Job, shared: SharedBytes | None, report: ShardReport) -> Backbone:

@@ -201,7 +201,7 @@ def test_a_tampered_run_is_not_read(run: Path, name: str) -> None:
     import fruitscale
 
     COMPLETE[name](run)
-    with pytest.raises(FruitscaleError, match="damaged|not the file|does not exist") as raised:
+    with pytest.raises(FruitscaleError, match=r"damaged|not the file|does not exist") as raised:
         fruitscale.read(str(run), column=READ[name])  # type: ignore[call-overload]
     assert "Run the same command again" in (raised.value.hint or "")
 

@@ -87,7 +87,7 @@ def _run_here(config: Config, access: StorageAccess, *, detach: bool, quiet: boo
     from fruitscale.errors import UsageError
 
     if detach:
-        raise UsageError("--detach is for a config with a cluster.", "See configs/emr.yaml and configs/ec2-dask.yaml.")
+        raise UsageError("--detach needs a cluster, and this config has no cluster section.", "See configs/emr.yaml and configs/ec2-dask.yaml.")
     warnings: list[Event] = []
 
     def watch(event: Event) -> None:

@@ -67,7 +67,7 @@ class Tally:
         """Raise OutputError unless every image of the manifest is accounted for exactly once."""
         if self.featurized + self.rejected != images:
             raise OutputError(
-                f"{self.featurized} images featurized and {self.rejected} rejected are not the {images} listed.",
+                f"{images} images were listed, but {self.featurized} were featurized and {self.rejected} rejected.",
                 "Run again with --overwrite; if it happens again, report it with _run/plan.json.",
             )
 

@@ -23,7 +23,7 @@ MAX_CONFLICTS = 5
 
 
 def clock() -> float:
-    """Return seconds that go on while the machine is suspended, as `time.monotonic` does not on Linux."""
+    """Return monotonic seconds that include time suspended; on Linux, `time.monotonic` excludes it."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
@@ -76,7 +76,7 @@ class FencedS3Store(S3Store):
                 self._etags[name] = etag
                 return
         raise StorageError(
-            f"{self.uri}/{name} can't be written: it changes all the time.",
+            f"{self.uri}/{name} can't be written: something else keeps changing it.",
             "Check that the store supports conditional writes (If-Match), and that nothing else writes there.",
         )
 

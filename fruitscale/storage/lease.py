@@ -20,7 +20,7 @@ RENEW_SECONDS = 10.0
 SILENCE_SECONDS = 30.0
 POLL_SECONDS = 2.0
 VALID_SECONDS = 20.0
-"""After a renewal, how long its holder may write without renewing again. The rest of the silence is for requests under way."""
+"""How long the holder may write after a renewal. The rest of the silence is a margin for requests in flight."""
 RENEW_TIMEOUT_SECONDS = 5.0
 """The timeout of a renewal: far below the silence, so that a lost response does not cost a living run its lock."""
 
@@ -29,7 +29,7 @@ RENEW_TIMEOUT_SECONDS = 5.0
 def leased(store: S3Store, name: str, run_id: str) -> Iterator[Lease]:
     """Hold the lock object within the block, and yield the lease. Raises OutputError if another run holds it.
 
-    If the holder may be dead, waits for its silence, and reports that it waits.
+    If the holder may be dead, waits for 30 s without a heartbeat, and reports the wait.
     """
     lease = Lease(store, name, run_id)
     lease.take()

@@ -89,7 +89,7 @@ def is_last_page(page: list[E], page_size: int) -> bool:
 
 
 def restartable(page: list[E]) -> list[E]:
-    """Return the part of a full page after whose last name the next listing may start.
+    """Return the longest prefix of a full page whose last name is a safe start for the next listing.
 
     A console's folder is an empty object `x/`, which obstore names `x`. A listing after `x` would return it again, so
     a page must end at an object that has content.

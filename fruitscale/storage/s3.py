@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FIRST_WAIT, LONGEST_WAIT = 0.1, 15.0
-"""Seconds before the first retry, doubled for each one after it, and the most."""
+"""Initial and maximum backoff in seconds; it doubles with each retry."""
 BRIEF_SECONDS = 5.0
 REPORT_AFTER_SECONDS = 4.0
 """How long a request is retried before the wait is reported."""
@@ -100,7 +100,7 @@ class S3Store:
         self._put(name, content, "overwrite")
 
     def sync(self, names: Collection[str]) -> None:
-        """Return: every write is durable once it is confirmed."""
+        """Do nothing: S3 confirms durable writes only."""
 
     def move(self, old: str, new: str) -> None:
         """Write the content to the new name, then remove the old one."""

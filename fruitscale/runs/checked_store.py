@@ -28,7 +28,7 @@ class CheckedStore(StoreView):
             raise DamagedPartError(error.message, "Run the same command again: it repairs the run.") from None
         if name in self._files and sha256(content) != self._files[name]:
             raise DamagedPartError(
-                f"{self.uri}/{name} is not the file that the run wrote (run.json has another sha256).",
+                f"{self.uri}/{name} is damaged: run.json has another sha256.",
                 "Run the same command again: it repairs the run.",
             )
         return content

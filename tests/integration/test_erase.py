@@ -32,12 +32,12 @@ run, when, left, refit, *paths = sys.argv[1:]
 left = int(left)
 
 def counted(method):
-    def call(*arguments):
+    def call(*arguments, **options):
         global left
         left -= 1
         if when == "half" and left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        result = method(*arguments)
+        result = method(*arguments, **options)
         if when == "after" and left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return result

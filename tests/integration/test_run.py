@@ -64,7 +64,9 @@ def test_the_model_is_loaded_once_a_worker_process(runs: dict[str, tuple[Path, d
 
 
 def test_the_record_has_every_name(runs: dict[str, tuple[Path, dict[str, Any]]]) -> None:
-    record = runs["local"][1]
+    folder, record = runs["local"]
+    written = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    files = sorted({*written} - {"run.json", "_run/lock", "_run/progress.json"})
     assert {name: sorted(value) if isinstance(value, dict) else None for name, value in record.items()} == {
         "schema": None,
         "id": None,
@@ -100,6 +102,8 @@ def test_the_record_has_every_name(runs: dict[str, tuple[Path, dict[str, Any]]])
         "environment": ["cpu", "packages", "platform", "python"],
         "residency": None,
         "erased": None,
+        "files": files,
+        "sha256": None,
     }
     assert (record["schema"], record["status"]) == (1, "complete")
 

@@ -201,7 +201,7 @@ def test_a_tampered_run_is_not_read(run: Path, name: str) -> None:
     import fruitscale
 
     COMPLETE[name](run)
-    with pytest.raises(FruitscaleError, match=r"damaged|not the file|does not exist") as raised:
+    with pytest.raises(FruitscaleError, match=r"damaged|does not exist") as raised:
         fruitscale.read(str(run), column=READ[name])  # type: ignore[call-overload]
     assert "Run the same command again" in (raised.value.hint or "")
 
@@ -222,5 +222,5 @@ def test_components_that_are_not_the_records_are_not_applied(
     COMPLETE["components of another fit"](run)
     applied = cli("apply", "-e", "local", *QUICK, "--pca", run, "-i", source, "-o", tmp_path / "applied")
     assert applied.code == 1
-    assert "pca.npz is not the file that the run wrote" in applied.err.replace("\n", " ")
+    assert "pca.npz is damaged" in applied.err.replace("\n", " ")
     assert not (tmp_path / "applied").exists()

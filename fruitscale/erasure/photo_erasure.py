@@ -25,7 +25,7 @@ from fruitscale.runs.parts import Part
 from fruitscale.runs.reader import each, open_run
 from fruitscale.runs.run_folder import FEATURES, REDUCED, REJECTS, REPORT, RunFolder
 from fruitscale.runs.run_id import new_id
-from fruitscale.storage import lock
+from fruitscale.runs.writer import writing
 from fruitscale.storage.residency import StorageAccess
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def erase(
     opened = open_run(uri, access)
     erasing.check_is_run(opened)
     selection = Selection((paths,) if isinstance(paths, str) else tuple(paths), label, matching)
-    with nullcontext(opened.store) if dry_run else lock.locked(opened.store, new_id()) as store:
+    with nullcontext(opened.store) if dry_run else writing(opened.store, new_id()) as store:
         folder = RunFolder(store)
         begun = read_journal(folder.store)
         if begun is None:

@@ -68,6 +68,14 @@ class ImageCounts(_Record):
     resumed: int
 
 
+class RejectLimit(_Record):
+    """How many rejects were `allowed`; `above_fraction`: more than images.max_reject_fraction, but few enough to allow."""
+
+    fraction: float
+    allowed: int
+    above_fraction: bool
+
+
 class AppliedPca(_Record):
     """The earlier run that fitted the components; `sha256` is that of its pca.npz."""
 
@@ -175,6 +183,7 @@ class RunRecord(_Record):
     residency: ResidencyRecord | None
     erased: int = 0
     """Photos erased since the run was made."""
+    reject_limit: RejectLimit | None = None
 
     model_config = ConfigDict(
         frozen=True, extra="allow", alias_generator=lambda name: name.rstrip("_"), populate_by_name=True

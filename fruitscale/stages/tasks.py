@@ -92,6 +92,8 @@ class ShardReport:
     index: int
     featurized: int = 0
     rejected: int = 0
+    absent: int = 0
+    """Rejects that were gone or different when they were read: they may come back."""
     resumed: bool = False
     loaded: bool = False
     seconds: dict[str, float] = field(default_factory=dict)

@@ -103,8 +103,13 @@ def test_a_complete_run_takes_them_in_when_they_are_back(
 
 def test_what_stays_away_stays_a_reject(share: Share, tmp_path: Path) -> None:
     seen: list[Event] = []
-    watch = hiding(share, 20, back=False)
-    record = run(share, tmp_path / "run", lambda event: (watch(event), seen.append(event))[1])
+    hide = hiding(share, 20, back=False)
+
+    def watch(event: Event) -> None:
+        hide(event)
+        seen.append(event)
+
+    record = run(share, tmp_path / "run", watch)
     assert (record.images.featurized, record.images.rejected, record.images.resumed) == (PHOTOS - 1, 1, 0)
     assert seen[-1].resumed == 0
     check_counts(tmp_path / "run")

@@ -200,9 +200,7 @@ def _rgb(image: ImageFile) -> Pixels:
 
     if image.mode == "F" or image.mode.startswith("I"):
         grey = _grey_from_floats(image) if image.mode == "F" else _grey_from_integers(image)
-        if (getattr(image, "tag_v2", None) or {}).get(
-            _PHOTOMETRIC
-        ) == _WHITE_IS_ZERO:  # Pillow inverts up to 8 bits only
+        if _is_white_zero(image):  # Pillow inverts up to 8 bits only
             grey = 255 - grey
         return np.repeat(grey[..., np.newaxis], 3, axis=2)
     if not image.has_transparency_data:
@@ -211,6 +209,11 @@ def _rgb(image: ImageFile) -> Pixels:
     page = Image.new("RGB", image.size, "white")
     page.paste(layer, mask=layer.getchannel("A"))
     return np.asarray(page)
+
+
+def _is_white_zero(image: ImageFile) -> bool:
+    tags = getattr(image, "tag_v2", None) or {}
+    return bool(tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
 
 
 def _grey_from_integers(image: ImageFile) -> Pixels:

@@ -12,7 +12,7 @@ from fruitscale.storage.listing import UNADDRESSABLE, Photo
 from fruitscale.storage.store import LocalStore, Store
 
 ABSENT = "changed"
-"""The reason of such rejects."""
+"""The reason of photos that were gone, another version or too short when they were read."""
 ATTEMPTS, WAIT_SECONDS = 4, 0.1
 """Reads of a photo that comes back too short, and the wait before the second one, doubled for each one after it."""
 

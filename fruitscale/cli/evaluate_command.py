@@ -80,6 +80,8 @@ def _cells(score: Score, marks: Sequence[str] = ()) -> tuple[str, str, str]:
 
 
 def _conclusion(found: Evaluation) -> str:
+    if found.no_verdict is not None:
+        return f"No verdict: {found.no_verdict}."
     if found.enough is None:
         return (
             f"No number of components up to {found.chosen} comes within one point of the full features: keep more, "

@@ -87,16 +87,19 @@ def _run_here(config: Config, access: StorageAccess, *, detach: bool, quiet: boo
     from fruitscale.errors import UsageError
 
     if detach:
-        raise UsageError("--detach needs a cluster, and this config has no cluster section.", "See configs/emr.yaml and configs/ec2-dask.yaml.")
-    warnings: list[Event] = []
+        raise UsageError(
+            "--detach needs a cluster, and this config has no cluster section.",
+            "See configs/emr.yaml and configs/ec2-dask.yaml.",
+        )
+    without_page: list[Event] = []
 
     def watch(event: Event) -> None:
         observer(event)
-        warnings.extend([event] if event.warning else [])
+        without_page.extend([event] if event.warning and event.stage == "report" else [])
 
     with display(quiet=quiet) as observer:
         record = api.run_config(config, access, watch)
-    print_record(record, as_json=as_json, page=config.report and not warnings)
+    print_record(record, as_json=as_json, page=config.report and not without_page)
 
 
 def _launch(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> None:
@@ -126,3 +129,5 @@ def _preview(given: LoadedConfig, access: StorageAccess, *, as_json: bool) -> No
         ("output", f"{found.output}: {found.state}"),
     ]
     out().print(pairs("This would run", rows))
+    for warning in found.warnings:
+        typer.echo(f"Warning: {warning}", err=True)

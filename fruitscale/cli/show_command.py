@@ -54,7 +54,9 @@ def _what(record: RunRecord) -> list[tuple[str, str]]:
 
     images, model, engine = record.images, record.model, record.engine
     resumed = f", {number(images.resumed)} of them kept from an earlier attempt" if images.resumed else ""
-    rejected = f"{number(images.rejected)}: see rejects.parquet" if images.rejected else "0"
+    few = record.reject_limit is not None and record.reject_limit.above_fraction and bool(images.rejected)
+    above = " (more than images.max_reject_fraction, but within images.allowed_rejects)" if few else ""
+    rejected = f"{number(images.rejected)}: see rejects.parquet{above}" if images.rejected else "0"
     trained = "" if model.pretrained else f" ({'no' if model.weights == 'none' else 'random'} weights: not trained)"
     where = f" on {engine.master}" if engine.master else ""
     return [

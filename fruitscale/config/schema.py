@@ -75,7 +75,9 @@ class Images(Section):
     on_error: Literal["reject", "fail"] = "reject"
     """reject: list an unusable photo in rejects.parquet; fail: end the run."""
     max_reject_fraction: float = Field(0.05, ge=0, le=1, strict=True)
-    """The run fails if a larger fraction of the photos is rejected; the rejects are listed first."""
+    """The run fails if a larger fraction of the photos is rejected; the rejects are listed first. 0: no reject is allowed."""
+    allowed_rejects: Annotated[int, Field(ge=0, le=MOST, strict=True)] = 5
+    """Up to this many rejects never fail a run by their fraction (unless that is 0), so that small runs can have some."""
     max_pixels: Count = 100_000_000
     """Photos with more pixels are rejected."""
     exif_orientation: Literal["apply", "ignore"] = "apply"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,12 +48,15 @@ class _NotebookDisplay:
         self._handle: Any = display.display(self._html(""), display_id=True)
         self._event: Event | None = None
         self._last = 0.0
+        self._warnings: list[str] = []
 
     def show(self, event: Event) -> None:
         """Show an event, unless one of the same stage was shown just before."""
+        if event.warning:
+            self._warnings.append(event.warning)
         same = self._event is not None and self._event.stage == event.stage
         self._event = event
-        if not same or event.done == event.total or time.monotonic() - self._last > PAUSE_SECONDS:
+        if not same or event.warning or event.done == event.total or time.monotonic() - self._last > PAUSE_SECONDS:
             self._update(running=True)
 
     def end(self) -> None:
@@ -63,11 +66,11 @@ class _NotebookDisplay:
     def _update(self, *, running: bool) -> None:
         if self._event is not None:
             self._last = time.monotonic()
-            self._handle.update(self._html(picture(self._event, running=running)))
+            self._handle.update(self._html(picture(self._event, self._warnings, running=running)))
 
 
-def picture(event: Event, *, running: bool) -> str:
-    """Return the HTML of an event: finished stages with their seconds, and the progress of the current one."""
+def picture(event: Event, warnings: Sequence[str] = (), *, running: bool) -> str:
+    """Return the HTML of an event: finished stages with their seconds, the progress of the current one, and warnings."""
     lines = [f"{stage}: {event.seconds[stage]:.1f} s" for stage in STAGES if stage in event.seconds]
     if event.stage not in event.seconds:
         of = f" of {event.total:,}" if event.total else ""
@@ -81,4 +84,5 @@ def picture(event: Event, *, running: bool) -> str:
         bar = f" <progress{share}></progress>" if running else ""
         lines.append(f"<b>{event.stage}</b>: {html.escape(words)}{bar}")
     engine = [html.escape(event.engine)] if event.engine else []
-    return "<br>".join([*engine, *lines])
+    problems = [f"Warning: {html.escape(warning)}" for warning in warnings]
+    return "<br>".join([*engine, *lines, *problems])

@@ -23,10 +23,9 @@ from fruitscale.runs.journal import Journal, PurgedVersions, read_journal
 from fruitscale.runs.manifest import PRIVATE
 from fruitscale.runs.parts import Part
 from fruitscale.runs.reader import open_run
-from fruitscale.runs.replacement import finish_pending
 from fruitscale.runs.run_folder import FEATURES, REDUCED, REJECTS, REPORT, RunFolder
 from fruitscale.runs.run_id import new_id
-from fruitscale.storage import lock
+from fruitscale.runs.writer import writing
 from fruitscale.storage.residency import StorageAccess
 from fruitscale.storage.store import each
 
@@ -82,10 +81,8 @@ def erase(
     opened = open_run(uri, access)
     erasing.check_is_run(opened)
     selection = Selection((paths,) if isinstance(paths, str) else tuple(paths), label, matching)
-    with nullcontext(opened.store) if dry_run else lock.locked(opened.store, new_id()) as store:
+    with nullcontext(opened.store) if dry_run else writing(opened.store, new_id()) as store:
         folder = RunFolder(store)
-        if not dry_run:
-            finish_pending(store)
         resumed, journal = _journal(folder, selection, refit=refit)
         fitted = _fit_again(folder, journal) if journal.refit else None  # may raise, before anything has changed
         done = PurgedVersions() if dry_run else _commit(folder, journal, fitted)

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fruitscale.erasure import old_versions
 from fruitscale.erasure.selection import Selection, choose, resolve, without_names
 from fruitscale.errors import InputError, OutputError, UsageError
-from fruitscale.runs import manifest, parts
+from fruitscale.runs import manifest, old_versions, parts
 from fruitscale.runs.checked_store import CheckedStore
 from fruitscale.runs.journal import JOURNAL, Journal, PurgedVersions, kind, salted, write_journal, write_receipt
 from fruitscale.runs.manifest import Manifest

@@ -1,9 +1,10 @@
-"""Selects photos of a run by exact path, by label or by glob."""
+"""Selects photos of a run by path, by label or by glob. Names that differ only in Unicode normalisation are equal."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from fruitscale.errors import InputError, UsageError
 from fruitscale.runs import path_hash
 from fruitscale.runs.run_folder import RunPlan
 from fruitscale.storage import listing
+from fruitscale.storage.spelling import composed, spellings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,10 +38,10 @@ class Selection:
         """Return whether nothing is selected."""
         return not self.paths and self.label is None and self.matching is None
 
-    @property
-    def names(self) -> dict[str, str]:
-        """Maps each path as written in the tables to the path as given."""
-        return {self.hashed_with(path) if self.hashed_with else path: path for path in map(_as_listed, self.paths)}
+    def names_of(self, path: str) -> Iterator[str]:
+        """Yield every name that a given path may have in the tables."""
+        names = spellings(_as_listed(path))
+        return map(self.hashed_with, names) if self.hashed_with else names
 
 
 def resolve(selection: Selection, plan: RunPlan) -> Selection:
@@ -67,25 +69,39 @@ def choose(table: pa.Table, selection: Selection, known: Callable[[str], bool] =
     """Return the selected paths of a manifest. Raises InputError for a path that is neither in it nor `known`."""
     paths: list[str] = table["path"].to_pylist()
     if selection.label is not None:
-        labels = table["label"].to_pylist()
-        return [path for path, label in zip(paths, labels, strict=True) if label == selection.label]
+        wanted, labels = composed(selection.label), table["label"].to_pylist()
+        return [path for path, of in zip(paths, labels, strict=True) if of is not None and composed(of) == wanted]
     if selection.matching is not None:
-        return list(filter(_glob(selection.matching), paths))
-    present, names = set(paths), selection.names
-    missing = [given for name, given in names.items() if name not in present and not known(name)]
+        matches = _glob(composed(selection.matching))
+        return [path for path in paths if matches(composed(path))]
+    present: dict[str, list[str]] = defaultdict(list)
+    for path in paths if selection.paths else ():
+        present[composed(path)].append(path)
+    chosen: set[str] = set()
+    missing = []
+    for given in selection.paths:
+        names = list(selection.names_of(given))
+        found = {path for name in names for path in present.get(composed(name), ())}
+        chosen |= found
+        if not found and not any(map(known, names)):
+            missing.append(given)
+    _check_found(missing)
+    return sorted(chosen)
+
+
+def _check_found(missing: Sequence[str]) -> None:
     if missing:
         shown = ", ".join(missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
         raise InputError(
             f"The run has no photo {shown}.", "Paths are relative to the run's input, as in its manifest.parquet."
         )
-    return sorted(present & names.keys())
 
 
 def without_names(config: Mapping[str, Any], gone: Iterable[str], left: Iterable[str]) -> dict[str, Any]:
     """Return a stored configuration without globs that name erased photos; `gone` and `left` are paths and labels."""
     source = dict(config.get("input", {}))
-    names = {text.casefold() for path in gone for text in (path, path.rsplit("/", 1)[-1])}
-    names -= {text.casefold() for text in left}
+    names = {_folded(text) for path in gone for text in (path, path.rsplit("/", 1)[-1])}
+    names -= set(map(_folded, left))
     for key in ("include", "exclude"):
         globs = source.get(key, ())
         source[key] = [REMOVED if _names_one_of(names, glob) else glob for glob in globs]
@@ -93,10 +109,14 @@ def without_names(config: Mapping[str, Any], gone: Iterable[str], left: Iterable
 
 
 def _names_one_of(names: set[str], glob: str) -> bool:
-    folded = glob.casefold()
+    folded = _folded(glob)
     return glob != PHOTO_GLOB and (
         not names.isdisjoint(folded.split("/")) or any("." in n and n in folded for n in names)
     )
+
+
+def _folded(text: str) -> str:
+    return composed(text).casefold()
 
 
 def _glob(text: str) -> Callable[[str], bool]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fruitscale.config.schema import Storage
 from fruitscale.errors import UsageError
-from fruitscale.evaluation.vectors import check_same_model
+from fruitscale.evaluation.vectors import check_same_model, spelled_alike
 from fruitscale.kernels.moments import Components, project
 from fruitscale.runs.fitted_pca import open_fitted_pca
 from fruitscale.runs.reader import CompleteRun, open_complete
@@ -114,7 +114,7 @@ def _read(run: CompleteRun, fitted: Components) -> _FittedRun:
     for part in run.parts(FEATURES):
         projected = project(part.values, fitted).astype(np.float64)
         centred = (part.values - fitted.mean) / fitted.scale
-        labels += part.labels
+        labels += map(spelled_alike, part.labels)
         scores.append(projected / np.sqrt(fitted.explained_variance[: fitted.k]))
         errors.append(np.linalg.norm(centred - projected @ fitted.components, axis=1))
     every = _ProjectedPhotos(np.concatenate(scores), np.concatenate(errors))

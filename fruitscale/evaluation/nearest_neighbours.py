@@ -14,7 +14,7 @@ import numpy as np
 
 from fruitscale.config.schema import Storage
 from fruitscale.errors import FruitscaleError, MissingExtraError
-from fruitscale.evaluation.overlap import overlaps
+from fruitscale.evaluation.overlap import copies, overlaps
 from fruitscale.evaluation.vectors import Floats, LabelledFeatures, check_same_model, read_labelled
 from fruitscale.kernels.moments import project
 from fruitscale.runs.fitted_pca import FittedPca, open_fitted_pca
@@ -51,7 +51,8 @@ class Evaluation:
     """A run evaluated on a test run; `enough` is the fewest components within one point of the full features.
 
     `chosen` is the number of components of the run, `width` its number of features; `pixels` scores the raw pixels, None
-    if they can't be read.
+    if they can't be read. `common_labels` counts the labels of both runs; `no_verdict`: why the accuracies show nothing,
+    so that `enough` is None.
     """
 
     run: str
@@ -68,6 +69,8 @@ class Evaluation:
     full: Score
     pixels: Score | None
     notes: tuple[str, ...]
+    common_labels: int = 0
+    no_verdict: str | None = None
 
     def at(self, components: int) -> ComponentScore | None:
         """Return the score for this number of components, or None if it was not computed."""
@@ -88,10 +91,15 @@ def evaluate(run: str, test_run: str, storage: Storage | None = None) -> Evaluat
     check_same_model(reference.run, tested)
     train, test = read_labelled(reference.run, MOST_TRAIN), read_labelled(tested, MOST_TEST)
     full = _score(_scaled(train, reference), _scaled(test, reference), train, test)
+    no_verdict = _why_no_verdict(train, test)
     points = _points(
-        project(train.features, reference.fitted), project(test.features, reference.fitted), train, test, full
+        project(train.features, reference.fitted),
+        project(test.features, reference.fitted),
+        train,
+        test,
+        full if no_verdict is None else None,
     )
-    pixels, problems = _pixels(reference.run, tested, train, test, access)
+    pixels, alike, problems = _pixels(reference.run, tested, train, test, access)
     return Evaluation(
         run=run,
         test_run=test_run,
@@ -102,29 +110,40 @@ def evaluate(run: str, test_run: str, storage: Storage | None = None) -> Evaluat
         neighbours=min(NEIGHBOURS, len(train.paths)),
         width=train.features.shape[1],
         chosen=reference.fitted.k,
-        enough=_enough(points, full),
+        enough=_enough(points, full) if no_verdict is None else None,
         points=points,
         full=full,
         pixels=pixels,
         notes=(
-            *overlaps(train, test, hashed=_is_hashed(reference.run) or _is_hashed(tested)),
+            *overlaps(train, test, alike, hashed=_is_hashed(reference.run) or _is_hashed(tested)),
             *_samples(train, test),
             *problems,
         ),
+        common_labels=len(set(train.labels) & set(test.labels)),
+        no_verdict=no_verdict,
     )
 
 
+def _why_no_verdict(train: LabelledFeatures, test: LabelledFeatures) -> str | None:
+    """Return why accuracies show nothing: no test photo can be recognised, or none can be mistaken."""
+    if not set(train.labels) & set(test.labels):
+        return "the runs have no label in common, so no test photo can be recognised"
+    if len(set(train.labels)) == 1:
+        return f"all photos of the run have the same label ({train.labels[0]}), so none can be mistaken"
+    return None
+
+
 def _points(
-    train_scores: Floats, test_scores: Floats, train: LabelledFeatures, test: LabelledFeatures, full: Score
+    train_scores: Floats, test_scores: Floats, train: LabelledFeatures, test: LabelledFeatures, full: Score | None
 ) -> tuple[ComponentScore, ...]:
-    """Score growing numbers of components, and each number just before the first within one point of `full`."""
+    """Score growing numbers of components, and each number just before the first within one point of `full` (if given)."""
 
     def scored(k: int) -> ComponentScore:
         score = _score(train_scores[:, :k], test_scores[:, :k], train, test)
         return ComponentScore(score.accuracy, score.silhouette, k)
 
     points = {k: scored(k) for k in growing(train_scores.shape[1])}
-    first = _enough(tuple(points.values()), full)
+    first = None if full is None else _enough(tuple(points.values()), full)
     if first is not None:
         before = max((k for k in points if k < first), default=0)
         points |= {k: scored(k) for k in range(before + 1, first)}
@@ -165,9 +184,9 @@ def _enough(points: tuple[ComponentScore, ...], full: Score) -> int | None:
 
 def _pixels(
     run: CompleteRun, tested: CompleteRun, train: LabelledFeatures, test: LabelledFeatures, access: StorageAccess
-) -> tuple[Score | None, list[str]]:
-    """Score the raw pixels; return None and the reason if they can't be read."""
-    values = []
+) -> tuple[Score | None, list[tuple[int, int]], list[str]]:
+    """Score the raw pixels and find copies among them; return no score and the reasons if some can't be read."""
+    found, problems = [], []
     for of, photos in ((run, train), (tested, test)):
         problem = why_unreadable(of)
         if problem is None:
@@ -176,15 +195,18 @@ def _pixels(
             except FruitscaleError as error:
                 problem = error.message
             else:
-                problem = (
-                    f"{pixels.missing:,} of {len(photos.paths):,} photos can't be read again"
-                    if pixels.missing
-                    else None
-                )
-                values.append(pixels.values.reshape(len(photos.paths), -1).astype(np.float32))
+                found.append(pixels)
+                if pixels.missing:
+                    problem = f"{pixels.missing:,} of {len(photos.paths):,} photos can't be read again"
         if problem is not None:
-            return None, [f"No score for raw pixels: {of.uri}: {problem}."]
-    return _score(values[0], values[1], train, test), []
+            problems.append(f"No score for raw pixels: {of.uri}: {problem}.")
+        if not found:
+            break
+    alike = copies(*found) if len(found) == 2 else []
+    if problems:
+        return None, alike, problems
+    known, asked = (pixels.values.reshape(len(pixels.values), -1).astype(np.float32) for pixels in found)
+    return _score(known, asked, train, test), alike, []
 
 
 def _is_hashed(run: CompleteRun) -> bool:

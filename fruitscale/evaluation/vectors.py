@@ -13,6 +13,7 @@ from fruitscale.errors import InputError, ModelError
 from fruitscale.runs.fingerprints import model_differences
 from fruitscale.runs.reader import CompleteRun
 from fruitscale.runs.run_folder import FEATURES
+from fruitscale.storage.spelling import composed
 
 Floats = NDArray[np.floating]
 
@@ -38,10 +39,11 @@ def check_same_model(run: CompleteRun, other: CompleteRun) -> None:
 
 def read_labelled(run: CompleteRun, most: int) -> LabelledFeatures:
     """Read the features of at most `most` photos, evenly by label. Raises InputError if a photo has no label."""
-    paths, labels, blocks = [], [], []
+    paths, blocks = [], []
+    labels: list[str | None] = []
     for part in run.parts(FEATURES):
         paths += part.paths
-        labels += part.labels
+        labels += map(spelled_alike, part.labels)
         blocks.append(part.values)
     named = [label for label in labels if label is not None]
     if len(named) < len(labels) or not named:
@@ -51,6 +53,11 @@ def read_labelled(run: CompleteRun, most: int) -> LabelledFeatures:
     chosen = evenly(named, most)
     features = np.concatenate(blocks)[chosen]
     return LabelledFeatures([paths[i] for i in chosen], [named[i] for i in chosen], features, len(paths))
+
+
+def spelled_alike(label: str | None) -> str | None:
+    """Return a label in NFC: two runs may have it in different Unicode forms."""
+    return None if label is None else composed(label)
 
 
 def evenly(labels: Sequence[str], most: int) -> list[int]:

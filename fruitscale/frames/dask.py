@@ -64,7 +64,8 @@ def _features(frame: pd.DataFrame, kernel: Featurizer, source: str, content: str
 
     chunks = []
     for start in range(0, len(frame), ROWS):
-        rows = frame[source].iloc[start : start + ROWS].tolist()
+        column = frame[source].iloc[start : start + ROWS]
+        rows = [None if isnull else row for row, isnull in zip(column.tolist(), column.isna(), strict=True)]
         chunks.append(kernel.features_of(*((None, rows) if source == content else (rows, None))))
     types = {"features": pa.list_(pa.float32()), "reject": pa.string()}
     made = pa.chunked_array(chunks, pa.struct(list(types.items())))

@@ -55,8 +55,12 @@ class Featurizer:
     root_uri: str
     storage: Storage
 
-    def features_of(self, paths: Sequence[str] | None, contents: Sequence[bytes | None] | None) -> pa.StructArray:
+    def features_of(
+        self, paths: Sequence[str | None] | None, contents: Sequence[bytes | None] | None
+    ) -> pa.StructArray:
         """Return `features` (list of float32) and `reject` (the reason if there are none) of some photos.
+
+        A photo without path or content (None) is a reject.
 
         Raises InputError for the first unusable photo if `images.on_error` is fail, StorageError if the store does not
         answer.
@@ -77,7 +81,7 @@ class Featurizer:
         return model.infer(pixels)
 
     def _pixels(
-        self, paths: Sequence[str] | None, contents: Sequence[bytes | None] | None
+        self, paths: Sequence[str | None] | None, contents: Sequence[bytes | None] | None
     ) -> Iterator[NDArray[np.uint8] | Rejection]:
         for content in contents if contents is not None else self._read(paths or ()):
             pixels = self._decode(content)
@@ -90,14 +94,15 @@ class Featurizer:
             return content or Rejection("empty", "There is no content.")
         return images.decode(content, self.input_size, self.images)
 
-    def _read(self, paths: Sequence[str]) -> Iterator[bytes | Rejection]:
+    def _read(self, paths: Sequence[str | None]) -> Iterator[bytes | Rejection]:
         source = open_store(self.root_uri, self.storage)
-        photos = [Photo(self._name(path), None, 0, "") for path in paths]
-        if not is_s3(self.root_uri):
-            yield from (_content(source, photo) for photo in photos)
-            return
-        for _, content in ReadAhead(lambda photo: _content(source, photo), photos, self.storage.concurrency):
-            yield content
+        photos = [Photo(self._name(path), None, 0, "") for path in paths if path is not None]
+        contents = (_content(source, photo) for photo in photos)
+        if is_s3(self.root_uri):
+            ahead = ReadAhead(lambda photo: _content(source, photo), photos, self.storage.concurrency)
+            contents = (content for _, content in ahead)
+        for path in paths:
+            yield Rejection("missing", "there is no path") if path is None else next(contents)
 
     def _name(self, path: str) -> str:
         """Return a path relative to the root. Raises UsageError if it is elsewhere."""

@@ -36,7 +36,8 @@ _MAGIC = {
 _UNREAD = {"HEIC or AVIF": b"ftyp", "JPEG 2000": b"jP  ", "Photoshop": b"8BPS"}
 _END_OF_PNG = b"IEND\xaeB`\x82"
 _SIGNED = 2
-_BITS_PER_SAMPLE, _SAMPLE_FORMAT = 258, 339
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO = 0
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,8 @@ def _rgb(image: ImageFile) -> Pixels:
 
     if image.mode == "F" or image.mode.startswith("I"):
         grey = _grey_from_floats(image) if image.mode == "F" else _grey_from_integers(image)
+        if _is_white_zero(image):  # Pillow inverts up to 8 bits only
+            grey = 255 - grey
         return np.repeat(grey[..., np.newaxis], 3, axis=2)
     if not image.has_transparency_data:
         return np.asarray(image.convert("RGB"))
@@ -206,6 +209,11 @@ def _rgb(image: ImageFile) -> Pixels:
     page = Image.new("RGB", image.size, "white")
     page.paste(layer, mask=layer.getchannel("A"))
     return np.asarray(page)
+
+
+def _is_white_zero(image: ImageFile) -> bool:
+    tags = getattr(image, "tag_v2", None) or {}
+    return bool(tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
 
 
 def _grey_from_integers(image: ImageFile) -> Pixels:

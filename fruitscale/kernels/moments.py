@@ -176,14 +176,15 @@ def fit(total: Moments, requested: float, *, standardize: bool = False) -> Compo
     return Components(total.mean, scale, _with_signs(vectors.T[::-1][:k]), variance, ratio, n)
 
 
-def check_count(requested: float, n: int, width: int) -> None:
-    """Raise InputError if n rows of F features have fewer components than requested."""
-    most = min(n - 1, width)
+def check_count(requested: float, n: int, width: int | None = None) -> None:
+    """Raise InputError if n rows of F features have fewer components than requested; None: F is not known yet."""
+    most = n - 1 if width is None else min(n - 1, width)
     if most < 1:
         raise InputError(f"{n} usable photo{'s' * (n != 1)}: principal components need at least 2.", "Add photos.")
     if isinstance(requested, int) and requested > most:
+        of = "" if width is None else f" with {width} features"
         raise InputError(
-            f"pca.components is {requested}; {n} photos with {width} features have at most {most} components.",
+            f"pca.components is {requested}; {n} photos{of} have at most {most} components.",
             f"Set it to at most {most}, or to a fraction like 0.95.",
         )
 

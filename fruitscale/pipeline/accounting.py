@@ -13,6 +13,7 @@ from fruitscale.engines.base import EngineInfo
 from fruitscale.errors import OutputError
 from fruitscale.kernels.moments import Components
 from fruitscale.model.exported_model import ExportedModel
+from fruitscale.pipeline.reject_limits import reject_limit
 from fruitscale.runs import record
 from fruitscale.runs.environment import environment
 from fruitscale.runs.fitted_pca import FittedPca
@@ -37,6 +38,8 @@ class Tally:
     worker_rss_mb: float = 0.0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
     with_rejects: list[int] = field(default_factory=list)
+    with_absent: dict[int, ShardReport] = field(default_factory=dict)
+    """Reports of shards with rejects that were absent, by shard: they are looked at again."""
     shards: int = 0
     reads_retried: int = 0
     writes_retried: int = 0
@@ -46,7 +49,13 @@ class Tally:
     """The shards whose part was damaged and is written again."""
 
     def add(self, report: ShardReport) -> None:
-        """Add the report of one shard."""
+        """Add the report of one shard. A shard that was done again replaces its counts."""
+        if (earlier := self.with_absent.pop(report.index, None)) is not None:
+            if report.resumed:
+                return
+            self._take_back(earlier)
+        if report.absent:
+            self.with_absent[report.index] = report
         self.shards += 1
         self.files.update(report.files)
         self.featurized += report.featurized
@@ -62,6 +71,15 @@ class Tally:
             self.damaged.append(report.index)
         if report.rejected:
             self.with_rejects.append(report.index)
+
+    def _take_back(self, report: ShardReport) -> None:
+        self.shards -= 1
+        for name in report.files:
+            self.files.pop(name, None)
+        self.featurized -= report.featurized
+        self.rejected -= report.rejected
+        self.resumed -= report.featurized if report.resumed else 0
+        self.with_rejects.remove(report.index)
 
     def check(self, images: int) -> None:
         """Raise OutputError unless every image of the manifest is accounted for exactly once."""
@@ -112,6 +130,7 @@ def make_record(outcome: RunOutcome) -> record.RunRecord:
         ),
         output=record.OutputRecord(uri=config.output.uri),
         model=record.ModelRecord(**exported, precision=config.model.precision),
+        reject_limit=reject_limit(config.images, tally.rejected, photos.images),
         images=record.ImageCounts(featurized=tally.featurized, rejected=tally.rejected, resumed=tally.resumed),
         pca=_pca(outcome),
         seconds=record.StageSeconds(**seconds),

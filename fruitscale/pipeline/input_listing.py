@@ -16,7 +16,11 @@ from fruitscale.runs.manifest import Manifest
 from fruitscale.storage import listing
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.residency import StorageAccess
+from fruitscale.storage.spelling import alike, composed
 from fruitscale.uris import is_inside, is_s3
+
+SHOWN = 3
+"""Examples in a message."""
 
 
 def check_uris(config: Config) -> None:
@@ -52,6 +56,7 @@ def list_input(
         if first and engine is not None:
             engine.start()
         listed = manifest.build(chain(first, photos), config.input.limit, progress.advance, hashed_with)
+    _warn_of_labels(alike(listed.table["label"].unique().to_pylist()), progress)
     if not listed.images and history.left_out:
         raise NothingNewError(f"There is nothing new: earlier runs have all {history.left_out} photos.")
     if not listed.images:
@@ -60,5 +65,15 @@ def list_input(
             f"Looked for {', '.join(config.input.include)}: see input.include and input.exclude.",
         )
     if isinstance(config.pca.components, int) and config.pca.run is None:
-        check_count(config.pca.components, listed.images, config.pca.components)
+        check_count(config.pca.components, listed.images)
     return listed
+
+
+def _warn_of_labels(groups: list[tuple[str, ...]], progress: RunProgress) -> None:
+    """Warn of labels that are different texts and look the same, as folders copied from a Mac do."""
+    if groups:
+        shown = ", ".join(composed(group[0]) for group in groups[:SHOWN]) + (", …" if len(groups) > SHOWN else "")
+        progress.warn(
+            f"Labels that look the same are encoded differently (Unicode NFC and NFD), so they count as different: {shown}. "
+            "Rename the folders in one form, for example with convmv --nfc."
+        )

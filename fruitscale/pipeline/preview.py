@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fruitscale.config.schema import Config
+from fruitscale.display.events import Event
 from fruitscale.engines import registry
 from fruitscale.pipeline.input_listing import check_uris, list_input
 from fruitscale.pipeline.progress import RunProgress
@@ -16,7 +17,10 @@ from fruitscale.storage.residency import StorageAccess
 
 @dataclass(frozen=True)
 class Preview:
-    """What a run would do; `components` describes their source, `state` the current output, in words."""
+    """What a run would do; `components` describes their source, `state` the current output, in words.
+
+    `warnings` are problems that would not fail the run.
+    """
 
     images: int
     bytes: int
@@ -32,13 +36,15 @@ class Preview:
     slots: int
     output: str
     state: str
+    warnings: tuple[str, ...] = ()
 
 
 def preview(config: Config, access: StorageAccess) -> Preview:
     """List the photos and inspect the output. Raises what a run would raise."""
     check_uris(config)
     config, _ = settle_storage(config, access)
-    photos = list_input(config, access, RunProgress("preview", lambda event: None))
+    warnings: list[str] = []
+    photos = list_input(config, access, RunProgress("preview", lambda event: warnings.extend(_warning_of(event))))
     step = shard_images(config, photos.images)
     folder = RunFolder(access.open(config.output.uri))
     return Preview(
@@ -56,7 +62,12 @@ def preview(config: Config, access: StorageAccess) -> Preview:
         slots=registry.slots(config),
         output=config.output.uri,
         state=_state(folder),
+        warnings=tuple(warnings),
     )
+
+
+def _warning_of(event: Event) -> list[str]:
+    return [event.warning] if event.warning else []
 
 
 def _state(folder: RunFolder) -> str:

@@ -59,6 +59,10 @@ class RunProgress:
         self._event = replace(event, done=done, rejected=rejected, resumed=resumed)
         self._publish()
 
+    def warn(self, message: str) -> None:
+        """Report a problem that does not fail the run, to the observer."""
+        self._observer(replace(self._event, warning=message))
+
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Report waits for a store, to the observer only: the progress file may be in that store."""
@@ -67,10 +71,6 @@ class RunProgress:
 
     def _note(self, message: str) -> None:
         self._observer(replace(self._event, message=message))
-
-    def warn(self, message: str) -> None:
-        """Report a problem that does not fail the run, once."""
-        self._observer(replace(self._event, warning=message))
 
     def engine(self, info: EngineInfo) -> None:
         """Report which engine runs the tasks."""

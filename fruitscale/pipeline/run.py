@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -15,8 +16,8 @@ from threadpoolctl import threadpool_limits
 from fruitscale import stages
 from fruitscale.config.schema import Config
 from fruitscale.display.events import Observer
-from fruitscale.engines.base import Engine, EngineInfo, cut
-from fruitscale.errors import EngineError, FruitscaleError, InputError, InterruptedRunError
+from fruitscale.engines.base import Engine, EngineInfo, SharedValue, cut
+from fruitscale.errors import EngineError, FruitscaleError, InterruptedRunError
 from fruitscale.kernels.moments import Components, Moments, check_count, fit, group_edges, merge
 from fruitscale.model import exported_model
 from fruitscale.pipeline import existing_run
@@ -25,15 +26,18 @@ from fruitscale.pipeline.engine_start import EngineStart
 from fruitscale.pipeline.existing_run import ExistingRun
 from fruitscale.pipeline.input_listing import check_uris, earlier_runs, list_input
 from fruitscale.pipeline.progress import RunProgress
-from fruitscale.runs import manifest, parts, replacement, run_folder
+from fruitscale.pipeline.reject_limits import check_rejects
+from fruitscale.runs import manifest, parts, run_folder
 from fruitscale.runs.fingerprints import make_plan, shard_images
 from fruitscale.runs.fitted_pca import configured_pca
 from fruitscale.runs.record import RunRecord
 from fruitscale.runs.replacement import Destination
 from fruitscale.runs.run_folder import RunFolder
 from fruitscale.runs.run_id import new_id
+from fruitscale.runs.writer import remove_private_paths, writing
 from fruitscale.storage import lock
 from fruitscale.storage.residency import Residency, StorageAccess
+from fruitscale.storage.store import Store
 from fruitscale.uris import is_s3, local_path
 
 T = TypeVar("T")
@@ -119,9 +123,10 @@ class PipelineRun:
         is_complete = self._folder.store.exists(run_folder.RECORD)  # then no engine may be needed
         engine_start = None if is_complete else self._engine_start
         self._photos = list_input(config, self._access, progress, engine_start)
-        store = self._held.enter_context(lock.locked(self._folder.store, progress.run_id))
+        store = self._held.enter_context(writing(self._folder.store, progress.run_id))
+        if config.output.paths == "hashed":
+            self._held.callback(self._remove_private_paths, store)  # when the engine has ended, however the run ends
         self._folder = RunFolder(store)
-        replacement.finish_pending(store)
         with progress.stage("export"):
             self._exported = self._export()
         applied = None if self._applied is None else self._applied.facts
@@ -131,31 +136,48 @@ class PipelineRun:
         else:
             self._applied.check_model(self._plan)
         existing = existing_run.inspect(self._folder, self._plan, self._photos, config.output)
-        if existing.action == "keep":
-            return existing.record
+        record = existing.record
+        if existing.action == "keep" and record is not None:
+            if not (record.images.rejected and self._has_readable_rejects()):
+                check_rejects(self._folder, config.images, record.images.rejected, record.input.images)
+                return record
+            existing = ExistingRun("repair", record)
         progress.folder = self._folder  # progress.json may be written from now on
         if existing.warning:
             progress.warn(existing.warning)
         self._start_engine(existing)
         return None
 
+    def _has_readable_rejects(self) -> bool:
+        """Return whether a photo that was absent when this complete run read it can be read now."""
+        rejects = parts.read_rejects(self._folder.store, run_folder.REJECTS)
+        if not stages.count_absent(rejects):
+            return False
+        source = self._access.open(self._config.input.uri)
+        return stages.came_back(source, self._photos.rows(), rejects)
+
     def featurize(self) -> None:
         """Stage 1: write the features of every shard, and the table of rejects."""
         images, step = self._photos.images, self._job.shard_images
         shards = [stages.Shard(i, a, min(a + step, images)) for i, a in enumerate(range(0, images, step))]
-        batches = [stages.ShardBatch(self._job, tuple(some)) for some in self._cut(shards)]
         shared = self._engine.share(self._exported.payload)
         with self._progress.stage("featurize", images):
-            for reports in self._engine.map(stages.featurize_shards, batches, shared):
-                for report in reports:
-                    self._tally.add(report)
-                tally = self._tally
-                self._progress.advance(tally.featurized + tally.rejected, tally.rejected, tally.resumed)
+            self._write_shards(self._job, shards, shared)
+            if absent := sorted(self._tally.with_absent):  # photos that were away for a moment may be back
+                self._write_shards(replace(self._job, fresh=False), [shards[index] for index in absent], shared)
         self._tally.check(images)
         if self._tally.damaged:
             names = [parts.name(run_folder.FEATURES, index) for index in sorted(self._tally.damaged)]
             self._progress.warn(f"Damaged parts were written again: {', '.join(names)}.")
-        self._check_rejects(self._merge_rejects())
+        check_rejects(self._destination.results, self._config.images, self._merge_rejects(), images)
+
+    def _write_shards(self, job: stages.Job, shards: Sequence[stages.Shard], shared: SharedValue) -> None:
+        batches = [stages.ShardBatch(job, tuple(some)) for some in self._cut(shards)]
+        for reports in self._engine.map(stages.featurize_shards, batches, shared):
+            for report in reports:
+                self._tally.add(report)
+            tally = self._tally
+            self._progress.advance(tally.featurized + tally.rejected, tally.rejected, tally.resumed)
 
     def fit(self) -> None:
         """Stage 2: fit the PCA, or take that of the earlier run named by `pca.run`."""
@@ -179,6 +201,10 @@ class PipelineRun:
                 self._tally.files.update(projected)
                 done += len(projected)
                 self._progress.advance(done)
+
+    def _remove_private_paths(self, store: Store) -> None:
+        if problem := remove_private_paths(store):
+            self._progress.warn(problem)
 
     def _finish(self) -> RunRecord:
         progress, destination = self._progress, self._destination
@@ -253,15 +279,6 @@ class PipelineRun:
     def _cut(self, tasks: Sequence[T]) -> list[list[T]]:
         """Group the shards or parts of a stage into tasks."""
         return cut(tasks, self._engine.describe().cores, SHARE)
-
-    def _check_rejects(self, rejected: int) -> None:
-        images, limit = self._photos.images, self._config.images.max_reject_fraction
-        if rejected > limit * images or rejected == images:
-            raise InputError(
-                f"{rejected} of {images} photos can't be used, more than images.max_reject_fraction allows "
-                f"({limit:g}); the reasons are in {self._destination.results.store.uri}/{run_folder.REJECTS}.",
-                "Repair or exclude them, or allow more: --set images.max_reject_fraction=…",
-            )
 
 
 def fit_parts(

@@ -7,7 +7,7 @@ from fruitscale.report import html_page, run_facts
 from fruitscale.report.run_page import make_run_page
 from fruitscale.runs.run_folder import REPORT, RunFolder
 from fruitscale.runs.run_id import new_id
-from fruitscale.storage import lock
+from fruitscale.runs.writer import writing
 from fruitscale.storage.residency import StorageAccess
 
 
@@ -20,7 +20,7 @@ def publish(folder: RunFolder, access: StorageAccess) -> None:
     html_page.check_installed()
     facts = run_facts.read_run_facts(folder)
     content = make_run_page(facts, access)
-    with lock.locked(folder.store, f"report-{new_id()}") as store:
+    with writing(folder.store, f"report-{new_id()}") as store:
         if folder.read_record() != facts.record:
             raise OutputError(
                 f"{folder.store.uri} changed while the page was being made.", "Run again: fruitscale report"

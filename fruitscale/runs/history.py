@@ -12,6 +12,7 @@ from fruitscale.runs.path_hash import PathHash
 from fruitscale.runs.reader import CompleteRun, open_complete
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.residency import StorageAccess
+from fruitscale.storage.spelling import spellings
 from fruitscale.uris import is_s3
 
 
@@ -30,11 +31,17 @@ class RunPhotos:
     def has(self, photo: Photo, *, on_s3: bool) -> bool:
         """Return whether the run has this version of the photo; `on_s3` is whether the photo is on S3 now."""
         hashed = self.hashed_with or str
-        name = hashed(photo.path)
-        if (known := self.versions.get(name)) is None:
-            return any(receipt.has(name) for receipt in self.receipts)  # an erased photo must not come back as new
+        if (known := self.versions.get(hashed(photo.path))) is None:
+            return self._has_erased(photo.path)
         size, version = known
         return size == photo.size and (on_s3 != self.on_s3 or version == hashed(photo.version))
+
+    def _has_erased(self, path: str) -> bool:
+        """Return whether this photo was erased, however its accents were spelled: it must not come back as new."""
+        if not self.receipts:
+            return False
+        names = [(self.hashed_with or str)(spelling) for spelling in spellings(path)]
+        return any(receipt.has(name) for receipt in self.receipts for name in names)
 
 
 class RunHistory:

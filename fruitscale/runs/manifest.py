@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
@@ -52,6 +52,12 @@ class Manifest:
     def read_from(self) -> str:
         """The file from which tasks read their photos."""
         return NAME if self.private is None else PRIVATE
+
+    def rows(self) -> Iterator[Photo]:
+        """Yield the photos, as tasks read them."""
+        table = self.table if self.private is None else self.private
+        for batch in table.to_batches(max_chunksize=ROW_GROUP):
+            yield from (Photo(*row) for row in zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
 
 def build(

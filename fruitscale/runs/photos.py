@@ -24,10 +24,15 @@ READS = 8
 
 @dataclass(frozen=True)
 class PhotoPixels:
-    """Photos as uint8 RGB (n, size, size, 3); `missing` counts those that can't be read, which are white."""
+    """Photos as uint8 RGB (n, size, size, 3). Those that can't be read are white; `readable` (n,) is false for them."""
 
     values: NDArray[np.uint8]
-    missing: int
+    readable: NDArray[np.bool_]
+
+    @property
+    def missing(self) -> int:
+        """The number of photos that can't be read."""
+        return int((~self.readable).sum())
 
 
 def why_unreadable(run: CompleteRun) -> str | None:
@@ -46,13 +51,11 @@ def read_pixels(run: CompleteRun, paths: Sequence[str], size: int, access: Stora
     source = access.open(run.record.input.uri)
     values = np.full((len(paths), size, size, 3), 255, np.uint8)
     decode = partial(_decode, source, _settings(run), size)
-    missing = 0
+    readable = np.zeros(len(paths), bool)
     for row, (_, pixels) in enumerate(ReadAhead(decode, list(_photos(run, paths)), READS)):
-        if pixels is None:
-            missing += 1
-        else:
-            values[row] = pixels
-    return PhotoPixels(values, missing)
+        if pixels is not None:
+            values[row], readable[row] = pixels, True
+    return PhotoPixels(values, readable)
 
 
 def _photos(run: CompleteRun, paths: Sequence[str]) -> Iterator[Photo]:

@@ -70,6 +70,14 @@ class ImageCounts(_Record):
     resumed: int
 
 
+class RejectLimit(_Record):
+    """How many rejects were `allowed`; `above_fraction`: more than images.max_reject_fraction, but few enough to allow."""
+
+    fraction: float
+    allowed: int
+    above_fraction: bool
+
+
 class AppliedPca(_Record):
     """The earlier run that fitted the components; `sha256` is that of its pca.npz."""
 
@@ -177,6 +185,7 @@ class RunRecord(_Record):
     residency: ResidencyRecord | None
     erased: int = 0
     """Photos erased since the run was made."""
+    reject_limit: RejectLimit | None = None
     files: dict[str, str] = Field(default_factory=dict)
     """The sha256 of every other file of the run, by name."""
     sha256: str | None = None

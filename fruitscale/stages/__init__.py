@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fruitscale.stages.absent import came_back, count_absent
 from fruitscale.stages.featurize import featurize_shards
 from fruitscale.stages.memory import peak_rss_mb
 from fruitscale.stages.reduce import group_moments, project_parts
@@ -24,6 +25,8 @@ __all__ = [
     "Shard",
     "ShardBatch",
     "ShardReport",
+    "came_back",
+    "count_absent",
     "featurize_shards",
     "group_moments",
     "peak_rss_mb",

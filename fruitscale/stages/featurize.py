@@ -12,16 +12,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from fruitscale.errors import ChangedObjectError, InputError, MissingObjectError, StorageError
+from fruitscale.errors import InputError, MissingObjectError
 from fruitscale.kernels import backbone, images
 from fruitscale.kernels.backbone import Backbone
 from fruitscale.kernels.images import Rejection
 from fruitscale.runs import manifest, parts, run_folder
 from fruitscale.runs.parts import DamagedPartError, Part, Reject
+from fruitscale.stages.absent import came_back, count_absent, read_photo
 from fruitscale.stages.memory import peak_rss_mb
 from fruitscale.stages.tasks import Job, Shard, ShardBatch, ShardReport, SharedBytes
 from fruitscale.storage import lock
-from fruitscale.storage.listing import UNADDRESSABLE, Photo
+from fruitscale.storage.listing import Photo
 from fruitscale.storage.read_ahead import ReadAhead
 from fruitscale.storage.store import Store, StoreView, open_store
 from fruitscale.uris import is_s3
@@ -42,14 +43,16 @@ def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[Shar
     features, results = StoreView(output, job.features_folder), StoreView(output, job.results_folder)
     reports = {shard.index: ShardReport(shard.index) for shard in batch.shards}
     with ThreadPoolExecutor(len(reports) + 1, "check") as pool:
-        checks = [pool.submit(_check_part, job, features, results, s, reports[s.index]) for s in batch.shards]
+        checks = [
+            pool.submit(_check_part, job, source, features, results, shard, reports[shard.index])
+            for shard in batch.shards
+        ]
         ahead = (
             pool.submit(_contents, job, source, results, batch.shards) if job.fresh else None
         )  # no part should be there
         if job.fresh:
             _model(job, shared, reports[batch.shards[0].index])
-    for check in checks:
-        check.result()
+    redone = {shard.index for shard, check in zip(batch.shards, checks, strict=True) if check.result()}
     todo = [shard for shard in batch.shards if not reports[shard.index].resumed]
     contents = ahead.result() if ahead and len(todo) == len(batch.shards) else _contents(job, source, results, todo)
     with ThreadPoolExecutor(1, "write") as writer:
@@ -59,7 +62,7 @@ def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[Shar
             for _ in range(shard.start, shard.stop):
                 builder.take_from(contents)
             held = writer.submit(output.check)  # while the last photos are inferred
-            writes.append(writer.submit(_write, features, builder.finish(), held))
+            writes.append(writer.submit(_write, features, builder.finish(), held, redone=shard.index in redone))
             _raise_failed(writes)
     for write in writes:
         write.result()
@@ -104,6 +107,7 @@ class _PartBuilder:
         if self._pixels:
             self._infer()
         self.report.featurized, self.report.rejected = len(self._kept), len(self.rejects)
+        self.report.absent = count_absent(self.rejects)
         return self
 
     def part(self) -> Part:
@@ -126,25 +130,35 @@ class _PartBuilder:
         self.rejects.append(Reject(photo.shown, photo.label, rejection.reason, rejection.detail))
 
 
-def _check_part(job: Job, features: Store, results: Store, shard: Shard, report: ShardReport) -> None:
-    """Report a shard whose part exists, undamaged and with the photos of the shard; any other is written again."""
+def _photos(job: Job, results: Store, shard: Shard) -> list[Photo]:
+    return manifest.read_rows(results, job.manifest, shard.start, shard.stop, job.manifest_sha256)
+
+
+def _check_part(job: Job, source: Store, features: Store, results: Store, shard: Shard, report: ShardReport) -> bool:
+    """Report a shard whose part is complete; return whether a part that exists is redone.
+
+    It is redone if it is damaged, holds other photos, or if a reject that was absent can be read now.
+    """
     files: dict[str, str] = {}
     try:
         part, rejects = _read_part(features, shard.index, files)
     except MissingObjectError:
         report.damaged = bool(files)  # its rejects are missing
-        return
+        return report.damaged
     except DamagedPartError:
         report.damaged = True
-        return
-    rejected = {reject.path for reject in rejects}
-    photos = manifest.read_rows(results, job.manifest, shard.start, shard.stop, job.manifest_sha256)
+        return True
+    photos, rejected = _photos(job, results, shard), {reject.path for reject in rejects}
     expected = [(photo.shown, photo.label) for photo in photos if photo.shown not in rejected]
-    if expected == list(zip(part.paths, part.labels, strict=True)) and len(rejects) == part.rejects:
-        report.featurized, report.rejected, report.resumed = len(part.paths), part.rejects, True
-        report.files = files
-    else:
+    if expected != list(zip(part.paths, part.labels, strict=True)) or len(rejects) != part.rejects:
         report.damaged = True
+        return True
+    report.absent = count_absent(rejects)
+    if report.absent and came_back(source, photos, rejects):
+        return True
+    report.featurized, report.rejected, report.resumed = len(part.paths), part.rejects, True
+    report.files = files
+    return False
 
 
 def _read_part(features: Store, index: int, files: dict[str, str]) -> tuple[Part, list[Reject]]:
@@ -173,35 +187,23 @@ def _contents(
     job: Job, source: Store, output: Store, todo: Sequence[Shard]
 ) -> Iterator[tuple[Photo, bytes | Rejection]]:
     """Yield every photo of the shards in order, with its content or the reason why it has none."""
-    rows = (manifest.read_rows(output, job.manifest, s.start, s.stop, job.manifest_sha256) for s in todo)
-    photos = [photo for shard in rows for photo in shard]
+    photos = [photo for shard in todo for photo in _photos(job, output, shard)]
     if is_s3(job.input_uri):
-        return ReadAhead(lambda photo: _read(source, photo), photos, job.storage.concurrency)
-    return ((photo, _read(source, photo)) for photo in photos)  # a disk is faster than a thread
+        return ReadAhead(lambda photo: read_photo(source, photo), photos, job.storage.concurrency)
+    return ((photo, read_photo(source, photo)) for photo in photos)  # a disk is faster than a thread
 
 
-def _read(source: Store, photo: Photo) -> bytes | Rejection:
-    if photo.version == UNADDRESSABLE:
-        return Rejection("name", "it can't be read by its name")
-    try:
-        return source.read(photo.path, photo.version)
-    except MissingObjectError:
-        return Rejection("changed", "it is gone since it was listed")
-    except ChangedObjectError:
-        return Rejection("changed", "it changed since it was listed")
-    except StorageError as error:
-        raise InputError(error.message, "Fix that, then run the same command again: it resumes.") from None
-
-
-def _write(output: Store, builder: _PartBuilder, held: Future[None]) -> None:
+def _write(output: Store, builder: _PartBuilder, held: Future[None], *, redone: bool) -> None:
     index, files = builder.report.index, builder.report.files
     with builder.report.timed("write"):
         held.result()
+        rejects = parts.name(run_folder.PART_REJECTS, index)
         if builder.rejects:  # before the features part, which is the commit
-            name = parts.name(run_folder.PART_REJECTS, index)
-            files[name] = parts.write_rejects(output, name, builder.rejects)
+            files[rejects] = parts.write_rejects(output, rejects, builder.rejects)
         name = parts.name(run_folder.FEATURES, index)
         files[name] = parts.write_vectors(output, name, "features", builder.part())
+        if redone and not builder.rejects:
+            output.delete(rejects)
 
 
 def _raise_failed(writes: list[Future[None]]) -> None:

@@ -96,6 +96,8 @@ class ShardReport:
     index: int
     featurized: int = 0
     rejected: int = 0
+    absent: int = 0
+    """Rejects that were gone or different when they were read: they may come back."""
     resumed: bool = False
     damaged: bool = False
     """There was a part, but it was damaged or held other photos."""

@@ -19,10 +19,12 @@ from fruitscale import api
 from fruitscale.config.schema import Storage
 from fruitscale.errors import OutputError
 from fruitscale.runs import manifest
+from fruitscale.runs.writer import remove_private_paths
 from fruitscale.storage import aws, credentials
 from fruitscale.storage.aws import s3_client
+from fruitscale.storage.s3 import S3Store
 from tests.conftest import Cli
-from tests.integration.erased import check_counts, naming, some
+from tests.integration.erased import RUN, check_counts, naming, some
 
 REGION, PREFIX = "eu-west-3", "runs/one"
 VARIABLES = {
@@ -224,3 +226,26 @@ def test_an_interrupted_one_is_finished(
     assert done.resumed
     assert naming(versioned_bucket.contents(), some(run)) == set()
     check_counts(versioned_bucket.fetch(tmp_path / "fetched"))
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["complete", "failed"])
+def test_a_run_with_hashed_paths_leaves_no_version_with_real_ones(
+    cli: Cli, named: Path, endpoint: str, fails: bool
+) -> None:
+    bucket = Bucket(endpoint, f"hashed-{fails}".lower(), versioned=True)
+    settings = ["output.paths=hashed", f"images.max_reject_fraction={0 if fails else 0.5}"]
+    arguments = [*RUN, *(arg for setting in settings for arg in ("--set", setting)), *flags(bucket)]
+    key = "the key that these tests hash paths with"
+    ran = Cli(cli.environment | VARIABLES)("run", *arguments, "-i", named, "-o", bucket.uri, FRUITSCALE_PATH_KEY=key)
+    assert ran.code == fails, ran.err
+    assert "real paths" not in ran.err
+    assert naming(bucket.contents(), [path.name for path in named.rglob("*.jpg")]) == set()
+    assert not [found for found in bucket.versions("DeleteMarkers") if found["Key"].endswith("photos.parquet")]
+
+
+def test_a_run_that_may_not_remove_versions_says_so(versioned_bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    denied = _Denied(s3_client(versioned_bucket.storage), {"delete_objects"}, whole_request=True)
+    monkeypatch.setattr(aws, "s3_client", lambda storage: denied)
+    problem = remove_private_paths(S3Store(versioned_bucket.uri, versioned_bucket.storage))
+    assert problem is not None
+    assert "s3:DeleteObjectVersion" in problem

@@ -107,6 +107,34 @@ def test_shared_frames_and_pictures_are_told(folder: Path) -> None:
     assert "120 of 120 test photos are in the training run too" in same
 
 
+def test_copies_are_told_though_their_names_and_bytes_differ(folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "photos"
+    for number, photo in enumerate(sorted((folder / "photos-train").rglob("*.jpg"))[::10]):
+        (source / photo.parent.name).mkdir(parents=True, exist_ok=True)
+        with Image.open(photo) as image:
+            size = (image.width * 9 // 10, image.height * 9 // 10)
+            copy = image.resize(size) if number % 2 else image
+            copy.save(source / photo.parent.name / f"holiday {number}.jpg", quality=80)
+    fruitscale.run(settings(source, tmp_path / "copies", model=QUICK_MODEL, pca={"components": 2}))
+    notes = fruitscale.evaluate(str(folder / "train"), str(tmp_path / "copies")).notes
+    assert [note for note in notes if re.search(r"\d+ of 12 test photos look the same as a training photo", note)], (
+        notes
+    )
+    assert not [note for note in notes if "picture for picture" in note or "frames" in note]
+
+
+def test_there_is_no_verdict_without_a_label_in_common(folder: Path, tmp_path: Path) -> None:
+    found = fruitscale.evaluate(str(folder / "train"), str(folder / "noise"))
+    assert (found.common_labels, found.enough, found.full.accuracy) == (0, None, 0)
+    assert found.no_verdict is not None
+    out = printed("evaluate", folder / "train", folder / "noise", "--plot", tmp_path / "page.html")
+    assert "No verdict: the runs have no label in common" in out
+    assert "components are enough" not in out
+    one = fruitscale.evaluate(str(folder / "noise"), str(folder / "noise"))
+    assert one.enough is None
+    assert "all photos of the run have the same label (noise)" in str(one.no_verdict)
+
+
 def printed(*arguments: object) -> str:
     """Return what a command prints, without a process of its own: scikit-learn and Bokeh are here already."""
     ran = CliRunner().invoke(app, [*map(str, arguments)])

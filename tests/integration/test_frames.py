@@ -147,6 +147,38 @@ def test_dask_has_the_run_s_features(frame_run: Path, frame_photos: Path) -> Non
     check(frame_run, pa.Table.from_pandas(frames.featurize(contents, run=str(frame_run)).compute(scheduler="threads")))
 
 
+def test_a_null_is_a_reject_and_not_the_end_of_the_job(frame_run: Path, frame_photos: Path) -> None:
+    import dask
+    import dask.dataframe as dd
+    import pandas as pd
+
+    from fruitscale.frames import dask as frames
+
+    def arrow(values: list[Any], kind: pa.DataType) -> pd.Series:
+        dtype: Any = pd.ArrowDtype(kind)
+        return pd.Series(values, dtype=dtype)
+
+    path = next(iter(rows(frame_run, "features")))
+    content = (frame_photos / path).read_bytes()
+    columns: list[tuple[str, Any, Any]] = [
+        ("path", arrow([path, None], pa.string()), "missing: there is no path"),
+        ("path", pd.Series([path, None], dtype="object"), "missing: there is no path"),
+        ("path", pd.Series([path, float("nan")], dtype="object"), "missing: there is no path"),
+        ("content", arrow([content, None], pa.binary()), "empty: There is no content."),
+        ("content", arrow([content, None], pa.large_binary()), "empty: There is no content."),
+        ("content", pd.Series([content, pd.NA], dtype="object"), "empty: There is no content."),
+    ]
+    for name, values, reason in columns:
+        with dask.config.set({"dataframe.convert-string": False}):  # Dask would take bytes for text
+            frame = dd.from_pandas(pd.DataFrame({name: values}), npartitions=1)
+        made = frames.featurize(frame, run=str(frame_run))
+        done = frames.reduce(made, str(frame_run)).compute(scheduler="threads")
+        assert done["reject"].isna().tolist() == [True, False]
+        assert done["reject"].iloc[1] == reason
+        for column in ("features", "components"):
+            assert done[column].isna().tolist() == [False, True]
+
+
 def test_what_makes_no_sense_is_told(frame_run: Path, frame_photos: Path) -> None:
     import dask.dataframe as dd
     import pandas as pd

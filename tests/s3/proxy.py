@@ -21,7 +21,10 @@ LAST_HEADERS = ("connection", "transfer-encoding", "keep-alive")
 """Headers that are of one connection, and not for the next."""
 
 ERROR = b"<?xml version='1.0'?><Error><Code>%s</Code><Message>from the proxy</Message></Error>"
-ANSWERS = {"busy": (503, b"SlowDown"), "broken": (500, b"InternalError"), "denied": (403, b"AccessDenied")}
+ANSWERS = {
+    "busy": (503, b"SlowDown"), "broken": (500, b"InternalError"), "denied": (403, b"AccessDenied"),
+    "gone": (404, b"NoSuchKey"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Proxy:
     """Stands before `upstream`. A request's fate is `rule`'s, else the next of `script`, else by chance, from a seed.
 
     Fates: pass, reset, lost (done, and never answered), busy, broken, denied (403), regionless (its region is left
-    out), stall.
+    out), stall, gone (404), short (half of the content, as if it were all).
     """
 
     def __init__(self, upstream: str, seed: int = 0) -> None:
@@ -197,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(status, headers, content, sent=len(content) // 2)
             self._cut()
         else:
-            self._answer(status, headers, content)
+            self._answer(status, headers, content[: len(content) // 2] if fate == "short" else content)
 
     def _fetch(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         upstream = http.client.HTTPConnection(self.server.proxy.upstream, timeout=UPSTREAM_SECONDS)

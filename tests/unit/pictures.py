@@ -65,7 +65,7 @@ def assert_close(got: NDArray[np.int16], want: NDArray[np.int16], mean: float = 
     assert np.abs(got - want).mean() <= mean
 
 
-def tiff(values: NDArray[Any], sample_format: int, order: Literal["<", ">"] = "<") -> bytes:
+def tiff(values: NDArray[Any], sample_format: int, order: Literal["<", ">"] = "<", photometric: int = 1) -> bytes:
     """A TIFF of one strip, by hand, for what Pillow doesn't write."""
     data = values.astype(values.dtype.newbyteorder(order)).tobytes()
     tags = [
@@ -73,7 +73,7 @@ def tiff(values: NDArray[Any], sample_format: int, order: Literal["<", ">"] = "<
         (257, values.shape[0]),
         (258, values.dtype.itemsize * 8),
         (259, 1),
-        (262, 1),
+        (262, photometric),
         (273, 8),
         (277, 1),
         (278, values.shape[0]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,12 @@ from fruitscale.config.loading import load
 from fruitscale.config.schema import Storage
 from fruitscale.erasure import photo_erasure
 from fruitscale.erasure import rewriting as erasing
-from fruitscale.erasure.old_versions import purge
 from fruitscale.erasure.selection import Selection, choose, resolve, without_names
 from fruitscale.errors import InputError, InterruptedRunError, OutputError, StorageError, UsageError
 from fruitscale.runs import journal, manifest
 from fruitscale.runs.fingerprints import differences, plan_after_erasing
 from fruitscale.runs.journal import Journal, PurgedVersions
+from fruitscale.runs.old_versions import purge
 from fruitscale.runs.path_hash import PathHash
 from fruitscale.runs.run_folder import RunFolder, RunPlan
 from fruitscale.storage import aws, lock
@@ -79,6 +80,40 @@ def test_a_name_that_is_not_utf_8_is_found_as_it_was_listed() -> None:
     assert choose(table, Selection(("a/\udcff.jpg",))) == [r"a/\xff.jpg"]
 
 
+ACCENTED = [unicodedata.normalize(form, "pêche/é.jpg") for form in ("NFC", "NFD")]
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [Selection(paths=("pêche/é.jpg",)), Selection(label="pêche"), Selection(matching="PÊCHE/?.jpg")],
+    ids=["path", "label", "glob"],
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_are_found_however_they_are_encoded(selection: Selection, form: Any) -> None:
+    table = manifest.build(Photo(path, path.split("/")[0], 10, "v") for path in [*ACCENTED, *PATHS]).table
+
+    def spelled(text: str | None) -> str | None:
+        return text and unicodedata.normalize(form, text)
+
+    given = Selection(
+        tuple(map(str, map(spelled, selection.paths))), spelled(selection.label), spelled(selection.matching)
+    )
+    assert choose(table, given) == sorted(ACCENTED)
+
+
+@pytest.mark.parametrize("hashed_with", [None, KEY], ids=["plain", "hashed"])
+def test_an_accented_path_that_is_erased_already_is_known(hashed_with: PathHash | None) -> None:
+    nfc, nfd = ACCENTED
+    erased = begun(hashed_with(nfd) if hashed_with else nfd)
+    assert choose(PHOTOS.table, Selection((nfc,), hashed_with=hashed_with), erased.has) == []
+
+
+def test_a_kept_glob_that_names_it_with_other_accents_is_dropped() -> None:
+    nfc, nfd = ACCENTED
+    kept = without_names(load(None, [f"input.include=['{nfc}', 'x.jpg']"]).config.model_dump(mode="json"), {nfd}, set())
+    assert kept["input"]["include"] == ["(erased)", "x.jpg"]
+
+
 def test_too_many_braces_are_wrong_use() -> None:
     with pytest.raises(UsageError, match="braces"):
         choose(PHOTOS.table, Selection(matching="{a,b}" * 20))
@@ -89,7 +124,7 @@ def test_real_paths_are_hashed_with_the_runs_own_key(monkeypatch: pytest.MonkeyP
     selection = Selection(("apple/A.jpg",))
     assert resolve(selection, made()) == selection
     facts = {"the key of output.paths": KEY.key_id}
-    assert resolve(selection, made("hashed", **facts)).names == {KEY("apple/A.jpg"): "apple/A.jpg"}
+    assert [*resolve(selection, made("hashed", **facts)).names_of("apple/A.jpg")] == [KEY("apple/A.jpg")]
     assert resolve(Selection(label="a"), made("hashed")) == Selection(label="a")
     with pytest.raises(UsageError, match="not the key"):
         resolve(selection, made("hashed", **facts | {"the key of output.paths": "another"}))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fruitscale.evaluation.drift import LabelDrift, verdict
 from fruitscale.evaluation.nearest_neighbours import growing
-from fruitscale.evaluation.overlap import series_of
+from fruitscale.evaluation.overlap import copies, series_of
 from fruitscale.evaluation.vectors import evenly
+from fruitscale.runs.photos import PhotoPixels
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,29 @@ def test_numbers_of_components_grow_up_to_the_last(most: int) -> None:
 def test_frames_of_one_fruit_are_told(train: str, test: str, shared: bool) -> None:
     keys = [series_of(path, path.split("/")[0]) for path in (train, test)]
     assert (keys[0] is not None and keys[0] == keys[1]) == shared
+
+
+def photos(values: NDArray[np.uint8], unreadable: int | None = None) -> PhotoPixels:
+    return PhotoPixels(values, np.arange(len(values)) != unreadable)
+
+
+def test_copies_are_found_by_their_pixels() -> None:
+    generator = np.random.default_rng(0)
+    train = generator.integers(0, 256, (300, 32, 32, 3)).astype(np.uint8)
+    noise = generator.normal(0, 2, (3, 32, 32, 3)).round()
+    again = (train[[7, 299, 120]].clip(10, 245) + noise).astype(np.uint8)
+    far = np.clip(train[:1].astype(int) + generator.normal(0, 3.5, (1, 32, 32, 3)).round(), 0, 255).astype(np.uint8)
+    close = train.clip(10, 245)
+    assert copies(photos(close), photos(np.concatenate([again, far]))) == [(0, 7), (1, 299), (2, 120)]
+    assert copies(photos(close, unreadable=7), photos(again, unreadable=2)) == [(1, 299)]
+
+
+def test_a_photo_with_the_same_means_is_no_copy() -> None:
+    grey = np.full((1, 32, 32, 3), 128, np.uint8)
+    stripes = grey + np.array([20, -20], int).repeat(16 * 3).reshape(1, 1, 32, 3).astype(np.uint8)
+    checks = grey.copy()
+    checks[:, ::2, ::2], checks[:, 1::2, 1::2] = 148, 108
+    assert copies(photos(grey), photos(np.concatenate([stripes, checks, grey + 2]))) == [(2, 0)]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ BOTH, PCA_ONLY, NONE = {"features", "pca"}, {"pca"}, set[str]()
         ("output.overwrite=true", NONE),
         ("images.on_error=fail", NONE),
         ("images.max_reject_fraction=0.5", NONE),
+        ("images.allowed_rejects=0", NONE),
         ("model.weights=another-name", NONE),  # their hash counts
         ("model.seed=5", NONE),
         ("spark.master=local[1]", NONE),

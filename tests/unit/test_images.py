@@ -150,6 +150,16 @@ def test_tiff_integers_are_scaled_by_the_range_of_their_type(
     assert np.abs(got[..., 1] - ramp * (255 / top)).max() <= 0.51
 
 
+@pytest.mark.parametrize(("dtype", "sample_format", "top"), [("u1", 1, 255), ("u2", 1, 2**16 - 1), ("f4", 3, 1)])
+def test_tiffs_of_ink_are_inverted_at_every_depth(dtype: str, sample_format: int, top: int) -> None:
+    """MinIsWhite: 0 is white."""
+    ramp = np.linspace(0, top, 32 * 32).reshape(32, 32)
+
+    got = pixels(tiff(ramp.astype(dtype), sample_format, photometric=0), 32)
+
+    assert np.abs(255 - got[..., 1].astype(float) - ramp.astype(dtype) * (255 / top)).max() <= 0.51
+
+
 def test_below_zero_is_black() -> None:
     got = pixels(tiff(np.array([[-32768, -1], [0, 32767]], dtype=np.int16), 2), 2)
 

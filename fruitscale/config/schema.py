@@ -74,8 +74,10 @@ class Images(Section):
     """reject: list an unusable photo in rejects.parquet; fail: end the run."""
     max_reject_fraction: float = Field(0.05, ge=0, le=1, strict=True)
     """The run fails if a larger fraction of the photos is rejected; the rejects are listed first."""
-    max_pixels: Count = 100_000_000
-    """Photos with more pixels are rejected."""
+    max_pixels: Count | None = None
+    """Photos with more pixels are rejected; null: only `max_decode_mb` counts."""
+    max_decode_mb: Count = 512
+    """Photos whose decoding takes more memory (MB of 10^6 bytes) are rejected; large JPEGs are decoded at a smaller scale."""
     exif_orientation: Literal["apply", "ignore"] = "apply"
     """apply: rotate photos by their EXIF orientation; ignore: leave them as stored."""
 

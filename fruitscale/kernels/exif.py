@@ -92,16 +92,16 @@ def _tiff_orientation(block: bytes) -> float | None:
         for entry in range(directory + 2, directory + 2 + 12 * entries, 12):
             tag, kind, count = struct.unpack_from(f"{order}HHI", block, entry)
             if tag == ORIENTATION_TAG:
-                found = _number(block, entry + 8, order, kind) if count == 1 and kind in _VALUES else _INVALID
+                found = _number(block, entry + 8, order, kind, count) if count and kind in _VALUES else _INVALID
     except struct.error:
         pass
     return found
 
 
-def _number(block: bytes, at: int, order: str, kind: int) -> float:
-    """Return the value of a directory entry. Raises struct.error if it is outside the block."""
+def _number(block: bytes, at: int, order: str, kind: int, count: int) -> float:
+    """Return the first value of a directory entry. Raises struct.error if it is outside the block."""
     layout = order + _VALUES[kind]
-    if struct.calcsize(layout) > 4:
+    if struct.calcsize(layout) * count > 4:
         (at,) = struct.unpack_from(f"{order}I", block, at)
     value, *divisor = struct.unpack_from(layout, block, at)
     if not divisor:

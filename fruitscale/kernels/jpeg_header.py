@@ -14,8 +14,8 @@ STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers without a length."""
 END_OF_IMAGE, START_OF_SCAN = 0xD9, 0xDA
 MOST_SCANS = 200
-MOST_BLOCK_VISITS = 150_000_000
-"""Blocks times scans: 3 seconds of work. A photo of 200 megapixels in 10 scans needs 47 million."""
+MOST_BLOCK_VISITS = 100_000_000
+"""Blocks times scans: 4 seconds of work. A photo of 200 megapixels in 10 scans needs 47 million."""
 
 
 class JpegFrame(NamedTuple):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+_TOO_LARGE = re.compile(r"image size .*security limit|security limit.*(image size|pixels)")
+"""What libheif says of an image, not of a file's structure."""
+
 
 @dataclass(frozen=True)
 class Rejection:
@@ -21,7 +24,7 @@ class Rejection:
 def rejected_by(kind: str, error: Exception) -> Rejection:
     """Return the Rejection for an exception of a decoder."""
     text = str(error).lower()
-    if isinstance(error, MemoryError) or "decompression bomb" in text or "security limit" in text:
+    if isinstance(error, MemoryError) or "decompression bomb" in text or _TOO_LARGE.search(text):
         reason = "too many pixels"
     elif re.search(r"unknown pixel mode|not (yet )?implemented|unsupported (codec|feature|image type)", text):
         reason = "unsupported format"

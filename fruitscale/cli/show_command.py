@@ -55,11 +55,13 @@ def _what(record: RunRecord) -> list[tuple[str, str]]:
     images, model, engine = record.images, record.model, record.engine
     resumed = f", {number(images.resumed)} of them kept from an earlier attempt" if images.resumed else ""
     rejected = f"{number(images.rejected)}: see rejects.parquet" if images.rejected else "0"
+    warned = ", ".join(f"{number(count)}: {fault}" for fault, count in record.warnings.items())
     trained = "" if model.pretrained else f" ({'no' if model.weights == 'none' else 'random'} weights: not trained)"
     where = f" on {engine.master}" if engine.master else ""
     return [
         ("images", f"{number(images.featurized)} with {record.input.labels} labels{resumed}"),
         ("rejects", rejected),
+        *([("read with a warning", warned)] if warned else []),
         *([("erased", f"{number(record.erased)} photos since the run")] if record.erased else []),
         ("model", f"{model.architecture}, {model.weights}{trained}, {model.runtime} {model.precision}"),
         ("engine", f"{engine.name} {engine.version}{where}, {engine.cores} tasks at once"),

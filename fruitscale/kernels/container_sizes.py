@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-_PIECE = 1 << 16
+_PIECE, _MOST_BYTES = 1 << 16, 1 << 29
 
 
 def webp_size(content: bytes) -> tuple[int, int] | None:
@@ -24,14 +24,14 @@ def webp_size(content: bytes) -> tuple[int, int] | None:
 
 def png_data_is_complete(content: bytes) -> bool:
     """Return whether the compressed pixels of a PNG are there to their end and their checksum."""
-    stream, at = zlib.decompressobj(), 8
+    stream, at, inflated = zlib.decompressobj(), 8, 0
     try:
         while at + 8 <= len(content):
             length = int.from_bytes(content[at : at + 4], "big")
             if content[at + 4 : at + 8] == b"IDAT":
                 data = content[at + 8 : at + 8 + length]
-                while data and not stream.eof:
-                    stream.decompress(data, _PIECE)
+                while data and not stream.eof and inflated < _MOST_BYTES:
+                    inflated += len(stream.decompress(data, _PIECE))
                     data = stream.unconsumed_tail
             at += 12 + length
     except zlib.error:

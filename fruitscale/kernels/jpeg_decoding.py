@@ -30,7 +30,9 @@ from fruitscale.kernels.rejection import Rejection, rejected_by
 
 Pixels = NDArray[np.uint8]
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
-_MOST_REPAIRS = 12
+_MOST_REPAIRS, _MOST_CANDIDATES = 4, 4
+_MOST_VISITS = 2_000_000
+"""Blocks times scans of a JPEG whose stray bytes are looked for, which takes up to 80 decodes."""
 _READ_AHEAD = 8
 """Bytes that libjpeg has read already when it counts extraneous ones."""
 _HUFFMAN = (0xC0, 0xC1)
@@ -107,8 +109,11 @@ def _second_try(content: bytes, error: Exception, size: int, settings: Images) -
 
 def _without_stray_bytes(scans: JpegScans, count: int, before: int, settings: Images) -> JpegScans | None:
     """Return a copy without the stray bytes before a marker; None if they are the rest of damaged data."""
+    if scans.frame.blocks * len(scans.data) > _MOST_VISITS:
+        return None
     markers = [head[1] for head in scans.heads[1:]] + [END_OF_IMAGE]
-    for scan in (n for n, marker in enumerate(markers) if marker == before and len(scans.data[n]) > count):
+    candidates = [n for n, marker in enumerate(markers) if marker == before and len(scans.data[n]) > count]
+    for scan in candidates[:_MOST_CANDIDATES]:
         kept = scans.shortened(scan, count)
         if not _is_whole(kept):
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 
 from fruitscale.config.schema import Config
@@ -40,6 +41,7 @@ class Tally:
     shards: int = 0
     reads_retried: int = 0
     writes_retried: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
 
     def add(self, report: ShardReport) -> None:
         """Add the report of one shard."""
@@ -48,6 +50,7 @@ class Tally:
         self.rejected += report.rejected
         self.resumed += report.featurized if report.resumed else 0
         self.model_loads += report.loaded
+        self.warnings.update(report.warnings)
         self.reads_retried += report.reads_retried
         self.writes_retried += report.writes_retried
         self.worker_rss_mb = max(self.worker_rss_mb, report.rss_mb)
@@ -118,6 +121,7 @@ def make_record(outcome: RunOutcome) -> record.RunRecord:
         cost=_cost(outcome.engine.machines),
         environment=environment(),
         residency=outcome.residency and record.ResidencyRecord(**asdict(outcome.residency)),
+        warnings=dict(sorted(tally.warnings.items())),
     )
 
 

@@ -175,6 +175,8 @@ class RunRecord(_Record):
     residency: ResidencyRecord | None
     erased: int = 0
     """Photos erased since the run was made."""
+    warnings: dict[str, int] = {}
+    """Photos that were read though their files have a harmless fault, by fault; as of the run, also after an erasure."""
 
     model_config = ConfigDict(
         frozen=True, extra="allow", alias_generator=lambda name: name.rstrip("_"), populate_by_name=True

@@ -6,6 +6,7 @@ a task, and a part is written while the next shard is processed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -77,6 +78,7 @@ class _PartBuilder:
         self.rejects: list[Reject] = []
         self._shared = shared
         self._kept: list[Photo] = []
+        self._warnings: dict[int, str] = {}
         self._pixels: list[NDArray[np.uint8]] = []
         self._features = [np.empty((0, job.features), np.float32)]
 
@@ -85,16 +87,18 @@ class _PartBuilder:
         with self.report.timed("read"):
             photo, content = next(contents)
         with self.report.timed("decode"):
-            pixels = (
-                content
+            pixels, warning = (
+                (content, None)
                 if isinstance(content, Rejection)
-                else images.decode(content, self.job.input_size, self.job.images)
+                else images.decode_noting(content, self.job.input_size, self.job.images)
             )
         if isinstance(pixels, Rejection):
             self._reject(photo, pixels)
             return
         if len(self._pixels) == IMAGES:
             self._infer()
+        if warning is not None:
+            self._warnings[len(self._kept)] = warning
         self._kept.append(photo)
         self._pixels.append(pixels)
 
@@ -103,12 +107,13 @@ class _PartBuilder:
         if self._pixels:
             self._infer()
         self.report.featurized, self.report.rejected = len(self._kept), len(self.rejects)
+        self.report.warnings = dict(Counter(self._warnings.values()))
         return self
 
     def part(self) -> Part:
         """Return the part, after `finish`."""
         paths, labels = [photo.shown for photo in self._kept], [photo.label for photo in self._kept]
-        return Part(paths, labels, np.concatenate(self._features), len(self.rejects))
+        return Part(paths, labels, np.concatenate(self._features), len(self.rejects), self._warnings)
 
     def _infer(self) -> None:
         model = _model(self.job, self._shared, self.report)
@@ -136,6 +141,7 @@ def _check_part(output: Store, report: ShardReport) -> None:
         output.delete(name)
         return
     report.featurized, report.rejected, report.resumed = len(part.paths), part.rejects, True
+    report.warnings = dict(Counter(part.warnings.values()))
 
 
 def _model(job: Job, shared: SharedBytes | None, report: ShardReport) -> Backbone:

@@ -98,6 +98,8 @@ class ShardReport:
     reads_retried: int = 0
     writes_retried: int = 0
     rss_mb: float = 0.0
+    warnings: dict[str, int] = field(default_factory=dict)
+    """Numbers of photos that were read with a warning, by fault."""
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:

@@ -100,6 +100,7 @@ def test_the_record_has_every_name(runs: dict[str, tuple[Path, dict[str, Any]]])
         "environment": ["cpu", "packages", "platform", "python"],
         "residency": None,
         "erased": None,
+        "warnings": [],
     }
     assert (record["schema"], record["status"]) == (1, "complete")
 

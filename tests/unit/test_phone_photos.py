@@ -164,3 +164,12 @@ def test_orientation_of_xmp_follows_pillow(kind: str, packet: bytes, exif: int) 
     assert want is not None
     assert_close(pixels(content, 200), expected(want, 200))
     assert_close(pixels(content, 200, exif_orientation="ignore"), expected(PICTURE, 200), 2)
+
+
+def test_a_heic_with_absurd_counts_is_judged_at_once() -> None:
+    content = bytearray(heic(PICTURE))
+    at = content.index(b"iloc") + 8
+    content[at : at + 2] = b"\0\0"  # all numbers have no bytes
+    content[at + 2 : at + 4] = b"\xff\xff"  # items
+    content[at + 4 : at + 40] = b"\xff" * 36
+    rejection(bytes(content))

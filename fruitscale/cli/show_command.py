@@ -57,11 +57,13 @@ def _what(record: RunRecord) -> list[tuple[str, str]]:
     few = record.reject_limit is not None and record.reject_limit.above_fraction and bool(images.rejected)
     above = " (more than images.max_reject_fraction, but within images.allowed_rejects)" if few else ""
     rejected = f"{number(images.rejected)}: see rejects.parquet{above}" if images.rejected else "0"
+    warned = ", ".join(f"{number(count)}: {fault}" for fault, count in record.warnings.items())
     trained = "" if model.pretrained else f" ({'no' if model.weights == 'none' else 'random'} weights: not trained)"
     where = f" on {engine.master}" if engine.master else ""
     return [
         ("images", f"{number(images.featurized)} with {record.input.labels} labels{resumed}"),
         ("rejects", rejected),
+        *([("read with a warning", warned)] if warned else []),
         *([("erased", f"{number(record.erased)} photos since the run")] if record.erased else []),
         ("model", f"{model.architecture}, {model.weights}{trained}, {model.runtime} {model.precision}"),
         ("engine", f"{engine.name} {engine.version}{where}, {engine.cores} tasks at once"),

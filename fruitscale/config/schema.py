@@ -78,8 +78,10 @@ class Images(Section):
     """The run fails if a larger fraction of the photos is rejected; the rejects are listed first. 0: no reject is allowed."""
     allowed_rejects: Annotated[int, Field(ge=0, le=MOST, strict=True)] = 5
     """Up to this many rejects never fail a run by their fraction (unless that is 0), so that small runs can have some."""
-    max_pixels: Count = 100_000_000
-    """Photos with more pixels are rejected."""
+    max_pixels: Count | None = None
+    """Photos with more pixels are rejected; null: only `max_decode_mb` counts."""
+    max_decode_mb: Count = 512
+    """Photos whose decoding takes more memory (MB of 10^6 bytes) are rejected; large JPEGs are decoded at a smaller scale."""
     exif_orientation: Literal["apply", "ignore"] = "apply"
     """apply: rotate photos by their EXIF orientation; ignore: leave them as stored."""
 

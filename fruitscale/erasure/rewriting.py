@@ -216,7 +216,8 @@ def _rewrite_one(store: Store, name: str, journal: Journal) -> None:
     if len(stays) == len(part.paths) and n_rejects == part.rejects:
         return
     paths, labels = [part.paths[i] for i in stays], [part.labels[i] for i in stays]
-    parts.write_vectors(store, name, column, Part(paths, labels, part.values[stays], n_rejects))
+    warned = {row: part.warnings[i] for row, i in enumerate(stays.tolist()) if i in part.warnings}
+    parts.write_vectors(store, name, column, Part(paths, labels, part.values[stays], n_rejects, warned))
 
 
 def _rejects_of(store: Store, name: str, part: Part) -> int:

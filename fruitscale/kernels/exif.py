@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fruitscale.kernels.jpeg_header import END_OF_IMAGE, STANDALONE, START_OF_SCAN, next_marker
 
 UPRIGHT = 1
 INVERSE = {6: 8, 8: 6}
 """The inverse of an orientation; every other one is its own inverse."""
 ORIENTATION_TAG = 0x0112
 _EXIF = b"Exif\0\0"
-_VALUES = {3: "H", 4: "I"}
-"""Struct formats of the types SHORT and LONG; some writers use LONG."""
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_XMP_ORIENTATION = b"tiff:Orientation"
+_XMP_VALUE = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
+_VALUES = {3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
+"""Struct formats of the number types that Pillow accepts: some writers use LONG."""
+_APP1 = 0xE1
+_INVALID = 0
 
 
 def jpeg_orientation(content: bytes) -> int:
-    """Return the EXIF orientation (1 to 8) of a JPEG file; 1 if it is missing or invalid."""
-    if content.find(_EXIF) < 0:  # most photos have none: one fast search is all they cost
+    """Return the EXIF orientation (1 to 8) of a JPEG file, or that of its XMP if the EXIF has none; 1 if missing or invalid."""
+    has_xmp = content.find(_XMP_ORIENTATION) >= 0
+    if content.find(_EXIF) < 0 and not has_xmp:  # most photos have none: two fast searches are all they cost
         return UPRIGHT
-    try:
-        block = _exif_block(content)
-        return _tiff_orientation(block) if block else UPRIGHT
-    except struct.error:
-        return UPRIGHT
+    exif, xmp = _metadata(content)
+    orientation = _tiff_orientation(exif) if exif else None
+    if orientation is None and has_xmp:
+        orientation = xmp_orientation(xmp)
+    return as_orientation(orientation)
+
+
+def xmp_orientation(xmp: bytes | None) -> int | None:
+    """Return the orientation in an XMP packet, found as Pillow finds it."""
+    found = _XMP_VALUE.search(xmp) if xmp else None
+    return int(found[1]) if found else None
+
+
+def as_orientation(value: object) -> int:
+    """Return a stored value as an orientation; 1 if it is none. Pillow accepts all types of numbers, so 6.0 is 6."""
+    return next((n for n in range(UPRIGHT, 9) if value == n), UPRIGHT)
 
 
 def orient(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -41,36 +60,50 @@ def orient(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels)
 
 
-def _exif_block(content: bytes) -> bytes | None:
-    """Return the TIFF structure inside the first EXIF segment (APP1) before the pixels."""
-    at = 2
-    while content[at : at + 1] == b"\xff":
-        marker = content[at + 1] if at + 1 < len(content) else _END_OF_IMAGE
-        if marker == 0xFF:  # a fill byte
-            at += 1
+def _metadata(content: bytes) -> tuple[bytes, bytes]:
+    """Return the EXIF (a TIFF structure) and the XMP before the pixels; empty if missing.
+
+    As Pillow does: several EXIF segments are one, and the last XMP counts.
+    """
+    exif, xmp, at = b"", b"", 2
+    while True:
+        marker, at = next_marker(content, at)
+        if marker in STANDALONE:
             continue
-        if marker in (_START_OF_SCAN, _END_OF_IMAGE):
-            return None
-        (length,) = struct.unpack_from(">H", content, at + 2)
-        if marker == 0xE1 and content.startswith(_EXIF, at + 4):
-            return content[at + 4 + len(_EXIF) : at + 2 + length]
-        at += 2 + max(length, 2)
-    return None
+        if marker in (None, START_OF_SCAN, END_OF_IMAGE):
+            return exif, xmp
+        end = at + max(int.from_bytes(content[at : at + 2], "big"), 2)
+        if marker == _APP1 and content.startswith(_EXIF, at + 2):
+            exif += content[at + 2 + len(_EXIF) : end]
+        elif marker == _APP1 and content.startswith(_XMP, at + 2):
+            xmp = content[at + 2 + len(_XMP) : end]
+        at = end
 
 
-def _tiff_orientation(block: bytes) -> int:
-    """Return the orientation in the first directory of a TIFF structure. Raises struct.error if it is truncated."""
+def _tiff_orientation(block: bytes) -> float | None:
+    """Return the orientation in the first directory of a TIFF structure, as far as it can be read; None if it has none."""
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    found: float | None = None
     if order is None:
-        return UPRIGHT
-    (directory,) = struct.unpack_from(f"{order}I", block, 4)
-    (entries,) = struct.unpack_from(f"{order}H", block, directory)
-    for i in range(entries):
-        entry = directory + 2 + 12 * i
-        tag, kind, count = struct.unpack_from(f"{order}HHI", block, entry)
-        if tag == ORIENTATION_TAG:
-            if kind not in _VALUES or count != 1:
-                return UPRIGHT
-            (value,) = struct.unpack_from(order + _VALUES[kind], block, entry + 8)
-            return int(value) if UPRIGHT <= value <= 8 else UPRIGHT
-    return UPRIGHT
+        return None
+    try:
+        (directory,) = struct.unpack_from(f"{order}I", block, 4)
+        (entries,) = struct.unpack_from(f"{order}H", block, directory)
+        for entry in range(directory + 2, directory + 2 + 12 * entries, 12):
+            tag, kind, count = struct.unpack_from(f"{order}HHI", block, entry)
+            if tag == ORIENTATION_TAG:
+                found = _number(block, entry + 8, order, kind, count) if count and kind in _VALUES else _INVALID
+    except struct.error:
+        pass
+    return found
+
+
+def _number(block: bytes, at: int, order: str, kind: int, count: int) -> float:
+    """Return the first value of a directory entry. Raises struct.error if it is outside the block."""
+    layout = order + _VALUES[kind]
+    if struct.calcsize(layout) * count > 4:
+        (at,) = struct.unpack_from(f"{order}I", block, at)
+    value, *divisor = struct.unpack_from(layout, block, at)
+    if not divisor:
+        return float(value)
+    return value / divisor[0] if divisor[0] else _INVALID

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 
 from fruitscale.config.schema import Config
@@ -47,6 +48,7 @@ class Tally:
     """The sha256 of every part, by name."""
     damaged: list[int] = field(default_factory=list)
     """The shards whose part was damaged and is written again."""
+    warnings: Counter[str] = field(default_factory=Counter)
 
     def add(self, report: ShardReport) -> None:
         """Add the report of one shard. A shard that was done again replaces its counts."""
@@ -62,6 +64,7 @@ class Tally:
         self.rejected += report.rejected
         self.resumed += report.featurized if report.resumed else 0
         self.model_loads += report.loaded
+        self.warnings.update(report.warnings)
         self.reads_retried += report.reads_retried
         self.writes_retried += report.writes_retried
         self.worker_rss_mb = max(self.worker_rss_mb, report.rss_mb)
@@ -74,6 +77,7 @@ class Tally:
 
     def _take_back(self, report: ShardReport) -> None:
         self.shards -= 1
+        self.warnings.subtract(report.warnings)
         for name in report.files:
             self.files.pop(name, None)
         self.featurized -= report.featurized
@@ -146,6 +150,7 @@ def make_record(outcome: RunOutcome) -> record.RunRecord:
         environment=environment(),
         residency=outcome.residency and record.ResidencyRecord(**asdict(outcome.residency)),
         files=dict(sorted(outcome.files.items())),
+        warnings={fault: count for fault, count in sorted(tally.warnings.items()) if count},
     )
 
 

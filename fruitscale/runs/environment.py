@@ -9,8 +9,8 @@ from pathlib import Path
 from fruitscale.runs.record import EnvironmentRecord
 
 PACKAGES = (
-    "numpy", "pyarrow", "openvino", "opencv-python-headless", "simplejpeg", "pillow", "obstore", "boto3", "tensorflow",
-    "keras", "pyspark", "dask", "distributed",
+    "numpy", "pyarrow", "openvino", "opencv-python-headless", "simplejpeg", "pillow", "pillow-heif", "obstore", "boto3",
+    "tensorflow", "keras", "pyspark", "dask", "distributed",
 )  # fmt: skip
 
 

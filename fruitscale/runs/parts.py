@@ -10,7 +10,7 @@ import io
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PART = re.compile(r"part-\d{5,}\.parquet")
-CHECKSUM, REJECTS = b"fruitscale.sha256", b"fruitscale.rejects"
+CHECKSUM, REJECTS, WARNINGS = b"fruitscale.sha256", b"fruitscale.rejects", b"fruitscale.warnings"
 
 
 class DamagedPartError(OutputError):
@@ -34,12 +34,16 @@ class DamagedPartError(OutputError):
 
 @dataclass(frozen=True)
 class Part:
-    """One vector per photo: `values` is float32 (rows, width); `rejects` counts the shard's rejects."""
+    """One vector per photo: `values` is float32 (rows, width); `rejects` counts the shard's rejects.
+
+    `warnings` has the fault of each photo that was read with a warning, by row.
+    """
 
     paths: list[str]
     labels: list[str | None]
     values: NDArray[np.float32]
     rejects: int = 0
+    warnings: dict[int, str] = field(default_factory=dict)
 
 
 class Reject(NamedTuple):
@@ -73,6 +77,8 @@ def write_vectors(store: Store, part_name: str, column: str, part: Part) -> str:
     Raises StorageError.
     """
     metadata = {CHECKSUM: _checksum(part), REJECTS: str(part.rejects).encode()}
+    if part.warnings:
+        metadata[WARNINGS] = json.dumps(part.warnings).encode()
     content = encode(as_table(part, column).replace_schema_metadata(metadata))
     store.write(part_name, content)
     return sha256(content)
@@ -102,7 +108,9 @@ def decode_vectors(content: bytes, uri: str, column: str) -> Part:
         table = decode(content).read(columns=["path", "label", column], use_threads=False)
         values = arrow.rows(table[column])
         metadata = table.schema.metadata or {}
-        part = Part(table["path"].to_pylist(), table["label"].to_pylist(), values, int(metadata.get(REJECTS, b"0")))
+        warned = {int(row): fault for row, fault in json.loads(metadata.get(WARNINGS, b"{}")).items()}
+        n_rejects = int(metadata.get(REJECTS, b"0"))
+        part = Part(table["path"].to_pylist(), table["label"].to_pylist(), values, n_rejects, warned)
         intact = metadata.get(CHECKSUM) == _checksum(part)
     except (pa.ArrowException, KeyError, ValueError, TypeError, AttributeError, OSError):
         intact = False
@@ -173,4 +181,5 @@ def _checksum(part: Part) -> bytes:
     for path, label in zip(part.paths, part.labels, strict=True):
         digest.update(f"{path}\0{'-' if label is None else '=' + label}\n".encode())
     digest.update(np.ascontiguousarray(part.values, dtype="<f4").data)
+    digest.update(json.dumps(part.warnings).encode() if part.warnings else b"")
     return digest.hexdigest().encode()

@@ -190,6 +190,8 @@ class RunRecord(_Record):
     """The sha256 of every other file of the run, by name."""
     sha256: str | None = None
     """The checksum of this record: that of its JSON with sorted keys and without this field."""
+    warnings: dict[str, int] = {}
+    """Photos that were read though their files have a harmless fault, by fault; as of the run, also after an erasure."""
 
     model_config = ConfigDict(
         frozen=True, extra="allow", alias_generator=lambda name: name.rstrip("_"), populate_by_name=True

@@ -6,6 +6,7 @@ a task, and a part is written while the next shard is processed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -81,6 +82,7 @@ class _PartBuilder:
         self.rejects: list[Reject] = []
         self._shared = shared
         self._kept: list[Photo] = []
+        self._warnings: dict[int, str] = {}
         self._pixels: list[NDArray[np.uint8]] = []
         self._features = [np.empty((0, job.features), np.float32)]
 
@@ -89,16 +91,18 @@ class _PartBuilder:
         with self.report.timed("read"):
             photo, content = next(contents)
         with self.report.timed("decode"):
-            pixels = (
-                content
+            pixels, warning = (
+                (content, None)
                 if isinstance(content, Rejection)
-                else images.decode(content, self.job.input_size, self.job.images)
+                else images.decode_noting(content, self.job.input_size, self.job.images)
             )
         if isinstance(pixels, Rejection):
             self._reject(photo, pixels)
             return
         if len(self._pixels) == IMAGES:
             self._infer()
+        if warning is not None:
+            self._warnings[len(self._kept)] = warning
         self._kept.append(photo)
         self._pixels.append(pixels)
 
@@ -108,12 +112,13 @@ class _PartBuilder:
             self._infer()
         self.report.featurized, self.report.rejected = len(self._kept), len(self.rejects)
         self.report.absent = count_absent(self.rejects)
+        self.report.warnings = dict(Counter(self._warnings.values()))
         return self
 
     def part(self) -> Part:
         """Return the part, after `finish`."""
         paths, labels = [photo.shown for photo in self._kept], [photo.label for photo in self._kept]
-        return Part(paths, labels, np.concatenate(self._features), len(self.rejects))
+        return Part(paths, labels, np.concatenate(self._features), len(self.rejects), self._warnings)
 
     def _infer(self) -> None:
         model = _model(self.job, self._shared, self.report)
@@ -157,7 +162,7 @@ def _check_part(job: Job, source: Store, features: Store, results: Store, shard:
     if report.absent and came_back(source, photos, rejects):
         return True
     report.featurized, report.rejected, report.resumed = len(part.paths), part.rejects, True
-    report.files = files
+    report.warnings, report.files = dict(Counter(part.warnings.values())), files
     return False
 
 

@@ -108,6 +108,8 @@ class ShardReport:
     rss_mb: float = 0.0
     files: dict[str, str] = field(default_factory=dict)
     """The sha256 of the shard's parts, by name."""
+    warnings: dict[str, int] = field(default_factory=dict)
+    """Numbers of photos that were read with a warning, by fault."""
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:

@@ -104,6 +104,7 @@ def test_the_record_has_every_name(runs: dict[str, tuple[Path, dict[str, Any]]])
         "erased": None,
         "files": files,
         "sha256": None,
+        "warnings": [],
     }
     assert (record["schema"], record["status"]) == (1, "complete")
 

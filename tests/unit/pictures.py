@@ -15,7 +15,9 @@ from fruitscale.config.schema import Images
 from fruitscale.kernels.images import Rejection, decode
 
 Pixels = NDArray[np.uint8]
-REASONS = {"empty", "not an image", "unsupported format", "too many pixels", "truncated", "damaged"}
+REASONS = {
+    "empty", "not an image", "a video", "unsupported format", "too many pixels", "too many scans", "truncated", "damaged",
+}  # fmt: skip
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
 

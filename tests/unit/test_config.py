@@ -236,6 +236,7 @@ WRONG: list[tuple[str, str, tuple[str, ...]]] = [
     ("images.max_reject_fraction", "'0.5'", (NUMBER,)),
     ("images.allowed_rejects", "-1", ("at least 0",)),
     ("images.max_pixels", "1e8", (WHOLE,)),
+    ("images.max_decode_mb", "0", (AT_LEAST_1,)),
     ("images.exif_orientation", "true", ("'apply' or 'ignore'",)),
     ("model.architecture", "vgg16", (f"{ARCHITECTURES}",)),
     ("model.weights", "''", ("text with at least 1 character",)),

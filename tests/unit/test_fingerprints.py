@@ -55,6 +55,7 @@ BOTH, PCA_ONLY, NONE = {"features", "pca"}, {"pca"}, set[str]()
         ("shards.images=64", NONE),  # what auto is
         ("output.paths=hashed", BOTH),
         ("images.max_pixels=1000", BOTH),
+        ("images.max_decode_mb=64", BOTH),
         ("images.exif_orientation=ignore", BOTH),
         ("model.precision=bf16", BOTH),
         ("pca.components=0.9", PCA_ONLY),
@@ -244,7 +245,7 @@ def test_settings_that_differ_are_told(folder: RunFolder, new: RunPlan, expected
 
 def test_photos_are_told_before_settings(folder: RunFolder) -> None:
     new = plan("images.max_pixels=9", photos=PHOTOS[1:])
-    expected = "1 photo gone since (apple/0.jpg); images.max_pixels was 100000000, is 9"
+    expected = "1 photo gone since (apple/0.jpg); images.max_pixels was None, is 9"
     assert told(folder, new, PHOTOS[1:]) == expected
 
 

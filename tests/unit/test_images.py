@@ -258,3 +258,42 @@ def test_a_large_jpeg_is_close_to_a_full_decode() -> None:
         content = encode(large, "JPEG", quality=88, **options)
         for size in (96, 224, 384):
             assert_close(pixels(content, size), expected(Image.open(io.BytesIO(content)), size))
+
+
+def exif_entry(kind: int, count: int, value: bytes, order: str = "<") -> bytes:
+    """An EXIF whose orientation has this type; a value of more than 4 bytes follows the directory."""
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IHHHI", 8, 1, 0x0112, kind, count)
+    if len(value) <= 4:
+        return head + value.ljust(4, b"\0") + bytes(4)
+    return head + struct.pack(f"{order}I", 26) + bytes(4) + value
+
+
+@pytest.mark.filterwarnings("ignore:Metadata Warning")
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("kind", "count", "layout", "values"),
+    [
+        pytest.param(1, 1, "B", (6,), id="byte"),
+        pytest.param(2, 2, "2s", (b"6",), id="text"),
+        pytest.param(3, 1, "H", (6,), id="short"),
+        pytest.param(3, 2, "HH", (6, 6), id="two-shorts"),
+        pytest.param(4, 1, "I", (6,), id="long"),
+        pytest.param(4, 1, "I", (60000,), id="large"),
+        pytest.param(5, 1, "II", (6, 1), id="rational"),
+        pytest.param(5, 1, "II", (6, 0), id="rational-of-0"),
+        pytest.param(6, 1, "b", (6,), id="signed-byte"),
+        pytest.param(8, 1, "h", (6,), id="signed-short"),
+        pytest.param(8, 1, "h", (-6,), id="negative"),
+        pytest.param(9, 1, "i", (6,), id="signed-long"),
+        pytest.param(10, 1, "ii", (6, 1), id="signed-rational"),
+        pytest.param(11, 1, "f", (6.0,), id="float"),
+        pytest.param(12, 1, "d", (6.0,), id="double"),
+    ],
+)
+def test_every_type_of_orientation_is_read_as_pillow_reads_it(
+    order: str, kind: int, count: int, layout: str, values: tuple[Any, ...]
+) -> None:
+    block = exif_entry(kind, count, struct.pack(order + layout, *values), order)
+    for content in (exif_jpeg(block), encode(picture(), "PNG", exif=block)):
+        want = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+        assert_close(pixels(content), expected(want, 64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ REJECTS = [
 
 def is_same(one: Part, other: Part) -> bool:
     texts = (one.paths, one.labels, one.rejects) == (other.paths, other.labels, other.rejects)
+    texts = texts and one.warnings == other.warnings
     return texts and one.values.dtype == other.values.dtype and one.values.tobytes() == other.values.tobytes()
 
 
@@ -54,6 +56,7 @@ def test_a_name_has_five_digits() -> None:
     [
         pytest.param(SAMPLE, id="labels-and-nulls"),
         pytest.param(part([None, None]), id="only-nulls"),
+        pytest.param(replace(SAMPLE, warnings={1: "stray bytes", 4: "é"}), id="warnings"),
         pytest.param(part([], rejects=7), id="no-row"),
         pytest.param(part(["a"], width=1), id="width-1"),
         pytest.param(part(["x"] * 700, width=320), id="many-rows"),
@@ -99,6 +102,15 @@ def test_the_same_rows_are_the_same_bytes(tmp_path: Path) -> None:
     first = written(LocalStore(tmp_path / "one")).read_bytes()
     assert written(LocalStore(tmp_path / "two"), strided).read_bytes() == first
     assert written(LocalStore(tmp_path / "two"), strided).read_bytes() == first
+
+
+def test_warnings_are_in_the_footer_only_if_there_are_any(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    plain = pq.read_metadata(written(store)).metadata
+    assert parts.WARNINGS not in plain
+    warned = pq.read_metadata(written(store, replace(SAMPLE, warnings={0: "stray bytes"}))).metadata
+    assert warned[parts.WARNINGS] == b'{"0": "stray bytes"}'
+    assert warned[parts.CHECKSUM] != plain[parts.CHECKSUM]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,197 @@
+"""Decodes JPEG with simplejpeg in strict mode; what it refuses for a harmless fault is read all the same, with a warning.
+
+The frame header is read first, and only frames that libjpeg-turbo scales correctly reach it. Pillow is the second reader,
+of the chroma subsamplings that simplejpeg doesn't know.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fruitscale.config.schema import Images
+from fruitscale.kernels.decode_limits import jpeg_excess, second_reader_excess
+from fruitscale.kernels.jpeg_header import (
+    END_OF_IMAGE,
+    MOST_SCANS,
+    JpegFrame,
+    is_cut_off,
+    jpeg_frame,
+    too_many_scans,
+)
+from fruitscale.kernels.jpeg_repair import JpegScans, take_apart
+from fruitscale.kernels.python_warnings import no_warnings
+from fruitscale.kernels.rejection import Rejection, rejected_by
+
+Pixels = NDArray[np.uint8]
+_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
+_MOST_REPAIRS, _MOST_CANDIDATES = 4, 4
+_MOST_VISITS = 2_000_000
+"""Blocks times scans of a JPEG whose stray bytes are looked for, which takes up to 80 decodes."""
+_READ_AHEAD = 8
+"""Bytes that libjpeg has read already when it counts extraneous ones."""
+_HUFFMAN = (0xC0, 0xC1)
+"""Sequential frames with Huffman codes."""
+_RARE = "a rare chroma subsampling"
+_HARMLESS = {
+    "invalid sos parameters": "invalid parameters of a sequential scan",
+    "extraneous bytes": "stray bytes between segments or before the end",
+    "bad icc marker": "an incomplete colour profile",
+    "unknown jfif revision": "an unknown JFIF revision",
+    "unknown adobe": "an unknown colour transform",
+}
+"""What libjpeg calls a fault, and what the warning says."""
+
+
+def decode_jpeg(content: bytes, size: int, settings: Images) -> tuple[Pixels | Rejection, str | None]:
+    """Return a JPEG's stored pixels, at least 1.5 times `size` if it has as many, and a warning; or a Rejection."""
+    frame = jpeg_frame(content)
+    if frame is None:
+        return _jpeg_rejection(content, ValueError("there is no frame header")), None
+    if frame.unsupported is not None:  # scaled decoding of a lossless frame writes beyond the decoder's buffer
+        return Rejection("unsupported format", f"It is {frame.unsupported}, which is not read."), None
+    scans = too_many_scans(content, frame)
+    if scans is not None:
+        return Rejection("too many scans", f"It has {scans:,} scans; up to {MOST_SCANS} are decoded."), None
+    try:
+        return _strictly(content, frame, size, settings), None
+    except Exception as error:  # noqa: BLE001  mostly ValueError, also MemoryError and KeyError
+        return _second_try(content, error, size, settings)
+
+
+def _strictly(content: bytes, frame: JpegFrame, size: int, settings: Images) -> Pixels | Rejection:
+    """Decode with simplejpeg. Raises whatever it raises, also for harmless faults."""
+    decoder = simplejpeg()
+    height, width, colours, _ = decoder.decode_jpeg_header(content)
+    # At least 1.5 times the target: a 12-megapixel photo is decoded at 1/8 scale, in half the time.
+    least = size + (size + 1) // 2
+    if min(height, width) <= least:
+        least = 0  # full scale: a scaled transform would blur the short side
+    ink = colours in ("CMYK", "YCCK")
+    excess = jpeg_excess(content, frame, least, settings)
+    if excess is not None:
+        return excess
+    # The accurate transform and chroma: 5 % slower than the fast ones, but the same pixels as Pillow's.
+    pixels = decoder.decode_jpeg(
+        content,
+        "CMYK" if ink else "RGB",
+        fastdct=False,
+        fastupsample=False,
+        min_height=least,
+        min_width=least,
+        strict=True,
+    )
+    return _rgb_from_ink(pixels) if ink else pixels
+
+
+def _second_try(content: bytes, error: Exception, size: int, settings: Images) -> tuple[Pixels | Rejection, str | None]:
+    """Decode a JPEG that was refused, without its harmless faults; return a Rejection if others remain."""
+    warning = next((text for mark, text in _HARMLESS.items() if mark in str(error).lower()), "a fault in its header")
+    scans = take_apart(content)
+    for _ in range(_MOST_REPAIRS):
+        if scans is None:
+            break
+        try:
+            return _strictly(scans.content(), scans.frame, size, settings), warning
+        except Exception as remaining:  # noqa: BLE001  as above
+            error = remaining
+        if isinstance(error, KeyError) or "subsampling" in str(error):
+            return _with_second_reader(scans, settings)
+        stray = _EXTRANEOUS.search(str(error))
+        scans = _without_stray_bytes(scans, int(stray[1]), int(stray[2], 16), settings) if stray else None
+    return _jpeg_rejection(content, error), None
+
+
+def _without_stray_bytes(scans: JpegScans, count: int, before: int, settings: Images) -> JpegScans | None:
+    """Return a copy without the stray bytes before a marker; None if they are the rest of damaged data."""
+    if scans.frame.blocks * len(scans.data) > _MOST_VISITS:
+        return None
+    markers = [head[1] for head in scans.heads[1:]] + [END_OF_IMAGE]
+    candidates = [n for n, marker in enumerate(markers) if marker == before and len(scans.data[n]) > count]
+    for scan in candidates[:_MOST_CANDIDATES]:
+        kept = scans.shortened(scan, count)
+        if not _is_whole(kept):
+            continue
+        for _ in range(_READ_AHEAD):
+            shorter = kept.shortened(scan, 1)
+            if not _is_whole(shorter):
+                break
+            kept = shorter
+        if kept.lost_only_stray_bytes(scan, scans) and _ends_in_padding(kept, scan, settings):
+            return kept
+    return None
+
+
+def _is_whole(scans: JpegScans) -> bool:
+    """Return whether a JPEG decodes strictly, but for other stray bytes; at a small scale."""
+    try:
+        simplejpeg().decode_jpeg(scans.content(), _colours(scans), min_height=1, min_width=1)
+    except ValueError as error:
+        return _EXTRANEOUS.search(str(error)) is not None
+    return True
+
+
+def _ends_in_padding(scans: JpegScans, scan: int, settings: Images) -> bool:
+    """Return whether a scan's data ends as an encoder ends it: the last byte is filled up with bits of one value.
+
+    Data that went out of step ends anywhere. Bits that can be inverted without a change in any pixel are padding.
+    """
+    if scans.frame.marker not in _HUFFMAN or jpeg_excess(b"", scans.frame, 0, settings) is not None:
+        return True  # a bit of a refinement may change no pixel; or the photo is too large to decode at full scale
+    decoder, colours = simplejpeg(), _colours(scans)
+    pixels = decoder.decode_jpeg(scans.content(), colours, strict=False)
+    padding = set()
+    for bit in range(7):
+        flipped, value = scans.with_flipped_bit(scan, bit)
+        if not np.array_equal(decoder.decode_jpeg(flipped.content(), colours, strict=False), pixels):
+            break
+        padding.add(value)
+    return len(padding) <= 1
+
+
+def _colours(scans: JpegScans) -> str:
+    return "CMYK" if len(scans.frame.samplings) == 4 else "RGB"
+
+
+def _with_second_reader(scans: JpegScans, settings: Images) -> tuple[Pixels | Rejection, str | None]:
+    """Decode with Pillow, at full scale."""
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    excess = second_reader_excess(scans.frame, settings)
+    if excess is not None:
+        return excess, None
+    try:
+        with no_warnings:
+            image = JpegImageFile(io.BytesIO(scans.content()))
+            image.load()
+            if image.mode == "CMYK":  # Pillow has inverted it
+                return _rgb_from_ink(255 - np.asarray(image)), _RARE
+            return np.asarray(image.convert("RGB")), _RARE
+    except Exception as error:  # noqa: BLE001  damaged bytes make Pillow raise nearly anything
+        return rejected_by("JPEG", error), None
+
+
+def _rgb_from_ink(ink: Pixels) -> Pixels:
+    """Convert inverted CMYK, shape (height, width, 4), to RGB: each channel times black."""
+    light = ink[..., :3].astype(np.uint16) * ink[..., 3:]
+    return ((light + 127) // 255).astype(np.uint8)
+
+
+def _jpeg_rejection(content: bytes, error: Exception) -> Rejection:
+    found = rejected_by("JPEG", error)
+    if found.reason not in ("truncated", "damaged"):
+        return found
+    return Rejection("truncated" if is_cut_off(content) else "damaged", found.detail)
+
+
+@cache
+def simplejpeg() -> Any:  # noqa: ANN401  an untyped module
+    """Return simplejpeg, imported on first use."""
+    import simplejpeg as module
+
+    return module

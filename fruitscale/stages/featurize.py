@@ -12,7 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from fruitscale.errors import ChangedObjectError, InputError, MissingObjectError, StorageError
+from fruitscale.errors import (
+    ArchivedObjectError,
+    ChangedObjectError,
+    InputError,
+    MissingObjectError,
+    StorageError,
+    UnansweredObjectError,
+)
 from fruitscale.kernels import backbone, images
 from fruitscale.kernels.backbone import Backbone
 from fruitscale.kernels.images import Rejection
@@ -21,7 +28,8 @@ from fruitscale.runs.parts import DamagedPartError, Part, Reject
 from fruitscale.stages.memory import peak_rss_mb
 from fruitscale.stages.tasks import Job, Shard, ShardBatch, ShardReport, SharedBytes
 from fruitscale.storage import lock
-from fruitscale.storage.listing import UNADDRESSABLE, Photo
+from fruitscale.storage.folder_listing import UNADDRESSABLE
+from fruitscale.storage.listing import Photo
 from fruitscale.storage.read_ahead import ReadAhead
 from fruitscale.storage.store import Store, open_store
 from fruitscale.uris import is_s3
@@ -167,6 +175,10 @@ def _read(source: Store, photo: Photo) -> bytes | Rejection:
         return Rejection("changed", "it is gone since it was listed")
     except ChangedObjectError:
         return Rejection("changed", "it changed since it was listed")
+    except ArchivedObjectError:
+        return Rejection("archived", "it is in an archive class of S3: restore it, then run again")
+    except UnansweredObjectError:
+        return Rejection("unanswered", "the store answers, but not for this object")
     except StorageError as error:
         raise InputError(error.message, "Fix that, then run the same command again: it resumes.") from None
 

@@ -60,6 +60,17 @@ def is_denied(error: BaseException) -> bool:
     return _DENIED_INSIDE_200 in str(error) or _status(error) in (401, 403)
 
 
+def is_archived(error: BaseException) -> bool:
+    """Return whether an object can't be read because it is archived: S3 answers 403 with this code."""
+    return "InvalidObjectState" in str(error)
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Return whether a request got no answer in time, though the server took the connection."""
+    text = str(error).lower()
+    return _status(error) is None and ("timed out" in text or "timeout" in text)
+
+
 def is_missing_bucket(error: BaseException) -> bool:
     """Return whether the bucket does not exist: obstore raises what it raises for a missing object."""
     return "NoSuchBucket" in str(error)

@@ -219,7 +219,7 @@ WRONG: list[tuple[str, str, tuple[str, ...]]] = [
     ("input.uri", "3", (TEXT_VALUE,)),
     ("input.list", "[a]", (TEXT_VALUE,)),
     ("input.include", "text", ("a list",)),
-    ("input.label", "folder", ("'parent' or 'none'",)),
+    ("input.label", "folder", ("'parent', 'path' or 'none'",)),
     ("input.limit", "0", (AT_LEAST_1,)),
     ("input.limit", "'3'", (WHOLE,)),
     ("input.limit", str(2**63), ("at most 9223372036854775807",)),

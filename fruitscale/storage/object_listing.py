@@ -1,0 +1,135 @@
+"""Lists the objects under an S3 prefix with their storage class, through boto3.
+
+obstore's listing has no storage class, refuses some keys, and names a folder's marker `x/` like an object `x`. boto3's own
+parser takes 90 ms for a page of 1,000 keys; here ElementTree reads it in 5 ms, while the next page is under way.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, NamedTuple
+from urllib.parse import unquote_plus
+from xml.etree import ElementTree as ET
+
+from fruitscale.errors import StorageError
+from fruitscale.storage import aws, credentials
+from fruitscale.storage.s3 import FIRST_WAIT, LONGEST_WAIT, REPORT_AFTER_SECONDS, S3Store
+from fruitscale.storage.waiting import report_unavailable
+
+ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Objects of these classes can't be read unless they were restored. GLACIER_IR can be read at once."""
+_PARSING = "before-parse.s3.ListObjectsV2"
+
+
+class ListedKey(NamedTuple):
+    """One object: its key under the store's prefix, its size in bytes, its ETag and its storage class."""
+
+    name: str
+    size: int
+    etag: str
+    storage_class: str
+
+
+class _Page(NamedTuple):
+    keys: list[ListedKey]
+    next: str | None
+    """The token of the next page, or None."""
+
+
+def list_keys(store: S3Store) -> Iterator[ListedKey]:
+    """Yield every object under the store's prefix in order of key, without folders' markers. Raises StorageError."""
+    client = aws.s3_client(store.storage, attempts=1)
+    client.meta.events.register(_PARSING, _take_contents)
+    base = store.key("")
+
+    def request(token: str | None) -> _Page:
+        following = {} if token is None else {"ContinuationToken": token}
+        answer = client.list_objects_v2(Bucket=store.location.bucket, Prefix=base, **following)
+        keys = [key._replace(name=key.name[len(base) :]) for key in answer["Keys"]] if base else answer["Keys"]
+        return _Page(keys, answer.get("NextContinuationToken") if answer.get("IsTruncated") else None)
+
+    token: str | None = None
+    upcoming = _in_background(partial(request, None))
+    while True:
+        page = _answer(store, upcoming, partial(request, token))
+        token = page.next
+        if token is not None:
+            upcoming = _in_background(partial(request, token))
+        yield from page.keys
+        if token is None:
+            return
+
+
+def _in_background(request: Callable[[], _Page]) -> Callable[[], _Page]:
+    """Start a request; return the function that waits for its answer. A daemon thread does not hold up Ctrl-C."""
+    future: Future[_Page] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(request())
+        except BaseException as error:  # noqa: BLE001  raised where the page is due
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="list", daemon=True).start()
+    return future.result
+
+
+def _answer(store: S3Store, first: Callable[[], _Page], again: Callable[[], _Page]) -> _Page:
+    """Return a page; retry transient errors for `storage.retry_seconds`."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    deadline, wait, attempt = None, FIRST_WAIT, first
+    while True:
+        try:
+            return attempt()
+        except (BotoCoreError, ClientError) as error:
+            now = time.monotonic()
+            deadline = deadline or now + store.storage.retry_seconds
+            if now >= deadline or not aws.is_transient(error):
+                raise _failure(store, error) from None
+        store.retries.reads += 1
+        if wait > REPORT_AFTER_SECONDS:
+            report_unavailable(store.location.bucket, store.storage.retry_seconds)
+        time.sleep(wait)
+        wait, attempt = min(2 * wait, LONGEST_WAIT), again
+
+
+def _take_contents(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+    """Read the keys of an answer, and leave boto3 the rest of it to parse."""
+    if response_dict["status_code"] != 200:
+        return
+    try:
+        root = ET.fromstring(response_dict["body"])  # noqa: S314  as boto3 itself parses it
+    except ET.ParseError:
+        return  # boto3 reports it
+    space = root.tag.rpartition("}")[0]
+    space = f"{space}}}" if space else ""
+    is_quoted = root.findtext(f"{space}EncodingType") == "url"
+    keys = []
+    for found in root.findall(f"{space}Contents"):
+        fields = {element.tag[len(space) :]: element.text or "" for element in found}
+        key = unquote_plus(fields["Key"]) if is_quoted else fields["Key"]
+        if not key.endswith("/"):
+            keys.append(ListedKey(key, int(fields["Size"]), fields.get("ETag", ""), fields.get("StorageClass", "")))
+    root[:] = [element for element in root if element.tag != f"{space}Contents"]
+    customized_response_dict["Keys"] = keys
+    response_dict["body"] = ET.tostring(root)
+
+
+def _failure(store: S3Store, error: Exception) -> StorageError:
+    if aws.code(error) == "NoSuchBucket":
+        return StorageError(f"{store.uri} can't be listed: there is no such bucket.", "Check the URI.")
+    if aws.status(error) in (None, 401, 403):
+        credentials.provide()  # raises the true reason if there are no credentials
+    if aws.status(error) in (401, 403):
+        return StorageError(
+            f"{store.uri} can't be listed: access is denied.", "Check the credentials and their policy."
+        )
+    return StorageError(
+        f"{store.uri} can't be listed: {error}",
+        "Check the network and storage.endpoint; then run the same command again: it resumes.",
+    )

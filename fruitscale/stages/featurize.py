@@ -162,11 +162,12 @@ def _contents(
     rows = (manifest.read_rows(output, job.manifest, s.start, s.stop, job.manifest_sha256) for s in todo)
     photos = [photo for shard in rows for photo in shard]
     if is_s3(job.input_uri):
-        return ReadAhead(lambda photo: _read(source, photo), photos, job.storage.concurrency)
-    return ((photo, _read(source, photo)) for photo in photos)  # a disk is faster than a thread
+        return ReadAhead(lambda photo: read_photo(source, photo), photos, job.storage.concurrency)
+    return ((photo, read_photo(source, photo)) for photo in photos)  # a disk is faster than a thread
 
 
-def _read(source: Store, photo: Photo) -> bytes | Rejection:
+def read_photo(source: Store, photo: Photo) -> bytes | Rejection:
+    """Return a photo's content, or the reason why it has none. Raises InputError if the store fails."""
     if photo.version == UNADDRESSABLE:
         return Rejection("name", "it can't be read by its name")
     try:

@@ -16,7 +16,7 @@ from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
 from fruitscale.errors import StorageError
-from fruitscale.storage import aws, credentials
+from fruitscale.storage import aws, credentials, s3
 from fruitscale.storage.s3 import FIRST_WAIT, LONGEST_WAIT, REPORT_AFTER_SECONDS, S3Store
 from fruitscale.storage.waiting import report_unavailable
 
@@ -36,8 +36,8 @@ class ListedKey(NamedTuple):
 
 class _Page(NamedTuple):
     keys: list[ListedKey]
-    next: str | None
-    """The token of the next page, or None."""
+    following: dict[str, str] | None
+    """The parameters of the next page's request; None: this is the last one."""
 
 
 def list_keys(store: S3Store) -> Iterator[ListedKey]:
@@ -46,22 +46,23 @@ def list_keys(store: S3Store) -> Iterator[ListedKey]:
     client.meta.events.register(_PARSING, _take_contents)
     base = store.key("")
 
-    def request(token: str | None) -> _Page:
-        following = {} if token is None else {"ContinuationToken": token}
-        answer = client.list_objects_v2(Bucket=store.location.bucket, Prefix=base, **following)
-        keys = [key._replace(name=key.name[len(base) :]) for key in answer["Keys"]] if base else answer["Keys"]
-        return _Page(keys, answer.get("NextContinuationToken") if answer.get("IsTruncated") else None)
+    def request(following: dict[str, str]) -> _Page:
+        answer = client.list_objects_v2(Bucket=store.location.bucket, Prefix=base, MaxKeys=s3.PAGE, **following)
+        listed: list[ListedKey] = answer["Keys"]
+        keys = [key._replace(name=key.name[len(base) :]) for key in listed if not key.name.endswith("/")]
+        if answer.get("IsTruncated"):
+            return _Page(keys, {"ContinuationToken": answer["NextContinuationToken"]})
+        # SeaweedFS takes a full page that begins with the prefix's own marker for the last one
+        return _Page(keys, {"StartAfter": listed[-1].name} if len(listed) >= s3.PAGE else None)
 
-    token: str | None = None
-    upcoming = _in_background(partial(request, None))
-    while True:
-        page = _answer(store, upcoming, partial(request, token))
-        token = page.next
-        if token is not None:
-            upcoming = _in_background(partial(request, token))
+    following: dict[str, str] | None = {}
+    upcoming = _in_background(partial(request, {}))
+    while following is not None:
+        page = _answer(store, upcoming, partial(request, following))
+        following = page.following
+        if following is not None:
+            upcoming = _in_background(partial(request, following))
         yield from page.keys
-        if token is None:
-            return
 
 
 def _in_background(request: Callable[[], _Page]) -> Callable[[], _Page]:
@@ -113,8 +114,7 @@ def _take_contents(response_dict: dict[str, Any], customized_response_dict: dict
     for found in root.findall(f"{space}Contents"):
         fields = {element.tag[len(space) :]: element.text or "" for element in found}
         key = unquote_plus(fields["Key"]) if is_quoted else fields["Key"]
-        if not key.endswith("/"):
-            keys.append(ListedKey(key, int(fields["Size"]), fields.get("ETag", ""), fields.get("StorageClass", "")))
+        keys.append(ListedKey(key, int(fields["Size"]), fields.get("ETag", ""), fields.get("StorageClass", "")))
     root[:] = [element for element in root if element.tag != f"{space}Contents"]
     customized_response_dict["Keys"] = keys
     response_dict["body"] = ET.tostring(root)

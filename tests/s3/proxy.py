@@ -21,7 +21,12 @@ LAST_HEADERS = ("connection", "transfer-encoding", "keep-alive")
 """Headers that are of one connection, and not for the next."""
 
 ERROR = b"<?xml version='1.0'?><Error><Code>%s</Code><Message>from the proxy</Message></Error>"
-ANSWERS = {"busy": (503, b"SlowDown"), "broken": (500, b"InternalError"), "denied": (403, b"AccessDenied")}
+ANSWERS = {
+    "busy": (503, b"SlowDown"),
+    "broken": (500, b"InternalError"),
+    "denied": (403, b"AccessDenied"),
+    "archived": (403, b"InvalidObjectState"),
+}
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,8 @@ class Faults:
 class Proxy:
     """Stands before `upstream`. A request's fate is `rule`'s, else the next of `script`, else by chance, from a seed.
 
-    Fates: pass, reset, lost (done, and never answered), busy, broken, denied (403), regionless (its region is left
-    out), stall.
+    Fates: pass, reset, lost (done, and never answered), busy, broken, denied (403), archived (403), regionless (its region is
+    left out), stall.
     """
 
     def __init__(self, upstream: str, seed: int = 0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,9 @@ def test_every_extension_of_photos_is_taken(tmp_path: Path, suffix: str) -> None
         pytest.param(b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf", id="HEIF"),
     ],
 )
-@pytest.mark.parametrize("name", ["IMG_1", "a.JPG_large", "b.jpg!d", "c.2024", "3f1c9d2e-71b2-4d3a-9a51-1f4c0d9a7a11", "é"])
+@pytest.mark.parametrize(
+    "name", ["IMG_1", "a.JPG_large", "b.jpg!d", "c.2024", "3f1c9d2e-71b2-4d3a-9a51-1f4c0d9a7a11", "é"]
+)
 def test_a_photo_without_a_photos_extension_is_recognized(tmp_path: Path, name: str, content: bytes) -> None:
     fill(tmp_path, f"x/{name}", content=content)
     assert look(tmp_path)[0] == [f"x/{name}"]
@@ -201,7 +204,10 @@ def test_folders_nested_a_thousand_deep_are_listed(tmp_path: Path) -> None:
         folder = inner
     os.close(os.open("1.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
     os.close(folder)
-    assert look(tmp_path)[0] == ["d/" * 1500 + "1.jpg"]
+    try:
+        assert look(tmp_path)[0] == ["d/" * 1500 + "1.jpg"]
+    finally:  # pytest's own removal is recursive
+        subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)
 
 
 def test_the_account_names_a_bounded_number_of_extensions(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import itertools
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,10 +95,10 @@ def _walk(source: Input, store: Store, account: ListingAccount) -> Iterator[tupl
 def _objects(source: Input, store: S3Store, account: ListingAccount) -> Iterator[tuple[str, int, str]]:
     """Yield the photos of a prefix; keys of unknown kinds are looked at, many at once."""
     unknown: list[ListedKey] = []
-    judge, takes_hidden = verdicts(source), source.hidden == "take"
+    judge, hidden = verdicts(source), _hidden_keys(source)
     with ThreadPoolExecutor(store.storage.concurrency, "look") as pool:
         for key in list_keys(store):
-            verdict = "hidden" if not takes_hidden and any(map(is_hidden, key.name.split("/"))) else judge(key.name)
+            verdict = "hidden" if hidden(key.name) else judge(key.name)
             if verdict == "photo":
                 yield _taken(key, account)
             elif verdict == "unknown":
@@ -113,6 +113,22 @@ def _objects(source: Input, store: S3Store, account: ListingAccount) -> Iterator
             else:
                 account.leave_by_name(key.name)
         yield from _recognized(store, unknown, pool, account)
+
+
+def _hidden_keys(source: Input) -> Callable[[str], bool]:
+    """Return whether a key, or a folder it is in, is hidden. Keys come folder by folder."""
+    if source.hidden == "take":
+        return lambda key: False
+
+    @lru_cache(maxsize=64)
+    def in_hidden(folder: str) -> bool:
+        return any(map(is_hidden, folder.split("/")))
+
+    def hidden(key: str) -> bool:
+        folder, _, name = key.rpartition("/")
+        return is_hidden(name) or in_hidden(folder)
+
+    return hidden
 
 
 def _taken(key: ListedKey, account: ListingAccount) -> tuple[str, int, str]:

@@ -1,19 +1,20 @@
 """Lists the objects under an S3 prefix with their storage class, through boto3.
 
 obstore's listing has no storage class, refuses some keys, and names a folder's marker `x/` like an object `x`. boto3's own
-parser takes 90 ms for a page of 1,000 keys; here ElementTree reads it in 5 ms, while the next page is under way.
+parser takes 90 ms for a page of 1,000 keys; here four regular expressions read it in 2 ms, while the next page is under way.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from functools import partial
+from functools import lru_cache, partial
+from html import unescape
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
-from xml.etree import ElementTree as ET
 
 from fruitscale.errors import StorageError
 from fruitscale.storage import aws, credentials, s3
@@ -23,6 +24,9 @@ from fruitscale.storage.waiting import report_unavailable
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Objects of these classes can't be read unless they were restored. GLACIER_IR can be read at once."""
 _PARSING = "before-parse.s3.ListObjectsV2"
+_FIELDS = tuple(re.compile(f"<{name}>(.*?)</{name}>", re.DOTALL) for name in ("Key", "Size", "ETag", "StorageClass"))
+_END = b"</Contents>"
+_QUOTED = re.compile("[%+]")
 
 
 class ListedKey(NamedTuple):
@@ -49,7 +53,7 @@ def list_keys(store: S3Store) -> Iterator[ListedKey]:
     def request(following: dict[str, str]) -> _Page:
         answer = client.list_objects_v2(Bucket=store.location.bucket, Prefix=base, MaxKeys=s3.PAGE, **following)
         listed: list[ListedKey] = answer["Keys"]
-        keys = [key._replace(name=key.name[len(base) :]) for key in listed if not key.name.endswith("/")]
+        keys = [ListedKey(k[0][len(base) :], *k[1:]) for k in listed if k[0][-1:] != "/"]
         if answer.get("IsTruncated"):
             return _Page(keys, {"ContinuationToken": answer["NextContinuationToken"]})
         # SeaweedFS takes a full page that begins with the prefix's own marker for the last one
@@ -103,21 +107,54 @@ def _take_contents(response_dict: dict[str, Any], customized_response_dict: dict
     """Read the keys of an answer, and leave boto3 the rest of it to parse."""
     if response_dict["status_code"] != 200:
         return
-    try:
-        root = ET.fromstring(response_dict["body"])  # noqa: S314  as boto3 itself parses it
-    except ET.ParseError:
-        return  # boto3 reports it
-    space = root.tag.rpartition("}")[0]
-    space = f"{space}}}" if space else ""
-    is_quoted = root.findtext(f"{space}EncodingType") == "url"
-    keys = []
-    for found in root.findall(f"{space}Contents"):
-        fields = {element.tag[len(space) :]: element.text or "" for element in found}
-        key = unquote_plus(fields["Key"]) if is_quoted else fields["Key"]
-        keys.append(ListedKey(key, int(fields["Size"]), fields.get("ETag", ""), fields.get("StorageClass", "")))
-    root[:] = [element for element in root if element.tag != f"{space}Contents"]
+    body: bytes = response_dict["body"]
+    begin, end = body.find(b"<Contents"), body.rfind(_END)
+    keys, rest = [], body
+    if begin >= 0 and end >= 0:
+        end += len(_END)
+        keys, rest = parse_contents(body[begin:end].replace(b"&quot;", b'"').decode()), body[:begin] + body[end:]
+    if b"<EncodingType>url</EncodingType>" in rest:
+        keys = [ListedKey(_unquoted(key[0]), *key[1:]) for key in keys]
     customized_response_dict["Keys"] = keys
-    response_dict["body"] = ET.tostring(root)
+    response_dict["body"] = rest
+
+
+def parse_contents(text: str) -> list[ListedKey]:
+    """Return the keys of an answer's `Contents` elements."""
+    columns = [pattern.findall(text) for pattern in _FIELDS]
+    n_keys = text.count(_END.decode())
+    if any(len(column) != n_keys for column in columns[:2]) or "<!" in text:
+        raise StorageError(
+            "The store's listing can't be read: an object lacks its key or size.", "Check storage.endpoint."
+        )
+    names, sizes, etags, classes = columns
+    etags = etags if len(etags) == n_keys else [_first(_FIELDS[2], one) for one in _each(text)]
+    classes = classes if len(classes) == n_keys else [_first(_FIELDS[3], one) for one in _each(text)]
+    names, etags = _unescaped(names), _unescaped(etags)
+    return [*map(ListedKey, names, map(int, sizes), etags, classes)]
+
+
+def _unquoted(key: str) -> str:
+    folder, slash, name = key.rpartition("/")
+    return _unquoted_folder(folder) + slash + (unquote_plus(name) if _QUOTED.search(name) else name)
+
+
+@lru_cache(maxsize=64)
+def _unquoted_folder(folder: str) -> str:
+    return unquote_plus(folder)
+
+
+def _each(text: str) -> list[str]:
+    return text.split(_END.decode())[:-1]
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.search(text)
+    return "" if found is None else found[1]
+
+
+def _unescaped(texts: list[str]) -> list[str]:
+    return [unescape(text) if "&" in text else text for text in texts]
 
 
 def _failure(store: S3Store, error: Exception) -> StorageError:

@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -140,6 +141,7 @@ def _has_spaced_names(header: str, delimiter: str) -> bool:
 def _read_spaced(text: str, delimiter: str) -> pa.Table:
     import pyarrow as pa
 
+    text = re.sub(rf'"[ ]+(?={re.escape(delimiter)}|\r?\n|\Z)', '"', text)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     names = next(rows)
     values: list[list[str]] = [[] for _ in names]

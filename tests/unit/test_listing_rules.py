@@ -24,9 +24,9 @@ from fruitscale.storage.residency import StorageAccess
 from tests.unit.test_listing import fill
 
 
-def picture(kind: str) -> bytes:
+def picture(kind: str, colour: str = "red") -> bytes:
     sink = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(sink, kind)
+    Image.new("RGB", (8, 8), colour).save(sink, kind)
     return sink.getvalue()
 
 

@@ -8,7 +8,10 @@ FruitscaleError              exit 1   caught once, in the CLI; the hint says how
 ├── OutputError              exit 1   the run folder is not writable, locked, damaged or another run's
 ├── StorageError             exit 1   the store refused a request, or did not answer in time
 │   ├── MissingObjectError   exit 1   a file or object does not exist
-│   └── ChangedObjectError   exit 1   a file or object is not the version that was listed
+│   ├── ChangedObjectError   exit 1   a file or object is not the version that was listed
+│   ├── ArchivedObjectError  exit 1   an object is in an archive class of S3, and not restored
+│   ├── DeniedObjectError    exit 1   access to an object is denied
+│   └── UnansweredObjectError exit 1  one object did not answer, though the store does
 ├── ResidencyError           exit 1   a bucket is outside the allowed regions, or its region is unknown
 ├── ModelError               exit 1   weights are unavailable, or don't fit
 ├── EngineError              exit 1   an engine could not be started, or gave up
@@ -75,6 +78,18 @@ class MissingObjectError(StorageError):
 
 class ChangedObjectError(StorageError):
     """A file or object is not the version that was listed."""
+
+
+class ArchivedObjectError(StorageError):
+    """An object is in an archive class of S3, and was not restored."""
+
+
+class DeniedObjectError(StorageError):
+    """Access to a file or object is denied."""
+
+
+class UnansweredObjectError(StorageError):
+    """One object did not answer in time, though the store answers other requests."""
 
 
 class ResidencyError(FruitscaleError):

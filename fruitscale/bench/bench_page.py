@@ -14,6 +14,7 @@ from fruitscale.bench import bench_charts, result_tables, results
 from fruitscale.bench.overhead import Overhead
 from fruitscale.bench.recovery import Recovery
 from fruitscale.bench.results import Results
+from fruitscale.config.regular_files import read_regular
 from fruitscale.errors import InputError, OutputError
 from fruitscale.report import html_page
 
@@ -59,7 +60,7 @@ def publish(path: Path) -> Path:
 def read(file: Path, known: BenchFiles) -> BenchFiles:
     """Return `known` with one more file: of `bench`, `bench recovery` or `bench overhead`. Raises InputError."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_regular(file).decode()
     except (OSError, ValueError) as error:
         raise InputError(
             f"{file} can't be read: {error}.", "Give a file that fruitscale bench wrote with --out."

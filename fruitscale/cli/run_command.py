@@ -114,6 +114,7 @@ def _launch(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> None
 
 def _preview(given: LoadedConfig, access: StorageAccess, *, as_json: bool) -> None:
     from fruitscale.cli.screen import number, out, pairs, size
+    from fruitscale.cli.show_command import listing_rows
     from fruitscale.pipeline.preview import preview
 
     found = preview(given.config, access)
@@ -122,6 +123,7 @@ def _preview(given: LoadedConfig, access: StorageAccess, *, as_json: bool) -> No
         return
     rows = [
         ("images", f"{number(found.images)} with {found.labels} labels, {size(found.bytes)}"),
+        *listing_rows(found.not_taken, found.archived, found.shared_labels),
         ("shards", f"{number(found.shards)} of {number(found.shard_images)} images"),
         ("model", f"{found.architecture}, {found.weights} weights, {found.runtime} {found.precision}"),
         ("components", found.components),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,10 +65,25 @@ def _what(record: RunRecord) -> list[tuple[str, str]]:
         ("images", f"{number(images.featurized)} with {record.input.labels} labels{resumed}"),
         ("rejects", rejected),
         *([("read with a warning", warned)] if warned else []),
+        *listing_rows(record.input.not_taken, record.input.archived, record.input.shared_labels),
         *([("erased", f"{number(record.erased)} photos since the run")] if record.erased else []),
         ("model", f"{model.architecture}, {model.weights}{trained}, {model.runtime} {model.precision}"),
         ("engine", f"{engine.name} {engine.version}{where}, {engine.cores} tasks at once"),
     ]
+
+
+def listing_rows(
+    not_taken: Mapping[str, int], archived: Mapping[str, int], shared_labels: int
+) -> list[tuple[str, str]]:
+    """Return the rows on what a listing left out and noticed; none if there is nothing to say."""
+    from fruitscale.storage.listing_account import in_words
+
+    rows = [("not taken", in_words(not_taken))] if not_taken else []
+    if archived:
+        rows.append(("archived", f"{in_words(archived)}: rejected unless they are restored"))
+    if shared_labels:
+        rows.append(("labels", f"{shared_labels} of several folders each; input.label: path keeps the folders apart"))
+    return rows
 
 
 def _result(record: RunRecord) -> list[tuple[str, str]]:

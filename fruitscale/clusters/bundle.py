@@ -17,6 +17,7 @@ from fruitscale.clusters import wheels
 from fruitscale.clusters.launch import staging_uri
 from fruitscale.config.cache_folder import cache_folder
 from fruitscale.config.cluster_section import EmrServerless
+from fruitscale.config.regular_files import read_regular
 from fruitscale.config.schema import Config
 from fruitscale.errors import UsageError
 from fruitscale.model import exported_model
@@ -107,7 +108,7 @@ def _requirements(config: Config, scratch: Path, report: Callable[[str], None]) 
     assert cluster is not None
     if cluster.requirements is not None:
         try:
-            text = Path(cluster.requirements).expanduser().read_text()
+            text = read_regular(Path(cluster.requirements).expanduser()).decode()
         except OSError as error:
             raise UsageError(
                 f"cluster.requirements: {cluster.requirements}: {error.strerror}.", "Check the path."

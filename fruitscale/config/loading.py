@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from fruitscale.config.messages import explain
+from fruitscale.config.regular_files import MOST_CONFIG_BYTES, read_regular
 from fruitscale.config.schema import Config
 from fruitscale.errors import UsageError
 
@@ -37,6 +38,8 @@ class InheritedSettings:
 WHOLE = ("spark.conf", "cluster")
 """Keys whose mappings are values: their inner keys may contain dots, or depend on the kind."""
 
+MOST_VALUES = 10_000
+"""Values that a config may have, with its aliases expanded."""
 FLAGS = {"pca.run": "--pca", "input.new_since": "--new-since"}
 """Flags that are not named after the last word of their key."""
 
@@ -108,7 +111,7 @@ def from_mapping(values: Mapping[str, Any], sources: Mapping[str, str] | None = 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML file with a mapping. Raises UsageError for anything else; tags are never executed."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_regular(path, MOST_CONFIG_BYTES).decode()
     except (OSError, ValueError) as error:
         raise UsageError(f"The config file {path} can't be read: {_reason(error)}.", "Check --config.") from None
     try:
@@ -171,11 +174,36 @@ def _parse_yaml(text: str) -> Any:  # noqa: ANN401  YAML holds anything
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
+        _check_size(node)
         # deep: a value that contains itself (`&a [*a]`) is an error here, instead of endless later
         return None if node is None else loader.construct_object(node, deep=True)
     except (ValueError, LookupError, AttributeError, RecursionError) as error:
         # PyYAML raises these for 2024-13-45, `!!bool x`, `!!timestamp x` and thousands of brackets
         raise yaml.MarkedYAMLError(problem=f"{error}") from None
+
+
+def _check_size(root: yaml.Node | None) -> None:
+    """Raise MarkedYAMLError for a text whose aliases repeat its values too often: a few lines can hold billions."""
+    sizes: dict[int, int] = {}
+    stack = [] if root is None else [(root, False)]
+    while stack:
+        node, is_counted = stack.pop()
+        inner = _inner(node)
+        if is_counted:
+            size = sizes[id(node)] = 1 + sum(sizes[id(one)] for one in inner)
+            if size > MOST_VALUES:
+                problem = f"with its aliases it has more than {MOST_VALUES:,} values"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        elif id(node) not in sizes:
+            sizes[id(node)] = 0  # within itself: construct_object reports that
+            stack.append((node, True))
+            stack += [(one, False) for one in inner]
+
+
+def _inner(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [one for pair in node.value for one in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
 def _put(tree: dict[str, Any], dotted: str, value: object) -> None:

@@ -25,7 +25,7 @@ Runtime: TypeAlias = Literal["openvino", "tensorflow"]
 Precision: TypeAlias = Literal["f32", "bf16"]
 
 EU_REGIONS = ("eu-central-1", "eu-west-1", "eu-west-3", "eu-north-1", "eu-south-1", "eu-south-2")
-PHOTO_GLOB = "**/*.{jpg,jpeg,png,webp,bmp,tif,tiff,gif}"
+PHOTO_GLOB = "**/*.{jpg,jpeg,jfif,jpe,mpo,png,webp,bmp,tif,tiff,gif,avif,heic,heif,hif}"
 PATCH_GRID = 8
 """patch_mean has this many patches per side."""
 
@@ -38,11 +38,13 @@ class Input(Section):
     list: str | None = None
     """A CSV or Parquet file with a column `path` (relative to uri) and optionally `label`, instead of a listing."""
     include: tuple[str, ...] = (PHOTO_GLOB,)
-    """Globs of photos to include, ignoring case."""
+    """Globs of photos to include, ignoring case; with the default, unknown extensions are recognized by their content, too."""
     exclude: tuple[str, ...] = ()
     """Globs of photos to exclude, ignoring case."""
-    label: Literal["parent", "none"] = "parent"
-    """parent: a photo's label is the name of its folder; none: photos have no labels."""
+    hidden: Literal["skip", "take"] = "skip"
+    """skip: leave out hidden, deleted and system files (.trashed-*, ._*, @eaDir, __MACOSX …); take: treat them like others."""
+    label: Literal["parent", "path", "none"] = "parent"
+    """parent: a photo's label is the name of its folder; path: the folder's path below uri; none: photos have no labels."""
     limit: Count | None = None
     """Maximum number of photos: the first in order of path; null: all."""
     new_since: tuple[str, ...] = ()

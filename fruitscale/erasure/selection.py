@@ -12,7 +12,7 @@ from fruitscale.config.schema import PHOTO_GLOB
 from fruitscale.errors import InputError, UsageError
 from fruitscale.runs import path_hash
 from fruitscale.runs.run_folder import RunPlan
-from fruitscale.storage import listing
+from fruitscale.storage import name_rules
 from fruitscale.storage.spelling import composed, spellings
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _folded(text: str) -> str:
 
 def _glob(text: str) -> Callable[[str], bool]:
     try:
-        return listing.name_filter((text,), ())
+        return name_rules.name_filter((text,), ())
     except UsageError:
         raise UsageError("The glob has too many braces.", "Give a shorter glob.") from None
 

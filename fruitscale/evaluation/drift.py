@@ -118,7 +118,9 @@ def _read(run: CompleteRun, fitted: Components) -> _FittedRun:
         scores.append(projected / np.sqrt(fitted.explained_variance[: fitted.k]))
         errors.append(np.linalg.norm(centred - projected @ fitted.components, axis=1))
     every = _ProjectedPhotos(np.concatenate(scores), np.concatenate(errors))
-    rows = {label: [row for row, of in enumerate(labels) if of == label] for label in dict.fromkeys(labels)}
+    rows: dict[str | None, list[int]] = {}
+    for row, label in enumerate(labels):
+        rows.setdefault(label, []).append(row)
     return _FittedRun(
         every, {label: _ProjectedPhotos(every.scores[at], every.errors[at]) for label, at in rows.items()}
     )

@@ -217,8 +217,8 @@ def _samples(train: LabelledFeatures, test: LabelledFeatures) -> Iterator[str]:
     for what, photos in (("training", train), ("test", test)):
         if len(photos.paths) < photos.of:
             yield f"{len(photos.paths):,} of {photos.of:,} {what} photos were sampled, evenly by label."
-    unknown = sorted(set(test.labels) - set(train.labels))
+    unknown = set(test.labels) - set(train.labels)
     if unknown:
-        shown = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
+        shown = ", ".join(sorted(unknown)[:3]) + (", …" if len(unknown) > 3 else "")
         count = sum(label in unknown for label in test.labels)
         yield f"{count:,} test photos have labels that the run lacks ({shown}): they count as wrong."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,7 +75,5 @@ def evenly(labels: Sequence[str], most: int) -> list[int]:
 
 def _quota(counts: Sequence[int], most: int) -> int:
     """Return the largest per-label quota (at least 1) whose total stays within `most`."""
-    quota = 1
-    while sum(min(count, quota + 1) for count in counts) <= most:
-        quota += 1
-    return quota
+    fits = bisect_right(range(1, most + 1), most, key=lambda quota: sum(min(count, quota) for count in counts))
+    return max(fits, 1)

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from fruitscale.config.loading import Given, as_config
 from fruitscale.config.schema import Images, Storage
-from fruitscale.errors import InputError, MissingObjectError, UsageError
+from fruitscale.errors import ArchivedObjectError, InputError, MissingObjectError, UsageError
 from fruitscale.kernels import backbone, images
 from fruitscale.kernels.images import Rejection
 from fruitscale.kernels.moments import Components, project
@@ -203,6 +203,8 @@ def _content(source: Store, photo: Photo) -> bytes | Rejection:
         return source.read(photo.path)
     except MissingObjectError:
         return Rejection("missing", f"there is no {photo.path}")
+    except ArchivedObjectError:
+        return Rejection("archived", f"{photo.path} is in an archive class of S3")
 
 
 @lru_cache(maxsize=1)

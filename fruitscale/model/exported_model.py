@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fruitscale.config.cache_folder import cache_folder
+from fruitscale.config.regular_files import read_regular
 from fruitscale.config.schema import PATCH_GRID, Model
 from fruitscale.config.version import __version__
 from fruitscale.errors import ModelError
@@ -76,7 +77,7 @@ def read(path: str | Path, model: Model | None = None) -> ExportedModel:
     Architecture, input size and runtime must match; the weights may differ.
     """
     try:
-        payload = Path(path).expanduser().read_bytes()
+        payload = read_regular(Path(path).expanduser())
     except OSError as error:
         raise ModelError(
             f"The exported model {path} can't be read: {error.strerror}.", "Export one: fruitscale model export"

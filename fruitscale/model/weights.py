@@ -19,6 +19,7 @@ from typing import IO, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fruitscale.config.regular_files import read_head
 from fruitscale.config.schema import Model
 from fruitscale.errors import ModelError
 from fruitscale.model.architectures import NETWORKS
@@ -120,8 +121,7 @@ def _file(name: str) -> Weights:
             f"There is no weights file {name}.",
             "model.weights is imagenet, packaged, random, or the path of a .weights.h5 or .h5 file.",
         )
-    with path.open("rb") as file:
-        magic = file.read(len(HDF5_MAGIC))
+    magic = read_head(path, len(HDF5_MAGIC))
     if path.suffix != ".h5" or magic != HDF5_MAGIC:
         raise ModelError(
             f"{name} is not an .h5 weights file. Nothing else is loaded, since a whole model or a pickle can carry code.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, islice
 
 from fruitscale.config.schema import Config
@@ -13,8 +14,9 @@ from fruitscale.pipeline.progress import RunProgress
 from fruitscale.runs import manifest, path_hash
 from fruitscale.runs.history import RunHistory
 from fruitscale.runs.manifest import Manifest
-from fruitscale.storage import listing
+from fruitscale.storage import listing, listing_account
 from fruitscale.storage.listing import Photo
+from fruitscale.storage.listing_account import ListingAccount
 from fruitscale.storage.residency import StorageAccess
 from fruitscale.storage.spelling import alike, composed
 from fruitscale.uris import is_inside, is_s3
@@ -51,22 +53,44 @@ def list_input(
     hashed_with = path_hash.from_environment() if config.output.paths == "hashed" else None
     with progress.stage("list"):
         history = RunHistory.by(config.input.new_since, access, is_s3(config.input.uri))
-        photos: Iterator[Photo] = history.leave_out(listing.list_photos(config.input, config.storage))
+        account = ListingAccount(known_only=hashed_with is not None)
+        photos: Iterator[Photo] = history.leave_out(listing.list_photos(config.input, config.storage, account))
         first = list(islice(photos, 1))
         if first and engine is not None:
             engine.start()
-        listed = manifest.build(chain(first, photos), config.input.limit, progress.advance, hashed_with)
-    _warn_of_labels(alike(listed.table["label"].unique().to_pylist()), progress)
+        n_listed = 0
+
+        def count(n: int) -> None:
+            nonlocal n_listed
+            n_listed = n
+            progress.advance(n)
+
+        listed = manifest.build(chain(first, photos), config.input.limit, count, hashed_with)
+        account.leave(listing_account.IN_EARLIER_RUNS, history.left_out)
+        account.leave(listing_account.BEYOND_LIMIT, n_listed - listed.images)
+        _warn_of_labels(alike(listed.table["label"].unique().to_pylist()), progress)
     if not listed.images and history.left_out:
         raise NothingNewError(f"There is nothing new: earlier runs have all {history.left_out} photos.")
     if not listed.images:
-        raise InputError(
-            f"There are no photos in {config.input.uri}.",
-            f"Looked for {', '.join(config.input.include)}: see input.include and input.exclude.",
-        )
+        raise _nothing_taken(config, account)
     if isinstance(config.pca.components, int) and config.pca.run is None:
         check_count(config.pca.components, listed.images)
-    return listed
+    return replace(listed, account=account)
+
+
+def _nothing_taken(config: Config, account: ListingAccount) -> InputError:
+    if config.input.list is not None:
+        return InputError(f"There are no photos in {config.input.list}.", "Give a list with at least one photo.")
+    if not account.not_taken:
+        return InputError(
+            f"There are no photos in {config.input.uri}: it has no files.", "Check --input (or input.uri)."
+        )
+    hint = f"Looked for {', '.join(config.input.include)}: see input.include and input.exclude."
+    if account.not_taken[listing_account.HIDDEN]:
+        hint += " input.hidden: take does not leave out hidden files."
+    return InputError(
+        f"There are no photos in {config.input.uri}; not taken: {listing_account.in_words(account.not_taken)}.", hint
+    )
 
 
 def _warn_of_labels(groups: list[tuple[str, ...]], progress: RunProgress) -> None:

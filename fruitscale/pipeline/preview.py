@@ -36,6 +36,9 @@ class Preview:
     slots: int
     output: str
     state: str
+    not_taken: dict[str, int]
+    archived: dict[str, int]
+    shared_labels: int
     warnings: tuple[str, ...] = ()
 
 
@@ -62,6 +65,9 @@ def preview(config: Config, access: StorageAccess) -> Preview:
         slots=registry.slots(config),
         output=config.output.uri,
         state=_state(folder),
+        not_taken=photos.account.counts(),
+        archived=dict(photos.account.archived),
+        shared_labels=len(photos.account.shared_labels),
         warnings=tuple(warnings),
     )
 

@@ -20,6 +20,7 @@ from fruitscale.report.run_facts import RunFacts, shown
 from fruitscale.report.sampling import evenly
 from fruitscale.report.thumbnails import thumbnails
 from fruitscale.runs.record import RunRecord, StageSeconds
+from fruitscale.storage.listing_account import in_words
 from fruitscale.storage.residency import StorageAccess
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def _template_context(facts: RunFacts, pictures: ThumbnailSheet) -> dict[str, An
         "stages": stages(record),
         "marks": _marks(facts),
         "rejects": rejects(facts),
+        "not_taken": in_words(record.input.not_taken),
         "reproduce": reproduce(facts),
         "label": lambda code: shown(facts.labels[code]),
         "label_of": facts.label,

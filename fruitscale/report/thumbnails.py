@@ -10,7 +10,8 @@ from fruitscale.config.schema import Images
 from fruitscale.errors import ChangedObjectError, MissingObjectError
 from fruitscale.kernels import images
 from fruitscale.kernels.images import Pixels, Rejection
-from fruitscale.storage.listing import UNADDRESSABLE, Photo
+from fruitscale.storage.folder_listing import UNADDRESSABLE
+from fruitscale.storage.listing import Photo
 from fruitscale.storage.residency import StorageAccess
 from fruitscale.storage.store import Store, open_store
 from fruitscale.uris import is_s3

@@ -6,7 +6,7 @@ import hashlib
 import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,6 +16,7 @@ from fruitscale.errors import InputError, OutputError
 from fruitscale.runs import arrow
 from fruitscale.runs.path_hash import PathHash
 from fruitscale.storage.listing import Photo
+from fruitscale.storage.listing_account import ListingAccount
 from fruitscale.storage.parquet import decode
 from fruitscale.storage.store import Store
 
@@ -47,6 +48,8 @@ class Manifest:
     """With hashed paths: the same rows with the real path and version, and the hash in the column `name`."""
     path_key: str | None = None
     """With hashed paths: the id of the hash key."""
+    account: ListingAccount = field(default_factory=ListingAccount)
+    """What the listing did not take, and noticed."""
 
     @property
     def read_from(self) -> str:

@@ -33,13 +33,20 @@ class EngineRecord(_Record):
 
 
 class InputRecord(_Record):
-    """The input; `labels` counts distinct labels; the hash covers path, label and size of each image."""
+    """The input; `labels` counts distinct labels; the hash covers path, label and size of each image.
+
+    `not_taken` counts the files that were left out, by extension or reason; `archived` the photos in archive classes of S3,
+    by class; `shared_labels` counts the labels that several folders have.
+    """
 
     uri: str
     images: int
     bytes: int
     labels: int
     manifest_sha256: str
+    not_taken: dict[str, int] = {}
+    archived: dict[str, int] = {}
+    shared_labels: int = 0
 
 
 class OutputRecord(_Record):

@@ -16,6 +16,7 @@ BRIEF_ATTEMPTS = 4
 """Attempts of requests that a person waits for."""
 POLL_SECONDS = 3.0
 CONNECT_SECONDS, READ_SECONDS = 5, 60
+TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _DOMAIN = "amazonaws.com"
 _HOSTS = {"emr": "elasticmapreduce"}
 GLOBAL_REGION = "us-east-1"
@@ -53,11 +54,11 @@ UNSUPPORTED = frozenset(
 """The store does not have this operation: it is not AWS's own."""
 
 
-def s3_client(storage: Storage) -> Any:  # noqa: ANN401  boto3 has no types of its own
+def s3_client(storage: Storage, attempts: int = BRIEF_ATTEMPTS) -> Any:  # noqa: ANN401  boto3 has no types of its own
     """Return a client of S3 for what obstore can't do; `storage` is settled."""
     style = {"addressing_style": "path" if uses_path_style(storage) else "virtual"}
     return client(
-        "s3", storage, BRIEF_ATTEMPTS, endpoint=s3_endpoint(storage), read_seconds=storage.timeout_seconds, s3=style
+        "s3", storage, attempts, endpoint=s3_endpoint(storage), read_seconds=storage.timeout_seconds, s3=style
     )
 
 
@@ -144,6 +145,20 @@ def code(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error, ClusterError) else error
     response = getattr(cause, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
+
+
+def status(error: BaseException) -> int | None:
+    """Return the HTTP status of a ClientError; None if there was no answer."""
+    answer = getattr(error, "response", None) or {}
+    found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return None if found is None else int(found)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return whether a retry may help: no connection, a broken one, a timeout, a busy server."""
+    from botocore.exceptions import ConnectionError, HTTPClientError  # noqa: A004
+
+    return isinstance(error, (ConnectionError, HTTPClientError)) or status(error) in TRANSIENT_STATUS
 
 
 def is_denied(error: BaseException) -> bool:

@@ -1,29 +1,29 @@
-"""Lists the photos of an input: every matching file of a folder, or those in a list file."""
+"""Lists the photos of an input: those of a folder or an S3 prefix, or those in a list file."""
 
 from __future__ import annotations
 
 import errno
-import os
-import re
+import itertools
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from wcmatch import glob
-
 from fruitscale.config.schema import Input, Storage
-from fruitscale.errors import InputError, MissingObjectError, StorageError, UsageError
-from fruitscale.storage import aws, obstore_internals
-from fruitscale.storage.parquet import decode
-from fruitscale.storage.s3 import S3Store, UnlistableKeyError
+from fruitscale.errors import DeniedObjectError, InputError, MissingObjectError, UnansweredObjectError
+from fruitscale.storage import listing_account, obstore_internals, signatures
+from fruitscale.storage.folder_listing import UNADDRESSABLE, FolderWalk
+from fruitscale.storage.listing_account import ListingAccount
+from fruitscale.storage.name_rules import is_hidden, verdicts
+from fruitscale.storage.object_listing import ARCHIVE_CLASSES, ListedKey, list_keys
+from fruitscale.storage.photo_list import ListRow, read_list
+from fruitscale.storage.s3 import S3Store
 from fruitscale.storage.store import LocalStore, Store, file_version, open_store
 
-UNADDRESSABLE = ""
-"""The version of a photo whose name can't be read: it is not text, or obstore refuses it. Such photos are rejected."""
-
-
-_DOTS = re.compile(r"(?<![^/])\.{1,2}(?![^/])")
+AT_ONCE = 1000
+"""Keys that are looked at together, or rows of a list."""
 
 
 class Photo(NamedTuple):
@@ -42,162 +42,153 @@ class Photo(NamedTuple):
         return self.path if self.name is None else self.name
 
 
-def list_photos(source: Input, storage: Storage) -> Iterator[Photo]:
-    """Yield the photos of an input, in no particular order. Raises InputError, UsageError or StorageError."""
+def list_photos(source: Input, storage: Storage, account: ListingAccount | None = None) -> Iterator[Photo]:
+    """Yield the photos of an input, in no particular order, and count the rest in `account`.
+
+    Raises InputError, UsageError or StorageError.
+    """
+    account = ListingAccount() if account is None else account
     store = open_store(source.uri, storage)
+    label = labeller(source, store.uri, account)
     if source.list is not None:
-        yield from _read_list(source, store, storage)
+        yield from _read_list(source, storage, store, label)
         return
-    matches = name_filter(source.include, source.exclude)
-    label = labeller(source, store.uri)
-    for path, size, version in _walk(store):
-        if matches(path):
-            yield Photo(path, label(path), size, version)
+    for path, size, version in _walk(source, store, account):
+        yield Photo(path, label(path), size, version)
 
 
-def name_filter(include: tuple[str, ...], exclude: tuple[str, ...]) -> Callable[[str], bool]:
-    """Return the test of a relative path: it matches one of `include` and none of `exclude`, ignoring case."""
-    flags = glob.GLOBSTAR | glob.BRACE | glob.IGNORECASE | glob.DOTGLOB | glob.FORCEUNIX
+def labeller(source: Input, root_uri: str, account: ListingAccount | None = None) -> Callable[[str], str | None]:
+    """Return the function from a path to its label: the photo's folder, or the input's own name at the top.
 
-    def compiled(globs: tuple[str, ...]) -> list[re.Pattern[str]]:
-        try:
-            patterns = glob.translate(list(globs), flags=flags)[0] if globs else []
-        except Exception as error:  # noqa: BLE001  the one for too many braces is private
-            raise UsageError(f"input.include or input.exclude: {error}.", "Give shorter globs.") from None
-        return [re.compile(pattern, re.DOTALL) for pattern in patterns]  # DOTALL: a name may hold a newline
-
-    yes, no = compiled(include), compiled(exclude)
-
-    def test(path: str) -> bool:
-        path = _DOTS.sub("_", path)  # globs never match dot segments, which a key may have
-        return any(p.fullmatch(path) for p in yes) and not any(p.fullmatch(path) for p in no)
-
-    return test
-
-
-def labeller(source: Input, root_uri: str) -> Callable[[str], str | None]:
-    """Return the function from a path to its label: the folder of the photo, or the input's own name at the top."""
+    Labels of several folders are noted in `account`.
+    """
     if source.label == "none":
         return lambda path: None
-    root = root_uri.rstrip("/").rsplit("/", 1)[-1]
-    return lambda path: path.rsplit("/", 2)[-2] if "/" in path else root
+    shared = set() if account is None else account.shared_labels
+    labels = {"": root_uri.rstrip("/").rsplit("/", 1)[-1]}
+    taken: dict[str, str] = {}
+
+    def label(path: str) -> str:
+        folder = path.rpartition("/")[0]
+        found = labels.get(folder)
+        if found is None:
+            found = labels[folder] = folder if source.label == "path" else folder.rpartition("/")[2]
+            if taken.setdefault(found, folder) != folder:
+                shared.add(found)
+        return found
+
+    return label
 
 
-def _walk(store: Store) -> Iterator[tuple[str, int, str]]:
+def _walk(source: Input, store: Store, account: ListingAccount) -> Iterator[tuple[str, int, str]]:
     if isinstance(store, S3Store):
-        yield from _objects(store)
+        yield from _objects(source, store, account)
         return
     assert isinstance(store, LocalStore)
     if not store.root.is_dir():
         problem = "is not a folder" if store.root.exists() else "does not exist"
         raise InputError(f"The input {store.root} {problem}.", "Check --input (or input.uri).")
-    yield from _scan(str(store.root), "", ())
+    walk = FolderWalk(verdicts(source), account, takes_hidden=source.hidden == "take")
+    yield from walk.photos(str(store.root))
 
 
-def _objects(store: S3Store) -> Iterator[tuple[str, int, str]]:
-    """List through obstore, and from the first key that it refuses through boto3, which accepts any."""
-    try:
-        for entry in store.entries():
-            yield entry.name, entry.size, entry.etag
-    except UnlistableKeyError as error:
-        for name, size, etag in _objects_after(store, error.after):
-            yield name, size, etag if obstore_internals.is_addressable(name) else UNADDRESSABLE
+def _objects(source: Input, store: S3Store, account: ListingAccount) -> Iterator[tuple[str, int, str]]:
+    """Yield the photos of a prefix; keys of unknown kinds are looked at, many at once."""
+    unknown: list[ListedKey] = []
+    judge, hidden = verdicts(source), _hidden_keys(source)
+    with ThreadPoolExecutor(store.storage.concurrency, "look") as pool:
+        for key in list_keys(store):
+            verdict = "hidden" if hidden(key.name) else judge(key.name)
+            if verdict == "photo":
+                yield _taken(key, account)
+            elif verdict == "unknown":
+                unknown.append(key)
+                if len(unknown) == AT_ONCE:
+                    yield from _recognized(store, unknown, pool, account)
+                    unknown.clear()
+            elif verdict == "hidden":
+                account.leave(listing_account.HIDDEN)
+            elif verdict == "excluded":
+                account.leave(listing_account.EXCLUDED)
+            else:
+                account.leave_by_name(key.name)
+        yield from _recognized(store, unknown, pool, account)
 
 
-def _objects_after(store: S3Store, last: str | None) -> Iterator[tuple[str, int, str]]:
-    from botocore.exceptions import BotoCoreError, ClientError
+def _hidden_keys(source: Input) -> Callable[[str], bool]:
+    """Return whether a key, or a folder it is in, is hidden. Keys come folder by folder."""
+    if source.hidden == "take":
+        return lambda key: False
 
-    base = store.key("")
-    start = {} if last is None else {"StartAfter": base + last}
-    paginator = aws.s3_client(store.storage).get_paginator("list_objects_v2")
-    try:
-        for page in paginator.paginate(Bucket=store.location.bucket, Prefix=base, **start):
-            for found in page.get("Contents", ()):
-                yield found["Key"].removeprefix(base), found["Size"], found["ETag"]
-    except (BotoCoreError, ClientError) as error:
-        raise StorageError(f"{store.uri} can't be listed: {error}", "Check the network and the credentials.") from None
+    @lru_cache(maxsize=64)
+    def in_hidden(folder: str) -> bool:
+        return any(map(is_hidden, folder.split("/")))
 
+    def hidden(key: str) -> bool:
+        folder, _, name = key.rpartition("/")
+        return is_hidden(name) or in_hidden(folder)
 
-def _scan(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, int, str]]:
-    try:
-        here = os.stat(folder)  # noqa: PTH116  paths of a million files are kept as text
-        identity = (here.st_dev, here.st_ino)
-        if identity in above:  # a link back to an enclosing folder
-            return
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if _is_endless_link(entry):
-                    continue
-                if entry.is_dir():
-                    yield from _scan(entry.path, f"{prefix}{entry.name}/", (*above, identity))
-                elif entry.is_file():
-                    yield _describe(prefix + entry.name, entry.stat())
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise StorageError(f"{error.filename or folder} can't be listed: {reason}.", "Check its permissions.") from None
+    return hidden
 
 
-def _is_endless_link(entry: os.DirEntry[str]) -> bool:
-    """Return whether this is a link in a loop: like a dangling one, it is skipped."""
-    try:
-        entry.is_dir()
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            return True
-        raise
-    return False
+def _taken(key: ListedKey, account: ListingAccount) -> tuple[str, int, str]:
+    if key.storage_class in ARCHIVE_CLASSES:
+        account.archived[key.storage_class] += 1
+    return key.name, key.size, key.etag if obstore_internals.is_addressable(key.name) else UNADDRESSABLE
 
 
-def _describe(path: str, status: os.stat_result) -> tuple[str, int, str]:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return os.fsencode(path).decode("utf-8", "backslashreplace"), status.st_size, UNADDRESSABLE
-    return path, status.st_size, file_version(status)
-
-
-def _read_list(source: Input, store: Store, storage: Storage) -> Iterator[Photo]:
-    assert source.list is not None
-    label = labeller(source, store.uri)
-    seen: set[str] = set()
-    for path, given in _list_rows(source.list, storage):
-        if path in seen:
-            raise InputError(f"{source.list} names {path} twice.", "Each photo may be listed once.")
-        seen.add(path)
-        size, version = _stat(store, path, source.list)
-        yield Photo(path, label(path) if given is _NO_LABELS else given, size, version)
-
-
-_NO_LABELS = "\0"
-
-
-def _list_rows(uri: str, storage: Storage) -> Iterator[tuple[str, str | None]]:
-    import pyarrow as pa
-    from pyarrow import csv
-
-    folder, name = os.path.split(uri)
-    content = open_store(folder or ".", storage).read(name)
-    try:
-        if name.lower().endswith(".parquet"):
-            table = decode(content).read(use_threads=False)
+def _recognized(
+    store: S3Store, keys: Iterable[ListedKey], pool: ThreadPoolExecutor, account: ListingAccount
+) -> Iterator[tuple[str, int, str]]:
+    """Yield the keys that are photos by their first bytes or Content-Type, and count the others."""
+    looked_at = []
+    for key in keys:
+        if key.storage_class in ARCHIVE_CLASSES:
+            account.leave(listing_account.ARCHIVED)
+        elif key.size == 0 or not obstore_internals.is_addressable(key.name):
+            account.leave_by_name(key.name)
         else:
-            text = csv.ConvertOptions(column_types={"path": pa.string(), "label": pa.string()})
-            table = csv.read_csv(pa.BufferReader(content), csv.ReadOptions(use_threads=False), convert_options=text)
-        names = table.column_names
-        paths = table["path"].to_pylist() if "path" in names else None
-        labels = table["label"].to_pylist() if "label" in names else [_NO_LABELS] * table.num_rows
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        reason = str(error).strip("'").splitlines()[0]
-        raise InputError(f"The list {uri} can't be read: {reason}", "Give CSV or Parquet.") from None
-    if paths is None:
-        raise InputError(f"The list {uri} has no column `path`.", f"It has: {', '.join(names)}.")
-    for path, given in zip(paths, labels, strict=True):
-        yield str(path), given if given is None else str(given)
+            looked_at.append(key)
+    for key, is_photo in zip(looked_at, pool.map(lambda key: _is_photo(store, key), looked_at), strict=True):
+        if is_photo:
+            yield _taken(key, account)
+        elif is_photo is None:
+            account.leave(listing_account.UNREADABLE)
+        else:
+            account.leave_by_name(key.name)
 
 
-def _stat(store: Store, path: str, where: str) -> tuple[int, str]:
+def _is_photo(store: S3Store, key: ListedKey) -> bool | None:
+    """Return whether an object is a photo; None if it may not be read."""
+    try:
+        head, content_type = store.read_head(key.name, signatures.HEAD)
+    except (MissingObjectError, DeniedObjectError):
+        return None
+    except UnansweredObjectError:
+        return True  # stage 1 tries again, and rejects it
+    return signatures.is_photo(head) or (content_type.startswith("image/") and "svg" not in content_type)
+
+
+def _read_list(source: Input, storage: Storage, store: Store, label: Callable[[str], str | None]) -> Iterator[Photo]:
+    assert source.list is not None
+    uri, seen = source.list, set[str]()
+    listed = read_list(uri, storage)
+    look = partial(_stat, store, uri)
+    with ThreadPoolExecutor(storage.concurrency, "look") as pool:
+        while rows := list(itertools.islice(listed.rows, AT_ONCE)):
+            for row in rows:
+                if row.path in seen:
+                    raise InputError(f"{uri} names {row.path} twice.", "Each photo may be listed once.")
+                seen.add(row.path)
+            found = pool.map(look, rows) if isinstance(store, S3Store) else map(look, rows)
+            for row, (size, version) in zip(rows, found, strict=True):
+                yield Photo(row.path, row.label if listed.has_labels else label(row.path), size, version)
+
+
+def _stat(store: Store, uri: str, row: ListRow) -> tuple[int, str]:
+    path, hint = row.path, f"Paths are relative to {store.uri}."
     if path.startswith("/") or ".." in Path(path).parts:
-        raise InputError(f"{where} names {path}, which is not below input.uri.", "Paths are relative to input.uri.")
+        raise InputError(f"{uri} names {path}, which is not below input.uri.", "Paths are relative to input.uri.")
     try:
         if isinstance(store, S3Store):
             return store.stat(path)
@@ -207,5 +198,6 @@ def _stat(store: Store, path: str, where: str) -> tuple[int, str]:
             raise OSError(errno.EINVAL, "it is not a file")
     except (OSError, ValueError, MissingObjectError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{where} names {path}: {reason}.", f"Paths are relative to {store.uri}.") from None
+        hint += r" Their folders are separated by /, not by \." if "\\" in path else ""
+        raise InputError(f"{uri} names {path}: {reason}.", hint) from None
     return status.st_size, file_version(status)

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _STATUS = re.compile(r"status code: (\d{3})")
+_REFUSED = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)|[\x00-\x1f\x7f]")
 _DENIED_INSIDE_200 = "(code: AccessDenied)"
 _DEBUG = "\n\nDebug source"
 
@@ -60,6 +61,17 @@ def is_denied(error: BaseException) -> bool:
     return _DENIED_INSIDE_200 in str(error) or _status(error) in (401, 403)
 
 
+def is_archived(error: BaseException) -> bool:
+    """Return whether an object can't be read because it is archived: S3 answers 403 with this code."""
+    return "InvalidObjectState" in str(error)
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Return whether a request got no answer in time, though the server took the connection."""
+    text = str(error).lower()
+    return _status(error) is None and ("timed out" in text or "timeout" in text)
+
+
 def is_missing_bucket(error: BaseException) -> bool:
     """Return whether the bucket does not exist: obstore raises what it raises for a missing object."""
     return "NoSuchBucket" in str(error)
@@ -78,9 +90,7 @@ def summary(error: BaseException) -> str:
 
 def is_addressable(name: str) -> bool:
     """Return whether obstore accepts a key: no empty or dot segment, no control character."""
-    return not any(s in ("", ".", "..") for s in name.split("/")) and not any(
-        ord(c) < 32 or ord(c) == 127 for c in name
-    )
+    return _REFUSED.search(name) is None
 
 
 def is_last_page(page: list[E], page_size: int) -> bool:

@@ -11,7 +11,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from fruitscale.config.schema import Storage
-from fruitscale.errors import ChangedObjectError, FruitscaleError, MissingObjectError, StorageError
+from fruitscale.errors import (
+    ArchivedObjectError,
+    ChangedObjectError,
+    DeniedObjectError,
+    FruitscaleError,
+    MissingObjectError,
+    StorageError,
+    UnansweredObjectError,
+)
 from fruitscale.storage import aws, credentials, obstore_internals
 from fruitscale.storage.retries import RetryCounts
 from fruitscale.storage.waiting import report_unavailable
@@ -23,12 +31,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FIRST_WAIT, LONGEST_WAIT = 0.1, 15.0
 """Initial and maximum backoff in seconds; it doubles with each retry."""
+PHOTO_ATTEMPTS = 4
+"""Requests for one photo that may time out."""
+PROBED = ".fruitscale-probe"
+"""A name that no object has: any answer about it shows that the store answers."""
 BRIEF_SECONDS = 5.0
 REPORT_AFTER_SECONDS = 4.0
 """How long a request is retried before the wait is reported."""
 PAGE = 1000
 """Keys per listing request: the most that S3 returns."""
-_PARTICIPLES = {"read": "read", "write": "written", "list": "listed"}
+_PARTICIPLES = {"read": "read", "photo": "read", "write": "written", "list": "listed"}
 
 
 class UnlistableKeyError(StorageError):
@@ -75,8 +87,31 @@ class S3Store:
         """Return an object's content; with an ETag, of that version only."""
         import obstore
 
+        def get(key: str) -> bytes:
+            return bytes(obstore.get(self._objects, key, options=options).bytes())
+
         options: Any = {"if_match": version} if version is not None else None
-        return self._request("read", name, lambda key: bytes(obstore.get(self._objects, key, options=options).bytes()))
+        return self._request("read" if version is None else "photo", name, get)
+
+    def read_head(self, name: str, size: int) -> tuple[bytes, str]:
+        """Return the first bytes of an object that may be a photo, and its Content-Type."""
+        import obstore
+
+        def get(key: str) -> tuple[bytes, str]:
+            result = obstore.get(self._objects, key, options={"range": (0, size)})
+            return bytes(result.bytes()), str(result.attributes.get("Content-Type", ""))
+
+        return self._request("photo", name, get)
+
+    def answers(self) -> bool:
+        """Return whether the store answers now, be it with an error."""
+        try:
+            self.brief().exists(PROBED)
+        except DeniedObjectError:
+            return True
+        except StorageError:
+            return False
+        return True
 
     def read_etag(self, name: str) -> tuple[bytes, str]:
         """Return an object's content and its ETag."""
@@ -187,8 +222,12 @@ class S3Store:
         return self._request("write", name, put)
 
     def _request(self, verb: str, name: str, send: Callable[[str], T]) -> T:
-        """Make a request; retry transient errors for `retry_seconds`, raise permanent ones as StorageError."""
-        first_failure, wait = None, FIRST_WAIT
+        """Make a request; retry transient errors for `retry_seconds`, raise permanent ones as StorageError.
+
+        A photo (verb: photo) that does not answer while the store does raises UnansweredObjectError, after `PHOTO_ATTEMPTS`
+        timeouts or after `retry_seconds`.
+        """
+        first_failure, wait, timeouts = None, FIRST_WAIT, 0
         while True:
             try:
                 return send(self.key(name))
@@ -198,7 +237,12 @@ class S3Store:
                 now = time.monotonic()
                 first_failure = first_failure or now
                 waited = now - first_failure
-                if waited >= self.storage.retry_seconds or not obstore_internals.is_transient(error):
+                is_transient, is_late = obstore_internals.is_transient(error), waited >= self.storage.retry_seconds
+                timeouts += obstore_internals.is_timeout(error)
+                is_due = verb == "photo" and is_transient and (is_late or timeouts >= PHOTO_ATTEMPTS)
+                if is_due and self.answers():
+                    raise UnansweredObjectError(f"{self.uri}/{name} does not answer, though the store does.") from None
+                if is_late or not is_transient:
                     raise _as_storage_error(f"{self.uri}/{name}", _PARTICIPLES[verb], error) from None
             self._count_retry(verb)
             pause = wait + random.uniform(0, FIRST_WAIT)  # noqa: S311  jitter
@@ -260,12 +304,18 @@ def _as_storage_error(what: str, participle: str, error: Exception) -> StorageEr
         return MissingObjectError(f"{what} does not exist.")
     if isinstance(error, (PreconditionError, AlreadyExistsError)):
         return ChangedObjectError(f"{what} changed since it was listed.")
-    if obstore_internals.is_denied(error):
-        credentials.provide()  # raises the true reason if there are no credentials
-        return StorageError(
-            f"{what} can't be {participle}: access is denied.", "Check the credentials and their policy."
-        )
+    if obstore_internals.is_archived(error) or obstore_internals.is_denied(error):
+        return _as_denial(what, participle, error)
     return StorageError(
         f"{what} can't be {participle}: {obstore_internals.summary(error)}",
         "Check the network and storage.endpoint; then run the same command again: it resumes.",
+    )
+
+
+def _as_denial(what: str, participle: str, error: Exception) -> StorageError:
+    if obstore_internals.is_archived(error):
+        return ArchivedObjectError(f"{what} is archived.", "Restore it, then run the same command again.")
+    credentials.provide()  # raises the true reason if there are no credentials
+    return DeniedObjectError(
+        f"{what} can't be {participle}: access is denied.", "Check the credentials and their policy."
     )

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from fruitscale.config.regular_files import NotRegularError, open_regular
 from fruitscale.config.schema import Storage
 from fruitscale.errors import ChangedObjectError, MissingObjectError, StorageError
 from fruitscale.storage.retries import RetryCounts
@@ -87,10 +88,14 @@ class LocalStore:
         """Return a file's content; the version is checked on the open file, so no change can slip in between."""
         path = self.root / name
         try:
-            with path.open("rb") as file:
+            with open(open_regular(path), "rb", buffering=0) as file:  # noqa: PTH123  a descriptor
                 if version is not None and file_version(os.fstat(file.fileno())) != version:
                     raise ChangedObjectError(f"{path} changed since it was listed.")
                 return file.read()
+        except NotRegularError as error:
+            if version is not None:
+                raise ChangedObjectError(f"{path} changed since it was listed.") from None
+            raise _as_storage_error(path, "read", error) from None
         except (FileNotFoundError, NotADirectoryError):
             raise MissingObjectError(f"{path} does not exist.") from None
         except OSError as error:

@@ -22,9 +22,12 @@ LAST_HEADERS = ("connection", "transfer-encoding", "keep-alive")
 
 ERROR = b"<?xml version='1.0'?><Error><Code>%s</Code><Message>from the proxy</Message></Error>"
 ANSWERS = {
-    "busy": (503, b"SlowDown"), "broken": (500, b"InternalError"), "denied": (403, b"AccessDenied"),
+    "busy": (503, b"SlowDown"),
+    "broken": (500, b"InternalError"),
+    "denied": (403, b"AccessDenied"),
+    "archived": (403, b"InvalidObjectState"),
     "gone": (404, b"NoSuchKey"),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,8 @@ class Faults:
 class Proxy:
     """Stands before `upstream`. A request's fate is `rule`'s, else the next of `script`, else by chance, from a seed.
 
-    Fates: pass, reset, lost (done, and never answered), busy, broken, denied (403), regionless (its region is left
-    out), stall, gone (404), short (half of the content, as if it were all).
+    Fates: pass, reset, lost (done, and never answered), busy, broken, denied (403), archived (403), regionless (its region is
+    left out), stall, gone (404), short (half of the content, as if it were all).
     """
 
     def __init__(self, upstream: str, seed: int = 0) -> None:

@@ -1,7 +1,7 @@
 """A million keys: listed, sorted, hashed and written in bounded memory.
 
-No server holds a million objects here: `S3Store._page` is replaced, and hands out pages that are made up, so this
-measures our side of a listing, without the network and without obstore.
+No server holds a million objects here: the boto3 client is replaced, and hands out pages that are made up, so this
+measures our side of a listing, without the network and without boto3.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ MOST_MB = 600
 LIST = """
 import json, sys, time
 from pathlib import Path
+from types import SimpleNamespace
 from fruitscale.config.schema import Input, Storage
 from fruitscale.stages import peak_rss_mb
 from fruitscale.runs import manifest
-from fruitscale.storage import listing, s3
+from fruitscale.storage import aws, listing
+from fruitscale.storage.object_listing import ListedKey
 from fruitscale.storage.store import LocalStore
 
 KEYS, out = int(sys.argv[1]), Path(sys.argv[2])
@@ -32,11 +34,17 @@ KEYS, out = int(sys.argv[1]), Path(sys.argv[2])
 def key(number):
     return f"Training/Apple Red {number // 10_000:03d}/r_{number % 10_000:05d}_100.jpg"
 
-def page(self, prefix, after):
-    start = 0 if after is None else int(after.split("/")[1][-3:]) * 10_000 + int(after.split("_")[1]) + 1
-    return [s3.Entry(key(i), 5000 + i % 997, f'"{i:032x}"') for i in range(start, min(start + s3.PAGE, KEYS))]
+class Client:
+    meta = SimpleNamespace(events=SimpleNamespace(register=lambda *handler: None))
 
-s3.S3Store._page = page
+    def list_objects_v2(self, Bucket, Prefix, MaxKeys, ContinuationToken="0", StartAfter=None):
+        if StartAfter is not None:
+            return {"Keys": []}
+        start, stop = int(ContinuationToken), min(int(ContinuationToken) + 1000, KEYS)
+        keys = [ListedKey(f"{Prefix}{key(i)}", 5000 + i % 997, f'"{i:032x}"', "STANDARD") for i in range(start, stop)]
+        return {"Keys": keys, "IsTruncated": stop < KEYS, "NextContinuationToken": str(stop)}
+
+aws.s3_client = lambda storage, attempts: Client()
 began = time.perf_counter()
 source = Input(uri="s3://fruits/in")
 photos = listing.list_photos(source, Storage(region="eu-west-3", residency="declared", place="nowhere"))

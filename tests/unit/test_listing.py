@@ -13,7 +13,9 @@ import pytest
 
 from fruitscale.config.schema import PHOTO_GLOB, Input, Storage
 from fruitscale.errors import FruitscaleError, InputError, MissingObjectError, StorageError, UsageError
-from fruitscale.storage.listing import UNADDRESSABLE, Photo, list_photos, name_filter
+from fruitscale.storage.folder_listing import UNADDRESSABLE
+from fruitscale.storage.listing import Photo, list_photos
+from fruitscale.storage.name_rules import name_filter
 from fruitscale.storage.store import LocalStore, file_version
 from tests.unit.test_store import without_rights
 
@@ -66,12 +68,10 @@ NAMES = ["a.jpg", "b/c.JPG", "b/c/d.png", "b/e.jpeg", "b/f.txt", ".hidden/g.gif"
 @pytest.mark.parametrize(
     ("include", "exclude", "expected"),
     [
-        pytest.param(
-            [PHOTO_GLOB], [], [".hidden/g.gif", "a.jpg", "b/c.JPG", "b/c/d.png", "b/e.jpeg", "É.webp"], id="default"
-        ),
+        pytest.param([PHOTO_GLOB], [], ["a.jpg", "b/c.JPG", "b/c/d.png", "b/e.jpeg", "É.webp"], id="default"),
         pytest.param(["*.jpg"], [], ["a.jpg"], id="only-directly-under"),
         pytest.param(["**/*.JPG"], [], ["a.jpg", "b/c.JPG"], id="any-case"),
-        pytest.param(["**/*.{JPG,jpe}g", "**/*.{PNG,gif}"], [], [".hidden/g.gif", "b/c/d.png", "b/e.jpeg"], id="two"),
+        pytest.param(["**/*.{JPG,jpe}g", "**/*.{PNG,gif}"], [], ["b/c/d.png", "b/e.jpeg"], id="two"),
         pytest.param(["**/*.jp{e,}g"], [], ["a.jpg", "b/c.JPG", "b/e.jpeg"], id="an-empty-branch"),
         pytest.param(["b/**"], ["**/*.txt"], ["b/c.JPG", "b/c/d.png", "b/e.jpeg", "b/h.jpg\n"], id="a-folder"),
         pytest.param(["B/*.jpg"], [], ["b/c.JPG"], id="a-folder-in-any-case"),
@@ -102,7 +102,7 @@ def test_too_many_braces_are_refused() -> None:
         pytest.param(" a .jpg", id="spaces"),
         pytest.param("a\\b.jpg", id="backslash"),
         pytest.param("*[x]?.jpg", id="glob"),
-        pytest.param("..jpg", id="dots"),
+        pytest.param("a..jpg", id="dots"),
         pytest.param("e\u0301.jpg", id="not-normalized"),
         pytest.param("\x01.jpg", id="control"),
     ],
@@ -298,10 +298,10 @@ def test_a_list_with_no_row_has_no_photos(root: Path) -> None:
     [
         pytest.param("list.csv", b"", "Empty CSV file", id="empty"),
         pytest.param("list.csv", b"path,label\na.jpg\n", "Expected 2 columns, got 1", id="ragged"),
-        pytest.param("list.csv", b"path\n\xff.jpg\n", "invalid UTF8 data", id="not-utf-8"),
-        pytest.param("list.csv", b"\xff,path\nx,a.jpg\n", "can't decode byte 0xff", id="a-column-not-utf-8"),
-        pytest.param("list.csv", b"path,path\na.jpg,a.jpg\n", 'Field "path" exists 2 times', id="two-paths"),
-        pytest.param("list.csv", b"path,label,label\na.jpg,1,2\n", 'Field "label" exists 2 times', id="two-labels"),
+        pytest.param("list.csv", b"path\n\xff.jpg\n", "line 2 is not UTF-8 text", id="not-utf-8"),
+        pytest.param("list.csv", b"\xff,path\nx,a.jpg\n", "line 1 is not UTF-8 text", id="a-column-not-utf-8"),
+        pytest.param("list.csv", b"path,path\na.jpg,a.jpg\n", "it has two columns `path`", id="two-paths"),
+        pytest.param("list.csv", b"path,label,label\na.jpg,1,2\n", "it has two columns `label`", id="two-labels"),
         pytest.param("list.parquet", b"path\na.jpg\n", "Parquet magic bytes not found", id="csv-as-parquet"),
         pytest.param("list.PARQUET", b"", "Parquet file size is 0 bytes", id="empty-parquet"),
     ],

@@ -61,7 +61,7 @@ class Tally:
         if self.featurized + self.rejected != images:
             raise OutputError(
                 f"{self.featurized} images featurized and {self.rejected} rejected are not the {images} listed.",
-                "Run again with --overwrite; if it happens again, report it with _run/plan.json.",
+                "Run the same command again; if it happens again, report it with _run/plan.json.",
             )
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, islice
 
 from fruitscale.config.schema import Config
 from fruitscale.errors import InputError, NothingNewError, UsageError
 from fruitscale.kernels.moments import check_count
-from fruitscale.pipeline.engine_start import EngineStart
+from fruitscale.pipeline.engine_start import EngineStart, n_shards
 from fruitscale.pipeline.progress import RunProgress
 from fruitscale.runs import manifest, path_hash
 from fruitscale.runs.history import RunHistory
@@ -40,7 +39,7 @@ def earlier_runs(config: Config) -> list[str]:
 def list_input(
     config: Config, access: StorageAccess, progress: RunProgress, engine: EngineStart | None = None
 ) -> Manifest:
-    """List the photos and return their manifest. `engine` is started as soon as the first photo is found.
+    """List the photos and return their manifest. `engine` is started as soon as its slots will have work.
 
     Raises InputError if there are no photos, NothingNewError if earlier runs have them all.
     """
@@ -48,10 +47,8 @@ def list_input(
     with progress.stage("list"):
         history = RunHistory.by(config.input.new_since, access, is_s3(config.input.uri))
         photos: Iterator[Photo] = history.leave_out(listing.list_photos(config.input, config.storage))
-        first = list(islice(photos, 1))
-        if first and engine is not None:
-            engine.start()
-        listed = manifest.build(chain(first, photos), config.input.limit, progress.advance, hashed_with)
+        photos = photos if engine is None else engine.starting(photos)
+        listed = manifest.build(photos, config.input.limit, progress.advance, hashed_with)
     if not listed.images and history.left_out:
         raise NothingNewError(f"There is nothing new: earlier runs have all {history.left_out} photos.")
     if not listed.images:
@@ -61,4 +58,6 @@ def list_input(
         )
     if isinstance(config.pca.components, int) and config.pca.run is None:
         check_count(config.pca.components, listed.images, config.pca.components)
+    if engine is not None:
+        engine.start(n_shards(config, listed.images))
     return listed

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fruitscale.errors import OutputError
 from fruitscale.runs import arrow
+from fruitscale.runs.damage import damage_hint
 from fruitscale.storage.parquet import decode
 from fruitscale.storage.store import Store
 
@@ -126,7 +127,7 @@ def read_rejects(store: Store, part_name: str) -> list[Reject]:
     except (pa.ArrowException, KeyError, ValueError, TypeError, OSError):
         intact = False
     if not intact:
-        raise DamagedPartError(f"{store.uri}/{part_name} is damaged.", "Run again with --overwrite.")
+        raise DamagedPartError(f"{store.uri}/{part_name} is damaged.", damage_hint(store.uri))
     return rejects
 
 

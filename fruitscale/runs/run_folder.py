@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fruitscale.errors import MissingObjectError, OutputError
 from fruitscale.runs import manifest, parts
+from fruitscale.runs.damage import damaged, load_json
 from fruitscale.runs.record import RunRecord
 from fruitscale.storage.store import LocalStore, Store, sweep
 
@@ -30,6 +31,15 @@ class RunPlan:
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
+def checked_plan(plan: RunPlan) -> RunPlan:
+    """Return a plan as it is. Raises TypeError if it is none that this package wrote."""
+    sections = (plan.fingerprints, plan.features, plan.pca, plan.config)
+    prints = [plan.fingerprints[of] for of in ("features", "pca")] if isinstance(plan.fingerprints, Mapping) else [None]
+    if not all(isinstance(each, Mapping) for each in sections) or not all(isinstance(each, str) for each in prints):
+        raise TypeError("not a plan")
+    return plan
+
+
 class RunFolder:
     """The files of one run in a store."""
 
@@ -41,10 +51,7 @@ class RunFolder:
         content = self._read(PLAN)
         if content is None:
             return None
-        try:
-            return RunPlan(**json.loads(content))
-        except (ValueError, TypeError):
-            raise OutputError(f"{self.store.uri}/{PLAN} is damaged.", "Run again with --overwrite.") from None
+        return load_json(self.store, PLAN, content, lambda values: checked_plan(RunPlan(**values)))
 
     def write_plan(self, plan: RunPlan) -> None:
         """Write the plan, before any other file of the run."""
@@ -58,7 +65,7 @@ class RunFolder:
         try:
             return RunRecord.model_validate_json(content)
         except ValidationError:
-            raise OutputError(f"{self.store.uri}/{RECORD} is damaged.", "Run again with --overwrite.") from None
+            raise damaged(self.store, RECORD) from None
 
     def write_record(self, record: RunRecord) -> None:
         """Write run.json, after every other file of the run."""

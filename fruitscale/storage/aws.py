@@ -47,6 +47,11 @@ ABSENT = frozenset(
     }
 )  # fmt: skip
 """The resource does not exist, or no longer."""
+SKEWS = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
+_SIGNATURES = frozenset({"SignatureDoesNotMatch", "InvalidSignatureException"})
+"""Codes of a wrong key, and of a wrong clock, which only the message distinguishes."""
+SKEWED = "the clock of this machine is wrong by more than 5 minutes, so the request was refused"
+SKEW_HINT = "Set the clock, as in: sudo timedatectl set-ntp true"
 UNSUPPORTED = frozenset(
     {"NotImplemented", "MethodNotAllowed", "NotSupported", "UnknownOperationException", "405", "501"}
 )
@@ -156,6 +161,13 @@ def is_absent(error: BaseException) -> bool:
     return code(error) in ABSENT
 
 
+def is_skewed(error: BaseException) -> bool:
+    """Return whether AWS refused a request for its time."""
+    reason = code(error)
+    times = ("expired", "not yet current")
+    return reason in SKEWS or (reason in _SIGNATURES and any(words in str(error) for words in times))
+
+
 def is_unsupported(error: BaseException) -> bool:
     """Return whether the store does not have this operation."""
     return code(error) in UNSUPPORTED
@@ -189,6 +201,8 @@ def _refused(operation: str, error: Any) -> ClusterError:  # noqa: ANN401  botoc
         return CapacityError(message, "Name more subnets or machine types, or try later.")
     if reason in QUOTA:
         return ClusterError(message, "Use fewer machines, or request a higher quota in the Service Quotas console.")
+    if is_skewed(error):
+        return ClusterError(f"{message}. Most likely {SKEWED}", SKEW_HINT)
     if reason in DENIED:
         return ClusterError(message, "The policies that a launch needs are in configs/iam/.")
     if "hrottl" in reason or reason == "RequestLimitExceeded":

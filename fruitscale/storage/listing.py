@@ -18,6 +18,7 @@ from fruitscale.storage import aws, obstore_internals
 from fruitscale.storage.parquet import decode
 from fruitscale.storage.s3 import S3Store, UnlistableKeyError
 from fruitscale.storage.store import LocalStore, Store, file_version, open_store
+from fruitscale.storage.system_errors import path_hint
 
 UNADDRESSABLE = ""
 """The version of a photo whose name can't be read: it is not text, or obstore refuses it. Such photos are rejected."""
@@ -91,7 +92,7 @@ def _walk(store: Store) -> Iterator[tuple[str, int, str]]:
     if not store.root.is_dir():
         problem = "is not a folder" if store.root.exists() else "does not exist"
         raise InputError(f"The input {store.root} {problem}.", "Check --input (or input.uri).")
-    yield from _scan(str(store.root), "", ())
+    yield from _scan(str(store.root))
 
 
 def _objects(store: S3Store) -> Iterator[tuple[str, int, str]]:
@@ -118,23 +119,36 @@ def _objects_after(store: S3Store, last: str | None) -> Iterator[tuple[str, int,
         raise StorageError(f"{store.uri} can't be listed: {error}", "Check the network and the credentials.") from None
 
 
-def _scan(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, int, str]]:
-    try:
-        here = os.stat(folder)  # noqa: PTH116  paths of a million files are kept as text
-        identity = (here.st_dev, here.st_ino)
-        if identity in above:  # a link back to an enclosing folder
-            return
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if _is_endless_link(entry):
-                    continue
-                if entry.is_dir():
-                    yield from _scan(entry.path, f"{prefix}{entry.name}/", (*above, identity))
-                elif entry.is_file():
-                    yield _describe(prefix + entry.name, entry.stat())
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise StorageError(f"{error.filename or folder} can't be listed: {reason}.", "Check its permissions.") from None
+class _Folder(NamedTuple):
+    """A folder to list: its path, its name as a prefix, and the identities of the folders around it."""
+
+    path: str
+    prefix: str
+    above: tuple[tuple[int, int], ...]
+
+
+def _scan(root: str) -> Iterator[tuple[str, int, str]]:
+    """List the files below a folder, however deep."""
+    folders = [_Folder(root, "", ())]
+    while folders:
+        folder = folders.pop()
+        try:
+            here = os.stat(folder.path)  # noqa: PTH116  paths of a million files are kept as text
+            identity = (here.st_dev, here.st_ino)
+            if identity in folder.above:  # a link back to an enclosing folder
+                continue
+            with os.scandir(folder.path) as entries:
+                for entry in entries:
+                    if _is_endless_link(entry):
+                        continue
+                    if entry.is_dir():
+                        folders.append(_Folder(entry.path, f"{folder.prefix}{entry.name}/", (*folder.above, identity)))
+                    elif entry.is_file():
+                        yield _describe(folder.prefix + entry.name, entry.stat())
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            where = error.filename or folder.path
+            raise StorageError(f"{where} can't be listed: {reason}.", path_hint(error)) from None
 
 
 def _is_endless_link(entry: os.DirEntry[str]) -> bool:

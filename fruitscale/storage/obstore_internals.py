@@ -60,6 +60,11 @@ def is_denied(error: BaseException) -> bool:
     return _DENIED_INSIDE_200 in str(error) or _status(error) in (401, 403)
 
 
+def is_skewed(error: BaseException) -> bool:
+    """Return whether S3 refused a request for its time: like any refusal, it is a denial with a code in the text."""
+    return "RequestTimeTooSkewed" in str(error)
+
+
 def is_missing_bucket(error: BaseException) -> bool:
     """Return whether the bucket does not exist: obstore raises what it raises for a missing object."""
     return "NoSuchBucket" in str(error)

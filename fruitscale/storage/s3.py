@@ -251,11 +251,15 @@ def _as_storage_error(what: str, participle: str, error: Exception) -> StorageEr
     if isinstance(error, (PreconditionError, AlreadyExistsError)):
         return ChangedObjectError(f"{what} changed since it was listed.")
     if obstore_internals.is_denied(error):
-        credentials.provide()  # raises the true reason if there are no credentials
-        return StorageError(
-            f"{what} can't be {participle}: access is denied.", "Check the credentials and their policy."
-        )
+        return _denial(what, participle, error)
     return StorageError(
         f"{what} can't be {participle}: {obstore_internals.summary(error)}",
         "Check the network and storage.endpoint; then run the same command again: it resumes.",
     )
+
+
+def _denial(what: str, participle: str, error: Exception) -> StorageError:
+    if obstore_internals.is_skewed(error):
+        return StorageError(f"{what} can't be {participle}: {aws.SKEWED}.", aws.SKEW_HINT)
+    credentials.provide()  # raises the true reason if there are no credentials
+    return StorageError(f"{what} can't be {participle}: access is denied.", "Check the credentials and their policy.")

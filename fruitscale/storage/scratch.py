@@ -26,7 +26,7 @@ class ScratchFolder:
     """A temporary folder; as a context manager, it removes itself. Raises StorageError if none can be created."""
 
     def __init__(self, purpose: str = "", parent: Path | None = None) -> None:
-        _sweep_once()
+        sweep_once()
         self._descriptor: int | None = None
         try:
             self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{purpose}-" if purpose else PREFIX, dir=parent))
@@ -70,7 +70,8 @@ def sweep(folder: Path) -> int:
 
 
 @cache
-def _sweep_once() -> None:
+def sweep_once() -> None:
+    """Sweep the folder of temporary files, once per process."""
     with suppress(OSError):
         sweep(Path(tempfile.gettempdir()))
 

@@ -43,7 +43,7 @@ def hostile_run(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFactory
 def test_every_command_shows_them_as_text(cli: Cli, hostile_run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "\x1b[31m[red]run"
     shutil.copytree(hostile_run, copy)
-    commands = [
+    commands: list[list[object]] = [
         ["show", copy], ["drift", copy, hostile_run], ["evaluate", copy, hostile_run], ["report", copy],
         ["export", copy, "--to", "csv", "-o", tmp_path / "\x1b[31mx.csv"],
         ["export", copy, "--to", "tensorboard", "-o", tmp_path / "\x1b[31mx"],
@@ -52,7 +52,7 @@ def test_every_command_shows_them_as_text(cli: Cli, hostile_run: Path, tmp_path:
         ["run", "--config", tmp_path / "\x1b[31m.yaml"], ["run", "--set", "\x1b[31m=1"], ["\x1b[31mverb"],
     ]  # fmt: skip
     for arguments in commands:
-        ran = cli(*map(str, arguments))
+        ran = cli(*arguments)
         assert not set(RAW) & set(ran.out + ran.err), arguments
         assert "Traceback" not in ran.err
         assert "should not happen" not in ran.err, ran.err

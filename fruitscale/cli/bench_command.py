@@ -26,6 +26,7 @@ Engines = Annotated[
     typer.Option("--engines", metavar="NAMES", help="Such as local,spark,dask; the first is the baseline."),
 ]
 Numbers = Optional[str]  # noqa: UP045
+MOST_TASKS = 1_000_000
 
 
 @app.callback()
@@ -86,8 +87,11 @@ def overhead(
     given = _config(config, sets, None, engines)
     from fruitscale.bench.overhead import measure_overhead
     from fruitscale.bench.result_tables import overhead_rows
+    from fruitscale.errors import UsageError
 
     numbers = [number for number in _numbers("--tasks", tasks) or [] if isinstance(number, int)]
+    if max(numbers) > MOST_TASKS:
+        raise UsageError(f"--tasks: at most {MOST_TASKS:,}, got {max(numbers):,}.", "Example: --tasks 100,1000")
     found = measure_overhead(given, given.bench.engines, numbers, repeats, _log)
     _show(found, overhead_rows(found), as_json=json)
 

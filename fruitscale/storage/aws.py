@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from fruitscale.config.schema import Storage
 from fruitscale.errors import CapacityError, ClusterError
-from fruitscale.storage import credentials
+from fruitscale.storage import botocore_internals, credentials
 
 ATTEMPTS = 8
 BRIEF_ATTEMPTS = 4
@@ -61,9 +61,9 @@ UNSUPPORTED = frozenset(
 def s3_client(storage: Storage) -> Any:  # noqa: ANN401  boto3 has no types of its own
     """Return a client of S3 for what obstore can't do; `storage` is settled."""
     style = {"addressing_style": "path" if uses_path_style(storage) else "virtual"}
-    return client(
-        "s3", storage, BRIEF_ATTEMPTS, endpoint=s3_endpoint(storage), read_seconds=storage.timeout_seconds, s3=style
-    )
+    endpoint, seconds = s3_endpoint(storage), storage.timeout_seconds
+    made = client("s3", storage, BRIEF_ATTEMPTS, endpoint=endpoint, read_seconds=seconds, s3=style)
+    return botocore_internals.stay_on_host(made)
 
 
 def client(

@@ -97,12 +97,33 @@ def _walk(store: Store) -> Iterator[tuple[str, int, str]]:
 
 def _objects(store: S3Store) -> Iterator[tuple[str, int, str]]:
     """List through obstore, and from the first key that it refuses through boto3, which accepts any."""
+    is_empty = True
     try:
         for entry in store.entries():
+            is_empty = False
             yield entry.name, entry.size, entry.etag
     except UnlistableKeyError as error:
+        is_empty = False
         for name, size, etag in _objects_after(store, error.after):
             yield name, size, etag if obstore_internals.is_addressable(name) else UNADDRESSABLE
+    if is_empty:
+        _check_is_listing(store)
+
+
+def _check_is_listing(store: S3Store) -> None:
+    """Raise StorageError if the answer to a listing is not one: obstore takes any page, such as HTML, for an empty listing."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        answer = aws.s3_client(store.storage).list_objects_v2(Bucket=store.location.bucket, MaxKeys=1)
+        problem = "" if answer.get("Name") else "the answer is not a listing"
+    except (BotoCoreError, ClientError) as error:
+        problem = str(error)
+    if problem:
+        raise StorageError(
+            f"{store.uri} can't be listed: {problem}.",
+            "Check storage.endpoint, and that no proxy or sign-in page of the network answers instead.",
+        )
 
 
 def _objects_after(store: S3Store, last: str | None) -> Iterator[tuple[str, int, str]]:

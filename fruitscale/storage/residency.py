@@ -136,27 +136,30 @@ def _verdict(s3_client: Any, storage: Storage, bucket: str) -> BucketVerdict:  #
         )
     headers, status = answer.get("HTTPHeaders", {}), answer.get("HTTPStatusCode")
     region = headers.get("x-amz-bucket-region")
-    if status == 403 and _is_skewed(headers.get("date")):  # a response to HEAD has no body with a code
-        return BucketVerdict(bucket, region, aws.SKEWED, aws.SKEW_HINT, status)
+    problem, remedy = _problem(storage, region, status, headers.get("date"))
+    return BucketVerdict(bucket, region, problem, remedy, status)
+
+
+def _problem(storage: Storage, region: str | None, status: int | None, date: str | None) -> tuple[str | None, str]:
+    """Return what is wrong with a bucket according to the response to HEAD, and what to do; None if nothing is."""
     if status == 404:
-        return BucketVerdict(bucket, None, "there is no such bucket", "Check the URI.", status)
+        return "there is no such bucket", "Check the URI."
+    if status == 403 and _is_skewed(date):  # a response to HEAD has no body with a code
+        return aws.SKEWED, aws.SKEW_HINT
+    if status is not None and status // 100 == 3 and region in (None, storage.region):
+        return f"the store redirects requests elsewhere (HTTP {status})", "Check storage.endpoint and storage.region."
     if region is None:
-        return BucketVerdict(
-            bucket,
-            None,
-            f"the store does not report its region (HTTP {status})",
-            "For a store without regions, set storage.residency: declared, and describe its place in storage.place.",
-            status,
+        remedy = (
+            "For a store without regions, set storage.residency: declared, and describe its place in storage.place. On a "
+            "network with a sign-in page, sign in first."
         )
+        return f"the store does not report its region (HTTP {status})", remedy
     if region != storage.region:
-        return BucketVerdict(
-            bucket,
-            region,
+        return (
             f"it is in {region}, and storage.region is {storage.region}",
             "Use a bucket in that region, or set storage.region to the bucket's region if photos may be there.",
-            status,
         )
-    return BucketVerdict(bucket, region, None, status=status)
+    return None, ""
 
 
 def _is_skewed(date: str | None) -> bool:

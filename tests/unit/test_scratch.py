@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,7 +128,7 @@ def test_the_next_start_sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with owner(tmp_path) as (_, dead):
         pass
     assert dead.exists()
-    monkeypatch.setattr(scratch.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     scratch.sweep_once.cache_clear()
     with ScratchFolder() as folder:
         assert folder.parent == tmp_path

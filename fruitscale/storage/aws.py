@@ -47,6 +47,7 @@ ABSENT = frozenset(
     }
 )  # fmt: skip
 """The resource does not exist, or no longer."""
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 SKEWS = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
 _SIGNATURES = frozenset({"SignatureDoesNotMatch", "InvalidSignatureException"})
 """Codes of a wrong key, and of a wrong clock, which only the message distinguishes."""
@@ -199,12 +200,18 @@ def _refused(operation: str, error: Any) -> ClusterError:  # noqa: ANN401  botoc
     message = f"{operation} was refused ({reason}): {error.response['Error'].get('Message', '')}"
     if reason in CAPACITY:
         return CapacityError(message, "Name more subnets or machine types, or try later.")
-    if reason in QUOTA:
-        return ClusterError(message, "Use fewer machines, or request a higher quota in the Service Quotas console.")
     if is_skewed(error):
         return ClusterError(f"{message}. Most likely {SKEWED}", SKEW_HINT)
+    return ClusterError(message, _remedy(reason))
+
+
+def _remedy(reason: str) -> str:
+    if reason in QUOTA:
+        return "Use fewer machines, or request a higher quota in the Service Quotas console."
+    if reason in EXPIRED:
+        return "Log in again (as in: aws sso login), then run the command again."
     if reason in DENIED:
-        return ClusterError(message, "The policies that a launch needs are in configs/iam/.")
+        return "The policies that a launch needs are in configs/iam/."
     if "hrottl" in reason or reason == "RequestLimitExceeded":
-        return ClusterError(message, "Wait a minute, then run it again.")
-    return ClusterError(message, "Check the cluster section of the config.")
+        return "Wait a minute, then run it again."
+    return "Check the cluster section of the config."

@@ -1,8 +1,8 @@
-"""Everything fruitscale relies on that obstore does not promise: the texts of its errors, and how it lists keys.
+"""Everything fruitscale relies on that obstore does not promise: its errors' texts, how it lists keys, what it follows.
 
 obstore maps S3's answers to few exception classes, so some causes are known by the error's text alone.
-tests/s3/test_obstore_internals.py checks each of these against obstore and a real server, and names what an upgrade
-changed.
+tests/s3/test_obstore_internals.py and test_answers.py check each of these against obstore and a real server, and name
+what an upgrade changed.
 """
 
 from __future__ import annotations

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
+import fruitscale
 from fruitscale.config.loading import load
 from fruitscale.config.schema import Config
+from fruitscale.display.events import Event
 from fruitscale.pipeline.engine_start import EngineStart, n_shards
+from fruitscale.sample import draw
 from fruitscale.storage.listing import Photo
 
 
@@ -62,3 +67,24 @@ def test_it_starts_once_every_slot_will_have_a_shard(sets: list[str], listed: in
         pass
     start.close()
     assert bool(began) == starts
+
+
+@pytest.mark.parametrize(("paths", "error"), [("plain", "ValueError: seen a.jpg"), ("hashed", "ValueError")])
+def test_an_unexpected_failure_is_in_the_progress_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: str, error: str
+) -> None:
+    """Here, the observer's own."""
+    monkeypatch.setenv("FRUITSCALE_PATH_KEY", "0123456789abcdef" * 2)
+
+    def fail(event: Event) -> None:
+        if event.stage == "fit":
+            raise ValueError("seen a.jpg")
+
+    source = draw(tmp_path / "in", classes=3, per_class=8).path
+    given = config(
+        "slots=1", "report=false", f"input.uri={source}", f"output.uri={tmp_path / 'run'}", f"output.paths={paths}"
+    )
+    with pytest.raises(ValueError, match="seen"):
+        fruitscale.run(given, fail)
+    progress = json.loads((tmp_path / "run" / "_run" / "progress.json").read_text())
+    assert (progress["status"], progress["error"], progress["stage"]) == ("failed", error, "fit")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -19,6 +18,7 @@ from fruitscale.bench.measure import BenchSetup, Measurement, RunAnswer, differe
 from fruitscale.config.schema import Config
 from fruitscale.errors import EngineError, MissingExtraError
 from fruitscale.runs.fingerprints import shard_images
+from fruitscale.storage.scratch import ScratchFolder
 
 PARTS = 40
 """The minimum number of parts of a run, so that its halfway point can be observed."""
@@ -59,8 +59,7 @@ def measure_recovery(config: Config, engine: str, log: Callable[[str], None] = l
     A failing run, or a cluster that can't be started, is returned as a failure.
     """
     images = max(config.bench.images)
-    with tempfile.TemporaryDirectory(prefix="fruitscale-bench-", ignore_cleanup_errors=True) as name:
-        work = Path(name)
+    with ScratchFolder("bench") as work:
         folder = photo_sets.link_photos(
             config.input.uri, photo_sets.list_paths(config.input), images, work / "photos"
         ).folder

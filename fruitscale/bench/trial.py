@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from fruitscale.bench.photo_sets import PhotoFolder
 from fruitscale.bench.results import Results, make_results, ratio_of
 from fruitscale.config.schema import Config
 from fruitscale.engines import registry
+from fruitscale.storage.scratch import ScratchFolder
 
 MAX_FAILURES = 1
 """A variant that fails more often is not run again."""
@@ -30,8 +30,7 @@ def run_bench(config: Config, log: Callable[[str], None] = lambda line: None) ->
     round_statistics.check_installed()
     started = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
     plan = make_plan(config.bench, registry.slots(config))
-    with tempfile.TemporaryDirectory(prefix="fruitscale-bench-", ignore_cleanup_errors=True) as name:
-        work = Path(name)
+    with ScratchFolder("bench") as work:
         photos = link_all(config, plan, work)
         folders = {count: str(linked.folder) for count, linked in photos.items()}
         setup = BenchSetup(config, folders, work, work / "cache")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -26,10 +28,14 @@ from fruitscale.cli import (
     run_command,
     sample_command,
     show_command,
+    standard_streams,
 )
 from fruitscale.cli.options import VERBOSE, is_verbose, take_verbose
+from fruitscale.cli.plain_output import echo
 from fruitscale.config.version import __version__
+from fruitscale.display.formatting import printable
 from fruitscale.errors import FruitscaleError
+from fruitscale.storage.system_errors import explain
 
 VERBOSE_HELP = "Show where each setting came from, and tracebacks. It may stand anywhere in a command."
 
@@ -40,6 +46,27 @@ class RootGroup(TyperGroup):
     def main(self, args: Any = None, *rest: Any, **options: Any) -> Any:  # noqa: ANN401  click's own signature
         """Parse and run a command."""
         return super().main(take_verbose(sys.argv[1:] if args is None else list(args)), *rest, **options)
+
+    def make_context(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
+        """Parse the words before the command's name."""
+        with _printable_errors():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
+        """Parse the rest, and run the command."""
+        with _printable_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _printable_errors() -> Iterator[None]:
+    """Escape control characters in errors of wrong use, which repeat the words given: a glob may have added names."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message"):  # Typer has its own copy of click's exceptions, without a public name
+            error.message = printable(str(error.message))  # type: ignore[attr-defined]
+        raise
 
 
 app = typer.Typer(
@@ -77,7 +104,7 @@ for _group in app.registered_groups:
 
 def _version(requested: bool) -> None:
     if requested:
-        typer.echo(f"fruitscale {__version__}")
+        echo(f"fruitscale {__version__}")
         raise typer.Exit
 
 
@@ -93,27 +120,41 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit with its code. The one place where errors are caught."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated job ends like an interrupted one
+    standard_streams.protect()
+    _interrupt_on_signals()
     try:
         app()
-    except FruitscaleError as error:
-        if is_verbose():
-            import traceback
-
-            traceback.print_exception(error)
-        _report(error.message, error.hint)
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         _report("Stopped.", None)
         sys.exit(130)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever it is, it is reported here
+        standard_streams.drop_stdout()
+        known = error if isinstance(error, FruitscaleError) else explain(error)
         if is_verbose():
-            raise
-        _report(
-            f"This should not happen: {type(error).__name__}: {error}",
-            "Run the command again with --verbose, and report what it prints.",
-        )
-        sys.exit(1)
+            import traceback
+
+            echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        if known is None:
+            hint = "Run the command again with --verbose, and report what it prints."
+            _report(f"This should not happen: {type(error).__name__}: {error}", hint)
+            sys.exit(1)
+        _report(known.message, known.hint)
+        sys.exit(known.exit_code)
+
+
+def _interrupt_on_signals() -> None:
+    """Let a job that is terminated, or whose terminal closes, end like an interrupted one: once, whatever follows."""
+    stops = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        stops.append(signal.SIGHUP)
+
+    def stop(_number: int, _frame: object) -> None:
+        for each in stops:
+            signal.signal(each, lambda *_: None)  # a closing terminal sends several; the first one's cleanup goes on
+        raise KeyboardInterrupt
+
+    for each in stops:
+        signal.signal(each, stop)
 
 
 def _report(message: str, hint: str | None) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from fruitscale.cli.json_output import print_json
+from fruitscale.cli.json_output import print_json, print_text
 from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ Engines = Annotated[
     typer.Option("--engines", metavar="NAMES", help="Such as local,spark,dask; the first is the baseline."),
 ]
 Numbers = Optional[str]  # noqa: UP045
+MOST_TASKS = 1_000_000
 
 
 @app.callback()
@@ -67,7 +67,7 @@ def bench(
         (out / "bench.json").write_text(text, encoding="utf-8")
         (out / "bench.md").write_text(result_tables.markdown(found), encoding="utf-8")
     if json:
-        typer.echo(text, nl=False)
+        print_text(text)
         return
     _print_results(found)
 
@@ -87,8 +87,11 @@ def overhead(
     given = _config(config, sets, None, engines)
     from fruitscale.bench.overhead import measure_overhead
     from fruitscale.bench.result_tables import overhead_rows
+    from fruitscale.errors import UsageError
 
     numbers = [number for number in _numbers("--tasks", tasks) or [] if isinstance(number, int)]
+    if max(numbers) > MOST_TASKS:
+        raise UsageError(f"--tasks: at most {MOST_TASKS:,}, got {max(numbers):,}.", "Example: --tasks 100,1000")
     found = measure_overhead(given, given.bench.engines, numbers, repeats, _log)
     _show(found, overhead_rows(found), as_json=json)
 
@@ -145,7 +148,9 @@ def _check_writable(out: Path | None) -> None:
 
 
 def _log(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    from fruitscale.display.terminal import print_line
+
+    print_line(line)
 
 
 def _print_results(found: Results) -> None:
@@ -153,7 +158,7 @@ def _print_results(found: Results) -> None:
     from fruitscale.cli.screen import out
 
     for line in (*environment_lines(found), *found.notes):
-        out().print(line, markup=False, style="dim")
+        out().print(line, style="dim")
     for table in tables(found):
         out().print()
         out().print(_rich(table))
@@ -169,11 +174,9 @@ def _show(found: list[Any], rows: Rows, *, as_json: bool) -> None:
 
 
 def _rich(rows: Rows) -> Any:  # noqa: ANN401  Rich is imported on first use
-    from rich.markup import escape
-
     from fruitscale.cli.screen import table_of
 
     table = table_of(*rows.headings, title=rows.title, right=rows.headings[rows.texts :])
     for row in rows.rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     return table

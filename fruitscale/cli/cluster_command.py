@@ -9,9 +9,11 @@ import typer
 
 from fruitscale.cli.json_output import print_json
 from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
+from fruitscale.cli.plain_output import echo
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from fruitscale.clusters.launch_control import LaunchStatus
     from fruitscale.clusters.launch_plan import LaunchCheck, LaunchPlan
@@ -69,7 +71,7 @@ def logs(launch: LaunchId = None, config: ConfigFile = None, sets: Sets = None) 
     from fruitscale.clusters import launch_control
 
     text = launch_control.log(load_config(config, sets).config, launch)
-    typer.echo(text, nl=not text.endswith("\n"))
+    echo(text, nl=not text.endswith("\n"))
 
 
 @app.command()
@@ -79,7 +81,7 @@ def stop(launch: LaunchId = None, config: ConfigFile = None, sets: Sets = None) 
     from fruitscale.clusters import launch_control
 
     stopped = launch_control.stop(load_config(config, sets).config, launch, print_progress)
-    typer.echo(f"Launch {stopped.id} is stopped. To resume it: fruitscale cluster resume {stopped.id}")
+    echo(f"Launch {stopped.id} is stopped. To resume it: fruitscale cluster resume {stopped.id}")
 
 
 @app.command()
@@ -166,31 +168,28 @@ def _show_plan(made: LaunchPlan) -> None:
     ]
     out().print(pairs("Estimate, without disks, requests and traffic", rows))
     out().print()
-    out().print("[bold]Checks[/]")
+    out().print("Checks", style="bold")
     for check in made.checks:
         out().print(_check_line(check))
     out().print(f"\nA launch would make {len(made.requests)} requests (shown by --json). Nothing was created.")
 
 
 def _price_table(made: LaunchPlan) -> Table:
-    from rich.markup import escape
-
     from fruitscale.cli.screen import table_of
 
     figures = ("count", "each, per hour", "per hour")
     table = table_of("machines, at most", *figures, title=f"{made.kind} in {made.region}", right=figures)
     for line in made.lines:
         hour, total = _money(line.hour, made.currency), _money(line.total, made.currency)
-        table.add_row(escape(line.what), str(line.count), hour, total)
+        table.add_row(line.what, str(line.count), hour, total)
     return table
 
 
-def _check_line(check: LaunchCheck) -> str:
-    from rich.markup import escape
+def _check_line(check: LaunchCheck) -> Text:
+    from rich.text import Text
 
-    style = STYLES[check.verdict]
-    remedy = f" [dim]{escape(check.remedy)}[/]" if check.remedy and check.verdict != "pass" else ""
-    return f"[{style}]{check.verdict}[/]  {escape(check.name)}: {escape(check.found)}{remedy}"
+    remedy = f" {check.remedy}" if check.remedy and check.verdict != "pass" else ""
+    return Text.assemble((check.verdict, STYLES[check.verdict]), f"  {check.name}: {check.found}", (remedy, "dim"))
 
 
 def _money(value: float | None, currency: str) -> str:
@@ -199,12 +198,12 @@ def _money(value: float | None, currency: str) -> str:
 
 def _show_reaped(found: list[ExpiredResource], *, dry_run: bool) -> None:
     if not found:
-        typer.echo("No expired resources.")
+        echo("No expired resources.")
     for resource in found:
         problem = f"could not be ended: {resource.problem}"
         result = "would be ended" if dry_run else problem if resource.problem else "ended"
         expired = resource.expired or "at an unknown time"
-        typer.echo(f"{resource.what} {resource.id} of launch {resource.run}, expired {expired}: {result}")
+        echo(f"{resource.what} {resource.id} of launch {resource.run}, expired {expired}: {result}")
 
 
 def _machine_counts(machines: tuple[Machine, ...]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from fruitscale.cli.json_output import print_json
+from fruitscale.cli.json_output import print_json, print_text
 from fruitscale.cli.options import ConfigFile, Engine, Json, Sets, load_config
 
 app = typer.Typer(help="Show the configuration.", no_args_is_help=True)
@@ -20,7 +20,7 @@ def show(
     """Print the effective configuration, and where each value came from."""
     given = load_config(config, sets, engine=engine)
     if json:
-        typer.echo(given.config.model_dump_json(indent=2))
+        print_text(given.config.model_dump_json(indent=2) + "\n")
         return
     from fruitscale.cli.screen import out, table_of
     from fruitscale.config.loading import leaves

@@ -32,12 +32,12 @@ def doctor(
 
 
 def _print(findings: list[DoctorFinding]) -> None:
-    from rich.markup import escape
+    from rich.text import Text
 
     from fruitscale.cli.screen import out, table_of
 
     table = table_of("", "what", "found", "what to do")
     for finding in findings:
-        mark = "[green]ok[/]" if finding.ok else "[red]missing[/]" if finding.needed else "[yellow]absent[/]"
-        table.add_row(mark, finding.what, escape(finding.found), escape(finding.remedy))
+        mark = ("ok", "green") if finding.ok else ("missing", "red") if finding.needed else ("absent", "yellow")
+        table.add_row(Text(*mark), finding.what, finding.found, finding.remedy)
     out().print(table)

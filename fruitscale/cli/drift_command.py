@@ -39,8 +39,6 @@ def drift(
 
 
 def _show(found: Drift) -> None:
-    from rich.markup import escape
-
     from fruitscale.cli.screen import number, out, table_of
 
     title = f"Drift of {found.new} from {found.run}: {found.verdict}"
@@ -49,14 +47,14 @@ def _show(found: Drift) -> None:
     for group in (found.overall, *found.labels):
         name = "all" if group is found.overall else group.label if group.label is not None else "(no label)"
         numbers = (f"{group.shift:.2f}", f"{group.error:.2f}", f"{group.beyond:.1%}")
-        row = (escape(name), number(group.fitted), number(group.new), *numbers)
+        row = (name, number(group.fitted), number(group.new), *numbers)
         table.add_row(*row, style="bold" if group is found.overall else None)
     out().print(table)
-    out().print(ADVICE[found.verdict] + _furthest(found), markup=False)
+    out().print(ADVICE[found.verdict] + _furthest(found))
     out().print(
         "shift: distance of the mean scores in standard deviations; error: median reconstruction error relative to the "
         "fitted photos (1: the same); beyond: share with a larger error than 99 % of the fitted photos.",
-        markup=False, style="dim",
+        style="dim",
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import typer
 
 from fruitscale.cli.json_output import print_json
 from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
+from fruitscale.cli.plain_output import echo
 
 if TYPE_CHECKING:
     from fruitscale.api import EraseResult
@@ -53,9 +54,9 @@ def erase(
     else:
         _show(done)
     if done.page_problem:
-        typer.echo(f"Warning: report.html was removed, but could not be rewritten: {done.page_problem}", err=True)
+        echo(f"Warning: report.html was removed, but could not be rewritten: {done.page_problem}", err=True)
     if done.versions_remaining:
-        typer.echo(_versions_warning(done), err=True)
+        echo(_versions_warning(done), err=True)
 
 
 def _show(done: EraseResult) -> None:

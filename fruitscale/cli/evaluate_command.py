@@ -51,10 +51,10 @@ def _show(found: Evaluation) -> None:
 
     out().print(_table(found))
     counts = f"{number(found.train_images)} training and {number(found.test_images)} test photos"
-    out().print(f"{counts}, {found.labels} labels, {found.weights} weights.", markup=False)
-    out().print(_conclusion(found), markup=False, style="bold")
+    out().print(f"{counts}, {found.labels} labels, {found.weights} weights.")
+    out().print(_conclusion(found), style="bold")
     for note in found.notes:
-        out().print(f"Note: {note}", markup=False, style="yellow")
+        out().print(f"Note: {note}", style="yellow")
 
 
 def _table(found: Evaluation) -> Table:

@@ -9,6 +9,7 @@ import typer
 
 from fruitscale.cli.json_output import print_json
 from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
+from fruitscale.cli.plain_output import echo
 
 if TYPE_CHECKING:
     from fruitscale.runs.export import Format
@@ -30,7 +31,10 @@ def export(
     sets: Sets = None,
     json: Json = False,
 ) -> None:
-    """Write a run's components as CSV, npz, one Parquet file, or for TensorBoard's embedding projector."""
+    """Write a run's components as CSV, npz, one Parquet file, or for TensorBoard's embedding projector.
+
+    In CSV, paths and labels that a spreadsheet would run as a formula, such as =1+2, begin with an apostrophe.
+    """
     from fruitscale import api
     from fruitscale.cli.screen import number, size
 
@@ -41,6 +45,6 @@ def export(
     if json:
         print_json(done)
         return
-    typer.echo(f"{done.path}: {number(done.rows)} photos, {done.columns} {column}, {size(done.bytes)}")
+    echo(f"{done.path}: {number(done.rows)} photos, {done.columns} {column}, {size(done.bytes)}")
     for note in done.notes:
-        typer.echo(note, err=True)
+        echo(note, err=True)

@@ -8,6 +8,7 @@ import typer
 
 from fruitscale.cli.json_output import print_json
 from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
+from fruitscale.cli.plain_output import echo
 
 if TYPE_CHECKING:
     from fruitscale.gdpr.findings import Audit, AuditFinding
@@ -42,12 +43,12 @@ def audit(
     elif markdown:
         from fruitscale.gdpr.markdown import markdown as write
 
-        typer.echo(write(found), nl=False)
+        echo(write(found), nl=False)
     else:
         _print(found)
     if found.unchecked:
         n_unchecked = found.counts["could not be checked"]
-        typer.echo(
+        echo(
             f"{n_unchecked} settings could not be checked, which counts as not passed.",
             err=True,
         )
@@ -59,7 +60,7 @@ STYLES = {"pass": "green", "fail": "bold red", "could not be checked": "yellow"}
 
 
 def _print(found: Audit) -> None:
-    from rich.markup import escape
+    from rich.text import Text
 
     from fruitscale.cli.screen import out, table_of
 
@@ -67,8 +68,8 @@ def _print(found: Audit) -> None:
         table = table_of("verdict", "setting", "found", "basis", title=subject, header=False)
         for each in found.findings:
             if each.subject == subject:
-                verdict = f"[{STYLES[each.verdict]}]{each.verdict}[/]"
-                table.add_row(verdict, escape(each.setting), escape(each.found), f"[dim]{escape(each.basis)}[/]")
+                verdict = Text(each.verdict, STYLES[each.verdict])
+                table.add_row(verdict, each.setting, each.found, Text(each.basis, "dim"))
         out().print(table)
         out().print()
     _print_remedies([each for each in found.findings if each.verdict != "pass" and each.remedy])

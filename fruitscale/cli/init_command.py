@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from fruitscale.cli.plain_output import echo
+
 
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The config file to write.")] = Path("fruitscale.yaml"),
@@ -28,8 +30,8 @@ def init(
     except OSError as error:
         raise OutputError(f"{file} can't be written: {error.strerror}.", "Name another file.") from None
     name = shlex.quote(str(file))
-    typer.echo(f"{file} is written. Check whether it can run here: fruitscale doctor --config {name}")
-    typer.echo(f"Run it: fruitscale run --config {name}")
+    echo(f"{file} is written. Check whether it can run here: fruitscale doctor --config {name}")
+    echo(f"Run it: fruitscale run --config {name}")
 
 
 def _ask(key: str, text: str, default: str | None) -> str:

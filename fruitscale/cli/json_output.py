@@ -16,4 +16,9 @@ def print_json(value: Any) -> None:  # noqa: ANN401
         value = [asdict(item) if is_dataclass(item) and not isinstance(item, type) else item for item in value]
     elif is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
-    typer.echo(json.dumps(value, indent=2))
+    print_text(json.dumps(value, indent=2) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Print JSON text as it is."""
+    typer.echo(text, nl=False)

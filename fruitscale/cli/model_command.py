@@ -9,6 +9,7 @@ import typer
 
 from fruitscale.cli.json_output import print_json
 from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
+from fruitscale.cli.plain_output import echo
 
 app = typer.Typer(help="Show, export or check the model.", no_args_is_help=True)
 
@@ -50,7 +51,7 @@ def export_model(
 
     exported = export(load_config(config, sets).config.model)
     write(exported, file)
-    typer.echo(f"{file}: {exported.architecture}, {size(len(exported.payload))}, sha256 {exported.sha256}")
+    echo(f"{file}: {exported.architecture}, {size(len(exported.payload))}, sha256 {exported.sha256}")
 
 
 @app.command()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from fruitscale.cli.plain_output import echo
+
 if TYPE_CHECKING:
     from fruitscale.config.loading import InheritedSettings, LoadedConfig
 
@@ -61,7 +63,7 @@ def show_sources(loaded: LoadedConfig) -> None:
     """With --verbose, print on stderr where each setting that is not a default came from."""
     for key, source in loaded.sources.items() if is_verbose() else ():
         if source != "default":
-            typer.echo(f"{key}: from {source}", err=True)
+            echo(f"{key}: from {source}", err=True)
 
 
 def take_verbose(arguments: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fruitscale.cli.options import ConfigFile, Sets, load_config
+from fruitscale.cli.plain_output import echo
 
 if TYPE_CHECKING:
     from fruitscale.config.schema import Storage
@@ -25,7 +26,7 @@ def report(
     storage = load_config(config, sets).config.storage
     for uri in of:
         page = _make(uri, storage)
-        typer.echo(page)
+        echo(page)
         if open_:
             _open(page)
 

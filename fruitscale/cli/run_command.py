@@ -19,6 +19,7 @@ from fruitscale.cli.options import (
     Sets,
     load_config,
 )
+from fruitscale.cli.plain_output import echo
 
 if TYPE_CHECKING:
     from fruitscale.config.loading import LoadedConfig
@@ -77,7 +78,7 @@ def execute_run(
         else:
             _run_here(given.config, access, detach=detach, quiet=quiet, as_json=json)
     except NothingNewError as nothing:  # not an error: a nightly job often finds nothing
-        typer.echo("null" if json else nothing.message)
+        echo("null" if json else nothing.message)
 
 
 def _run_here(config: Config, access: StorageAccess, *, detach: bool, quiet: bool, as_json: bool) -> None:

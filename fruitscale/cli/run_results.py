@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Literal
 
 import typer
+
+from fruitscale.cli.json_output import print_json, print_text
+from fruitscale.cli.plain_output import echo
 
 if TYPE_CHECKING:
     from fruitscale.clusters.cluster_run import LaunchResult
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 def print_record(record: RunRecord, *, as_json: bool, page: bool) -> None:
     """Print a run's record as JSON, or as a summary that names the report page if `page`."""
     if as_json:
-        typer.echo(record.to_json(), nl=False)
+        print_text(record.to_json())
         return
     from fruitscale.cli.screen import out
     from fruitscale.cli.show_command import summary
@@ -31,9 +33,9 @@ def print_launch_result(result: LaunchResult, *, as_json: bool) -> None:
     if result.record is not None:
         print_record(result.record, as_json=as_json, page=launch.config.report)
     elif as_json:
-        typer.echo(json.dumps({"launch": launch.id, "uri": launch.uri, "output": launch.config.output.uri}))
+        print_json({"launch": launch.id, "uri": launch.uri, "output": launch.config.output.uri})
     else:
-        typer.echo(f"Launch {launch.id} is running. Check it: fruitscale cluster status {launch.id} --config …")
+        echo(f"Launch {launch.id} is running. Check it: fruitscale cluster status {launch.id} --config …")
 
 
 def ask_on_interrupt(launch: Launch) -> Literal["detach", "stop"]:
@@ -50,4 +52,6 @@ def ask_on_interrupt(launch: Launch) -> Literal["detach", "stop"]:
 
 def print_progress(text: str) -> None:
     """Print a line on stderr at once."""
-    print(text, file=sys.stderr, flush=True)
+    from fruitscale.display.terminal import print_line
+
+    print_line(text)

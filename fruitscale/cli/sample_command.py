@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fruitscale.cli.plain_output import echo
+
 
 def sample(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to create.")],
@@ -21,4 +23,4 @@ def sample(
 
     drawn = draw(out, classes=classes, per_class=per_class, seed=seed, corrupt=corrupt)
     bad = f" and {drawn.corrupt} bad files" if drawn.corrupt else ""
-    typer.echo(f"{number(drawn.images)} images of {drawn.classes} fruits{bad}, {size(drawn.bytes)}, in {drawn.path}")
+    echo(f"{number(drawn.images)} images of {drawn.classes} fruits{bad}, {size(drawn.bytes)}, in {drawn.path}")

@@ -6,27 +6,27 @@ import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from fruitscale.display.formatting import number, seconds, size
+from fruitscale.display.formatting import number, printable, seconds, size
+from fruitscale.display.safe_console import SafeConsole
+from fruitscale.display.terminal import print_line
 
 __all__ = ["number", "out", "pairs", "print_error", "print_waits", "seconds", "size", "table_of"]
 
 
-def out() -> Console:
+def out() -> SafeConsole:
     """Return the console for results (stdout); wide unless it is a terminal, so that nothing is cut or folded."""
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
+    return SafeConsole(soft_wrap=True, width=None if sys.stdout.isatty() else 240)
 
 
 def print_error(message: str, hint: str | None) -> None:
     """Print an error and its remedy on stderr."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(Text.assemble(("Error: ", "bold red"), message))
+    console = SafeConsole(stderr=True, soft_wrap=True)
+    console.print(Text.assemble(("Error: ", "bold red"), printable(message)))
     if hint:
-        console.print(Text.assemble(("Hint: ", "bold"), hint))
+        console.print(Text.assemble(("Hint: ", "bold"), printable(hint)))
 
 
 @contextmanager
@@ -34,14 +34,14 @@ def print_waits() -> Iterator[None]:
     """Print waits for a store or another run on stderr, within the block."""
     from fruitscale.storage.waiting import listening
 
-    with listening(lambda message: print(message, file=sys.stderr)):
+    with listening(print_line):
         yield
 
 
 def table_of(*headings: str, title: str | None = None, right: Collection[str] = (), header: bool = True) -> Table:
     """Return an empty table with these columns; those in `right` are right-aligned. Cells fold at the terminal's width."""
     table = Table(
-        title=None if title is None else escape(title), title_justify="left", title_style="bold", header_style="bold",
+        title=title, title_justify="left", title_style="bold", header_style="bold",
         show_header=header, box=None, padding=(0, 2, 0, 0),
     )  # fmt: skip
     for heading in headings:
@@ -54,5 +54,5 @@ def pairs(title: str, rows: Iterable[tuple[str, str]]) -> Table:
     table = table_of("", "", title=title, header=False)
     table.columns[0].style, table.columns[0].no_wrap = "dim", True
     for name, value in rows:
-        table.add_row(escape(name), escape(value))
+        table.add_row(name, value)
     return table

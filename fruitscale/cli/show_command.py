@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fruitscale.cli.json_output import print_text
 from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def show(
     with print_waits():
         record = api.record(run, load_config(config, sets).config.storage)
     if json:
-        typer.echo(record.to_json(), nl=False)
+        print_text(record.to_json())
         return
     out().print(summary(record))
     out().print(pairs("Environment", _environment(record)))

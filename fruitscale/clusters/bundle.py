@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from fruitscale.config.schema import Config
 from fruitscale.errors import UsageError
 from fruitscale.model import exported_model
 from fruitscale.storage.s3 import S3Store
+from fruitscale.storage.scratch import ScratchFolder
 
 SUMS, BOOT, MAIN, REQUIREMENTS = "SHA256SUMS", "boot.sh", "main.py", "requirements.txt"
 EXTRAS = {"emr": "", "emr-serverless": "", "ec2-dask": "dask"}
@@ -60,8 +60,7 @@ def upload(config: Config, report: Callable[[str], None]) -> UploadedBundle:
     assert cluster is not None
     timeout = max(config.storage.timeout_seconds, UPLOAD_SECONDS)
     store = S3Store(staging_uri(config), config.storage.model_copy(update={"timeout_seconds": timeout}))
-    with tempfile.TemporaryDirectory(prefix="fruitscale-bundle-") as name:
-        scratch = Path(name)
+    with ScratchFolder("bundle") as scratch:
         report("exporting the model")
         exported = exported_model.export(config.model, scratch)
         model_name = f"models/{exported.sha256}.model"

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, StrictBool, ValidationInfo, field_validator
 
 from fruitscale.config.cluster_section import Cluster
-from fruitscale.config.section import MOST, Count, Section
+from fruitscale.config.section import MOST, MOST_CONCURRENCY, MOST_SECONDS, Count, Section, Slots
 
 EngineName: TypeAlias = Literal["local", "spark", "dask"]
 Architecture: TypeAlias = Literal[
@@ -176,11 +176,11 @@ class Storage(Section):
     """Server-side encryption requested for every object; null: the bucket's default."""
     kms_key: str | None = None
     """With sse-kms: the ARN of the key."""
-    concurrency: Count = 32
+    concurrency: Annotated[int, Field(ge=1, le=MOST_CONCURRENCY, strict=True)] = 32
     """Concurrent requests per worker."""
-    timeout_seconds: float = Field(30, gt=0, strict=True, allow_inf_nan=False)
+    timeout_seconds: float = Field(30, gt=0, le=MOST_SECONDS, strict=True, allow_inf_nan=False)
     """Timeout of a request, in seconds; it is then retried."""
-    retry_seconds: float = Field(600, ge=0, strict=True, allow_inf_nan=False)
+    retry_seconds: float = Field(600, ge=0, le=MOST_SECONDS, strict=True, allow_inf_nan=False)
     """How long a request is retried before the run fails, in seconds."""
     staging_uri: str | None = None
     """Where cluster runs upload what the machines install."""
@@ -198,7 +198,7 @@ class Bench(Section):
 
     engines: tuple[EngineName, ...] = Field(("local", "spark", "dask"), min_length=1)
     """Engines to measure; the others are compared with the first."""
-    slots: tuple[Literal["auto"] | Count, ...] = Field(("auto",), min_length=1)
+    slots: tuple[Literal["auto"] | Slots, ...] = Field(("auto",), min_length=1)
     """Numbers of concurrent tasks to measure; the others are compared with the first."""
     images: tuple[Count, ...] = Field((1000,), min_length=1)
     """Numbers of photos to measure; with two or more, a line is fitted to the times."""
@@ -212,7 +212,7 @@ class Bench(Section):
     """Maximum number of pairs; from 5 on, they end once the ratio's interval is narrower than ±3 %."""
     seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
     """Seed of the order of runs and of the bootstrap."""
-    timeout_seconds: float = Field(3600, gt=0, strict=True, allow_inf_nan=False)
+    timeout_seconds: float = Field(3600, gt=0, le=MOST_SECONDS, strict=True, allow_inf_nan=False)
     """Timeout of a run, in seconds; it then counts as failed."""
     price_per_core_hour: float | None = Field(None, ge=0, strict=True, allow_inf_nan=False)
     """Price per core and hour, to show the cost of a million images; null: no cost is shown."""
@@ -223,7 +223,7 @@ class Config(Section):
 
     engine: EngineName = "spark"
     """local, spark or dask."""
-    slots: Literal["auto"] | Count = "auto"
+    slots: Literal["auto"] | Slots = "auto"
     """Concurrent tasks per machine; auto: one per core."""
     input: Input = Input()
     output: Output = Output()

@@ -1,6 +1,16 @@
-"""Formats numbers for people: counts, durations and sizes."""
+"""Formats text for people: counts, durations, sizes, and names that may hold control characters."""
 
 from __future__ import annotations
+
+import re
+
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters other than newline and tab, changes of the writing direction, and bytes that are not text."""
+
+
+def printable(text: str) -> str:
+    """Return text with control characters shown as Python writes them: a file's name can't steer the terminal."""
+    return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def number(value: float) -> str:

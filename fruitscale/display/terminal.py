@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,6 +22,8 @@ from rich.progress import (
 from rich.text import Text
 
 from fruitscale.display.events import TITLES, UNITS, Event, Observer, Stage
+from fruitscale.display.formatting import printable
+from fruitscale.display.safe_console import SafeConsole
 
 LINE_SECONDS = 10.0
 
@@ -30,7 +31,7 @@ LINE_SECONDS = 10.0
 @contextmanager
 def display(*, quiet: bool = False) -> Iterator[Observer]:
     """Yield an observer that shows events on stderr within the block."""
-    console = Console(stderr=True, highlight=False)
+    console = SafeConsole(stderr=True)
     if quiet:
         yield _warn
     elif console.is_terminal:
@@ -51,7 +52,7 @@ class _Rate(ProgressColumn):
 class _LiveDisplay:
     """One line per stage, with a bar; the engine and its dashboard above."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: SafeConsole) -> None:
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓[/]"),
             TextColumn("{task.description}"),
@@ -60,7 +61,7 @@ class _LiveDisplay:
             _Rate(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=console,
         )
         self._tasks: dict[Stage, TaskID] = {}
@@ -78,7 +79,7 @@ class _LiveDisplay:
             self._progress.console.print(_engine_line(event), style="dim")
             self._engine_shown = True
         if event.warning:
-            self._progress.console.print(Text.assemble(("Warning: ", "bold yellow"), event.warning))
+            self._progress.console.print(Text.assemble(("Warning: ", "bold yellow"), printable(event.warning)))
         if event.stage not in self._tasks:
             self._end_others()
             self._tasks[event.stage] = self._progress.add_task(
@@ -120,13 +121,18 @@ class _LineDisplay:
 
     def _print(self, line: str) -> None:
         self._last = time.monotonic()
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
+        print_line(line)
 
 
 def _warn(event: Event) -> None:
     """Print warnings, even if quiet."""
     if event.warning:
-        print(f"Warning: {event.warning}", file=sys.stderr, flush=True)  # noqa: T201
+        print_line(f"Warning: {event.warning}")
+
+
+def print_line(text: str) -> None:
+    """Print a line on stderr at once, with control characters escaped."""
+    print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _engine_line(event: Event) -> str:
@@ -134,7 +140,7 @@ def _engine_line(event: Event) -> str:
 
 
 def _note(event: Event) -> str:
-    notes = [event.message] if event.message else []
+    notes = [printable(event.message)] if event.message else []
     if event.stage == "featurize":
         notes += [f"{event.resumed:,} kept"] if event.resumed else []
         notes += [f"{event.rejected:,} rejected"] if event.rejected else []

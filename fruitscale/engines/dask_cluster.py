@@ -8,9 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,6 +20,7 @@ import distributed
 
 from fruitscale import processes
 from fruitscale.engines import dask_internals
+from fruitscale.storage.scratch import ScratchFolder
 
 SETTINGS = {
     # On Python 3.11 the profiler can hang a process that starts threads, as our tasks do:
@@ -39,7 +38,8 @@ class LocalDaskCluster:
     """A scheduler here and `slots` workers, which import the modules `warm` while they wait for the scheduler."""
 
     def __init__(self, slots: int, warm: Sequence[str]) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="fruitscale-dask-"))
+        self._scratch = ScratchFolder("dask")
+        self._folder = self._scratch.path
         self._cluster: Any = None
         self._dashboard: threading.Thread | None = None
         self._workers: subprocess.Popen[bytes] | None = None
@@ -75,7 +75,7 @@ class LocalDaskCluster:
             processes.stop(self._workers)
         if self._cluster is not None:
             self._cluster.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.remove()
 
     def _start_scheduler(self) -> Any:  # noqa: ANN401
         with dask.config.set(SETTINGS):

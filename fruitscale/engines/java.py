@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from fruitscale.config.cache_folder import cache_folder
 from fruitscale.errors import EngineError
+from fruitscale.storage.scratch import ScratchFolder
 
 VECTOR_FLAG = "--add-modules=jdk.incubator.vector"
 ANSWER_SECONDS = 30
@@ -103,7 +105,9 @@ exec {shlex.quote(str(java))} "$@"
 def _write_shim(folder: Path | None, name: str, script: str) -> Path:
     """Write the script to folder/name atomically; without a folder, to a temporary one."""
     if folder is None:
-        folder = Path(tempfile.mkdtemp(prefix="fruitscale-"))
+        scratch = ScratchFolder("java")
+        atexit.register(scratch.remove)
+        folder = scratch.path
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / name
     if (final / "bin" / "java").is_file():

@@ -11,11 +11,9 @@ import importlib
 import pickle
 import platform
 import queue
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +27,7 @@ from fruitscale import processes
 from fruitscale.config.schema import Config
 from fruitscale.engines.base import EngineInfo, SharedValue, TaskOutcome, attempt, last_line, task_failed
 from fruitscale.errors import EngineError
+from fruitscale.storage.scratch import ScratchFolder
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -74,7 +73,8 @@ class LocalEngine:
     def __init__(self, config: Config, slots: int, warm: tuple[str, ...] = ()) -> None:
         self._slots = slots
         self._warm = warm
-        self._folder = Path(tempfile.mkdtemp(prefix="fruitscale-local-"))
+        self._scratch = ScratchFolder("local")
+        self._folder = self._scratch.path
         self._log: IO[bytes] = (self._folder / "workers.log").open("ab")
         self._workers: list[WorkerProcess] = [self._start_worker() for _ in range(slots)]
         self._shares = 0
@@ -122,7 +122,7 @@ class LocalEngine:
             worker.end()
         self._workers.clear()
         self._log.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.remove()
 
     def _start_worker(self) -> WorkerProcess:
         ours, theirs = Pipe()

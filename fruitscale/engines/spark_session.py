@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import queue
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -24,6 +22,7 @@ from fruitscale.engines.java import find_java
 from fruitscale.engines.spark_settings import addresses, choose_master, defaults, environment, java_variables
 from fruitscale.errors import EngineError
 from fruitscale.processes import child_environment
+from fruitscale.storage.scratch import ScratchFolder
 
 PROBE_SECONDS = 5
 START_SECONDS = 120
@@ -36,6 +35,7 @@ class SparkSessionHandle:
 
     def __init__(self, config: Config, slots: int) -> None:
         self.log_path: Path | None = None
+        self._scratch: ScratchFolder | None = None
         self._their_python: str | None = None
         self._log_is_named = False
         self._gateway: Any = None
@@ -59,6 +59,8 @@ class SparkSessionHandle:
     def name_log(self) -> Path | None:
         """Return the path of Spark's log for a message; the log is then kept after the end."""
         self._log_is_named = True
+        if self._scratch is not None:
+            self._scratch.keep()
         return self.log_path
 
     def java_ended(self) -> bool:
@@ -85,8 +87,8 @@ class SparkSessionHandle:
 
     def remove_log(self) -> None:
         """Remove the log, unless a message named it."""
-        if self.log_path is not None and not self._log_is_named:
-            shutil.rmtree(self.log_path.parent, ignore_errors=True)
+        if self._scratch is not None and not self._log_is_named:
+            self._scratch.remove()
 
     def _adopt(self, master: str | None) -> None:
         """Use the active session."""
@@ -108,7 +110,8 @@ class SparkSessionHandle:
         master = choose_master(config, slots, os.environ, spark_internals.spark_home())
         for host, port in addresses(master or ""):
             probe(host, port, PROBE_SECONDS, "The Spark master")
-        self.log_path = Path(tempfile.mkdtemp(prefix="fruitscale-spark-")) / "spark.log"
+        self._scratch = ScratchFolder("spark")
+        self.log_path = self._scratch.path / "spark.log"
         failures: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         # In a thread: the start has no timeout of its own, and Spark's SIGINT handler is for the main thread only.
         threading.Thread(target=self._open, args=(config, master, failures), daemon=True).start()

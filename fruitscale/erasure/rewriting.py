@@ -19,6 +19,7 @@ from fruitscale.erasure.selection import Selection, choose, resolve, without_nam
 from fruitscale.errors import InputError, OutputError, UsageError
 from fruitscale.runs import manifest, old_versions, parts
 from fruitscale.runs.checked_store import CheckedStore
+from fruitscale.runs.damage import damaged
 from fruitscale.runs.journal import JOURNAL, Journal, PurgedVersions, kind, salted, write_journal, write_receipt
 from fruitscale.runs.manifest import Manifest
 from fruitscale.runs.parts import DamagedPartError, Part
@@ -176,10 +177,7 @@ def _count_rows(store: Store, gone: set[str], *, refit: bool) -> dict[str, int]:
     found = dict(zip(names, counts, strict=True))
     usable = sum(rows for name, rows in found.items() if kind(name) == FEATURES)
     if usable + found[REJECTS] != len(gone):
-        raise OutputError(
-            f"{store.uri} is damaged: its tables don't agree.",
-            "Run the command that made the run again first.",
-        )
+        raise damaged(store, reason="its tables don't agree.")
     count_changes = {
         name.replace(PART_REJECTS, FEATURES) for name, n in found.items() if n and kind(name) == PART_REJECTS
     }

@@ -6,7 +6,6 @@ import dataclasses
 import importlib.resources
 import importlib.util
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from fruitscale.config.schema import Model
 from fruitscale.errors import MissingExtraError, ModelError
 from fruitscale.model import keras_process, weights
+from fruitscale.storage.scratch import ScratchFolder
 
 PHOTOS = ("china.jpg", "flower.jpg")
 """scikit-learn's sample photos: the Summer Palace in Beijing, and a dahlia (not a class of ImageNet)."""
@@ -72,9 +72,9 @@ def check(model: Model) -> CheckResult:
         )
     if importlib.util.find_spec("sklearn") is None:
         raise MissingExtraError("scikit-learn", "report")
-    with tempfile.TemporaryDirectory(prefix="fruitscale-") as folder:
-        keras_process.run("check", model, Path(folder))
-        found = json.loads((Path(folder) / "check.json").read_text(encoding="utf-8"))
+    with ScratchFolder("check") as folder:
+        keras_process.run("check", model, folder)
+        found = json.loads((folder / "check.json").read_text(encoding="utf-8"))
     photos = tuple(
         Recognition(photo["photo"], tuple(Guess(**guess) for guess in photo["guesses"]))
         for photo in found.pop("photos")

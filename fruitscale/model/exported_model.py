@@ -22,6 +22,7 @@ from fruitscale.config.version import __version__
 from fruitscale.errors import ModelError
 from fruitscale.kernels import backbone
 from fruitscale.model import architectures, keras_process, weights
+from fruitscale.storage.scratch import ScratchFolder
 
 FORMAT = 1
 """Version of the export format: a higher one invalidates every cached file."""
@@ -153,9 +154,9 @@ def to_openvino(graph: bytes, folder: Path) -> dict[str, bytes]:
 
 
 def _make(model: Model, scratch: Path | None) -> ExportedModel:
-    with tempfile.TemporaryDirectory(prefix="fruitscale-", dir=scratch) as name:
-        keras_process.run("export", model, Path(name))
-        payload = (Path(name) / "payload").read_bytes()
+    with ScratchFolder("export", scratch) as folder:
+        keras_process.run("export", model, folder)
+        payload = (folder / "payload").read_bytes()
     return _exported(payload, model)
 
 

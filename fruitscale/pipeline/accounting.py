@@ -90,7 +90,7 @@ class Tally:
         if self.featurized + self.rejected != images:
             raise OutputError(
                 f"{images} images were listed, but {self.featurized} were featurized and {self.rejected} rejected.",
-                "Run again with --overwrite; if it happens again, report it with _run/plan.json.",
+                "Run the same command again; if it happens again, report it with _run/plan.json.",
             )
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain, islice
 
 from fruitscale.config.schema import Config
 from fruitscale.errors import InputError, NothingNewError, UsageError
 from fruitscale.kernels.moments import check_count
-from fruitscale.pipeline.engine_start import EngineStart
+from fruitscale.pipeline.engine_start import EngineStart, n_shards
 from fruitscale.pipeline.progress import RunProgress
 from fruitscale.runs import manifest, path_hash
 from fruitscale.runs.history import RunHistory
@@ -46,7 +45,7 @@ def earlier_runs(config: Config) -> list[str]:
 def list_input(
     config: Config, access: StorageAccess, progress: RunProgress, engine: EngineStart | None = None
 ) -> Manifest:
-    """List the photos and return their manifest. `engine` is started as soon as the first photo is found.
+    """List the photos and return their manifest. `engine` is started as soon as its slots will have work.
 
     Raises InputError if there are no photos, NothingNewError if earlier runs have them all.
     """
@@ -55,9 +54,7 @@ def list_input(
         history = RunHistory.by(config.input.new_since, access, is_s3(config.input.uri))
         account = ListingAccount(known_only=hashed_with is not None)
         photos: Iterator[Photo] = history.leave_out(listing.list_photos(config.input, config.storage, account))
-        first = list(islice(photos, 1))
-        if first and engine is not None:
-            engine.start()
+        photos = photos if engine is None else engine.starting(photos)
         n_listed = 0
 
         def count(n: int) -> None:
@@ -65,7 +62,7 @@ def list_input(
             n_listed = n
             progress.advance(n)
 
-        listed = manifest.build(chain(first, photos), config.input.limit, count, hashed_with)
+        listed = manifest.build(photos, config.input.limit, count, hashed_with)
         account.leave(listing_account.IN_EARLIER_RUNS, history.left_out)
         account.leave(listing_account.BEYOND_LIMIT, n_listed - listed.images)
         _warn_of_labels(alike(listed.table["label"].unique().to_pylist()), progress)
@@ -75,6 +72,8 @@ def list_input(
         raise _nothing_taken(config, account)
     if isinstance(config.pca.components, int) and config.pca.run is None:
         check_count(config.pca.components, listed.images)
+    if engine is not None:
+        engine.start(n_shards(config, listed.images))
     return replace(listed, account=account)
 
 

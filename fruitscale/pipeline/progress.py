@@ -9,12 +9,17 @@ from dataclasses import asdict, replace
 
 from fruitscale.display.events import UNITS, Event, Observer, Stage
 from fruitscale.engines.base import EngineInfo
-from fruitscale.errors import OutputError, StorageError
+from fruitscale.errors import FruitscaleError, OutputError, StorageError
 from fruitscale.runs.run_folder import RunFolder
 from fruitscale.storage import waiting
 from fruitscale.storage.s3 import S3Store
 
 WRITE_SECONDS = 3.0
+
+
+def describe_failure(error: BaseException) -> str:
+    """Return an error as text for progress.json."""
+    return error.message if isinstance(error, FruitscaleError) else f"{type(error).__name__}: {error}"
 
 
 class RunProgress:

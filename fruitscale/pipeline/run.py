@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,15 +16,15 @@ from fruitscale import stages
 from fruitscale.config.schema import Config
 from fruitscale.display.events import Observer
 from fruitscale.engines.base import Engine, EngineInfo, SharedValue, cut
-from fruitscale.errors import EngineError, FruitscaleError, InterruptedRunError
+from fruitscale.errors import EngineError, FruitscaleError, InterruptedRunError, OutputError
 from fruitscale.kernels.moments import Components, Moments, check_count, fit, group_edges, merge
 from fruitscale.model import exported_model
 from fruitscale.pipeline import existing_run
 from fruitscale.pipeline.accounting import RunOutcome, Tally, make_record
-from fruitscale.pipeline.engine_start import EngineStart
+from fruitscale.pipeline.engine_start import EngineStart, n_shards
 from fruitscale.pipeline.existing_run import ExistingRun
 from fruitscale.pipeline.input_listing import check_uris, earlier_runs, list_input
-from fruitscale.pipeline.progress import RunProgress
+from fruitscale.pipeline.progress import RunProgress, describe_failure
 from fruitscale.pipeline.reject_limits import check_rejects
 from fruitscale.runs import manifest, parts, run_folder
 from fruitscale.runs.fingerprints import make_plan, shard_images
@@ -37,7 +36,9 @@ from fruitscale.runs.run_id import new_id
 from fruitscale.runs.writer import remove_private_paths, writing
 from fruitscale.storage import lock
 from fruitscale.storage.residency import Residency, StorageAccess
+from fruitscale.storage.scratch import ScratchFolder
 from fruitscale.storage.store import Store
+from fruitscale.storage.system_errors import explain
 from fruitscale.uris import is_s3, local_path
 
 T = TypeVar("T")
@@ -61,9 +62,12 @@ def run(config: Config, observer: Observer = lambda event: None, access: Storage
     with progress.listening(), PipelineRun(config, access, residency, progress) as this:
         try:
             return this.carry_out()
-        except FruitscaleError as error:
-            progress.end("failed", error.message if config.output.paths == "plain" else type(error).__name__)
-            raise
+        except Exception as error:
+            known = error if isinstance(error, FruitscaleError) else explain(error)
+            this.end_failed(known or error)
+            if known is None or known is error:
+                raise
+            raise known from error
         except KeyboardInterrupt:
             progress.end("interrupted")
             raise InterruptedRunError(f"Stopped{progress.so_far}.", "Run the same command again: it resumes.") from None
@@ -94,6 +98,7 @@ class PipelineRun:
         self._job: stages.Job
         self._fitted: Components
         self._tally = Tally()
+        self._locked: RunFolder | None = None
 
     def __enter__(self) -> PipelineRun:
         return self
@@ -112,6 +117,15 @@ class PipelineRun:
         self.project()
         return self._finish()
 
+    def end_failed(self, error: Exception) -> None:
+        """Record the failure in progress.json, unless the folder holds another run."""
+        if self._locked is not None and self._progress.folder is None and not isinstance(error, OutputError):
+            with suppress(FruitscaleError):
+                if not self._locked.store.exists(run_folder.RECORD):
+                    self._progress.folder = self._locked
+        is_plain = self._config.output.paths == "plain"
+        self._progress.end("failed", describe_failure(error) if is_plain else type(error).__name__)
+
     def prepare(self) -> RunRecord | None:
         """List the photos, take the lock, export the model and start the engine.
 
@@ -126,7 +140,7 @@ class PipelineRun:
         store = self._held.enter_context(writing(self._folder.store, progress.run_id))
         if config.output.paths == "hashed":
             self._held.callback(self._remove_private_paths, store)  # when the engine has ended, however the run ends
-        self._folder = RunFolder(store)
+        self._folder = self._locked = RunFolder(store)
         with progress.stage("export"):
             self._exported = self._export()
         applied = None if self._applied is None else self._applied.facts
@@ -241,13 +255,13 @@ class PipelineRun:
         model = self._config.model
         if model.exported is not None:
             return exported_model.read(Path(model.exported), model)
-        scratch = self._held.enter_context(tempfile.TemporaryDirectory(prefix="fruitscale-"))
-        return exported_model.export(model, Path(scratch))
+        scratch = self._held.enter_context(ScratchFolder("model"))
+        return exported_model.export(model, scratch)
 
     def _start_engine(self, existing: ExistingRun) -> None:
         """Start the engine, and only then make room for the run."""
         with self._progress.stage("start"):
-            self._engine = self._engine_start.engine()
+            self._engine = self._engine_start.engine(n_shards(self._config, self._photos.images))
         info = self._engine.describe()
         self._progress.engine(info)
         self._destination = existing_run.make_ready(existing, self._folder, self._plan)

@@ -36,6 +36,9 @@ THUMBNAIL_PIXELS = 64
 PROJECTOR_FILES = frozenset({"tensors.tsv", "metadata.tsv", "sprite.png", "projector_config.pbtxt"})
 """The files of an export for TensorBoard: a folder with any other file is never replaced."""
 
+FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
+"""First characters of a cell that a spreadsheet takes for a formula."""
+
 
 @dataclass(frozen=True)
 class ExportResult:
@@ -59,7 +62,8 @@ def write(
     """Write a complete run's components or features to a local file (tensorboard: a folder).
 
     csv has one column per number; npz the arrays `path`, `label` (empty if none) and the vectors; parquet the table
-    that `read` returns. Raises InputError or OutputError if there is no complete run, or `output` exists.
+    that `read` returns. In csv and tensorboard, paths and labels that a spreadsheet would run as a formula (`=1+2`) begin
+    with an apostrophe. Raises InputError or OutputError if there is no complete run, or `output` exists.
     """
     if to not in WRITERS:
         raise UsageError(f"There is no format {to}.", f"Choose one of {', '.join(WRITERS)}.")
@@ -100,7 +104,8 @@ def _write_csv(made: Path, table: pa.Table, run: CompleteRun, access: StorageAcc
 
     vectors = values_of(table)
     names = [f"{table.column_names[-1]}_{number}" for number in range(vectors.shape[1])]
-    columns = [table["path"], table["label"], *(pa.array(column) for column in vectors.T)]
+    texts = [pa.array(_defused(table[name]), pa.string()) for name in ("path", "label")]
+    columns = [*texts, *(pa.array(column) for column in vectors.T)]
     csv.write_csv(pa.table(columns, ["path", "label", *names]), made)
     return ()
 
@@ -129,8 +134,9 @@ def _write_tensorboard(made: Path, table: pa.Table, run: CompleteRun, access: St
     made.mkdir()
     with (made / "tensors.tsv").open("w", encoding="utf-8") as file:
         np.savetxt(file, values_of(table), fmt="%.9g", delimiter="\t")
-    labels, paths = table["label"].to_pylist(), table["path"].to_pylist()
-    rows = [f"{_one_cell(label)}\t{_one_cell(path)}\n" for label, path in zip(labels, paths, strict=True)]
+    paths = table["path"].to_pylist()
+    cells = zip(_defused(table["label"]), _defused(table["path"]), strict=True)
+    rows = [f"{_one_cell(label)}\t{_one_cell(path)}\n" for label, path in cells]
     (made / "metadata.tsv").write_text("label\tpath\n" + "".join(rows), encoding="utf-8")
     side, notes = _write_sprite(made, paths, run, access)
     sprite = (
@@ -175,6 +181,11 @@ def mosaic(pixels: NDArray[np.uint8], across: int) -> NDArray[np.uint8]:
 def values_of(table: pa.Table) -> NDArray[np.float32]:
     """Return the vectors in a table's last column: float32 (rows, width)."""
     return arrow.rows(table[table.column_names[-1]])
+
+
+def _defused(column: pa.ChunkedArray) -> list[str | None]:
+    """Return texts with an apostrophe before those that a spreadsheet would run as a formula, such as `=1+2`."""
+    return [f"'{text}" if text and text[0] in FORMULA_STARTS else text for text in column.to_pylist()]
 
 
 def _one_cell(text: str | None) -> str:

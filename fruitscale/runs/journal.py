@@ -12,8 +12,12 @@ from functools import cached_property
 from typing import Any
 
 from fruitscale.errors import MissingObjectError, OutputError
+from fruitscale.runs.damage import load_json
 from fruitscale.storage.store import Store
 
+JOURNAL_HINT = (
+    "Restore it, so that the erasure can be finished; or remove the run folder, and run again without the photos."
+)
 JOURNAL, RECEIPTS = "_run/erase.json", "_run/erasures"
 
 
@@ -89,25 +93,37 @@ def check_finished(store: Store) -> None:
 def read_journal(store: Store) -> Journal | None:
     """Return the journal of an interrupted erasure, or None. Raises OutputError if it is damaged."""
     try:
-        return Journal(**json.loads(store.read(JOURNAL)))
+        content = store.read(JOURNAL)
     except MissingObjectError:
         return None
-    except (ValueError, TypeError):
-        raise OutputError(f"{store.uri}/{JOURNAL} is damaged.", "Remove the run folder, and run again.") from None
+    return load_json(store, JOURNAL, content, lambda values: _checked(Journal(**values)), JOURNAL_HINT)
 
 
 def read_receipts(store: Store) -> list[Receipt]:
     """Return the receipts of a run, one per finished erasure. Raises OutputError if one is damaged."""
-    found = []
-    for name in sorted(store.names(f"{RECEIPTS}/")):
-        try:
-            content = json.loads(store.read(name))
-            found.append(Receipt(str(content["salt"]), frozenset(content["hashes"])))
-        except (ValueError, TypeError, KeyError):
-            raise OutputError(
-                f"{store.uri}/{name} is damaged.", "It is needed to know which photos were erased."
-            ) from None
-    return found
+    names = sorted(store.names(f"{RECEIPTS}/"))
+    return [load_json(store, name, store.read(name), _receipt) for name in names]
+
+
+def _receipt(values: dict[str, Any]) -> Receipt:
+    receipt = Receipt(str(values["salt"]), frozenset(values["hashes"]))
+    receipt.has("")  # a salt that is not hex fails now
+    return receipt
+
+
+def _checked(journal: Journal) -> Journal:
+    """Return a journal as it is. Raises ValueError or TypeError if it is none that this package wrote."""
+    journal.has("")
+    names = [*journal.files, *journal.removed, journal.receipt]
+    if any(name.startswith("/") or ".." in name.split("/") for name in names):
+        raise ValueError("a name outside the run folder")
+    if (
+        not isinstance(journal.record["erased"], int)
+        or sum(journal.files.values()) < 0
+        or not isinstance(journal.plan, dict)
+    ):
+        raise ValueError("not a journal")
+    return journal
 
 
 def write_journal(store: Store, journal: Journal) -> None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from fruitscale.errors import InputError, OutputError
+from fruitscale.errors import InputError
 from fruitscale.runs import arrow
+from fruitscale.runs.damage import damaged
 from fruitscale.runs.path_hash import PathHash
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.listing_account import ListingAccount
@@ -151,7 +152,10 @@ def _encoded(table: pa.Table) -> bytes:
 
 def read(store: Store) -> pa.Table:
     """Read the whole manifest of a run folder. Raises OutputError if it is damaged."""
-    return _load(store, NAME, store.read(NAME), lambda file: file.read(use_threads=False))
+    table = _load(store, NAME, store.read(NAME), lambda file: file.read(use_threads=False))
+    if not table.schema.equals(schema()):
+        raise damaged(store, NAME, "its columns are not those of a manifest.")
+    return table
 
 
 def read_rows(store: Store, name: str, start: int, stop: int, sha256: str) -> list[Photo]:
@@ -207,6 +211,4 @@ def _load(store: Store, name: str, content: bytes, take: Callable[[pq.ParquetFil
         return take(decode(content))
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise OutputError(
-            f"{store.uri}/{name} is damaged: {reason}", "Run the same command again: it rewrites the manifest."
-        ) from None
+        raise damaged(store, name, reason) from None

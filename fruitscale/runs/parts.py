@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fruitscale.errors import OutputError
 from fruitscale.runs import arrow
+from fruitscale.runs.damage import damage_hint
 from fruitscale.storage.parquet import decode
 from fruitscale.storage.store import Store
 
@@ -152,7 +153,7 @@ def decode_rejects(content: bytes, uri: str) -> list[Reject]:
     except (pa.ArrowException, KeyError, ValueError, TypeError, OSError):
         intact = False
     if not intact:
-        raise DamagedPartError(f"{uri} is damaged.", "Run the same command again: it rewrites the table.")
+        raise DamagedPartError(f"{uri} is damaged.", damage_hint(uri))
     return rejects
 
 

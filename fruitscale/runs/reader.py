@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fruitscale.errors import InputError, OutputError
 from fruitscale.runs import parts, replacement
 from fruitscale.runs.checked_store import CheckedStore
+from fruitscale.runs.damage import damaged
 from fruitscale.runs.journal import check_finished
 from fruitscale.runs.parts import Part
 from fruitscale.runs.record import RunRecord
@@ -58,7 +59,7 @@ def open_complete(uri: str, access: StorageAccess) -> CompleteRun:
         hint = "Run the same command again: it resumes." if plan else "Give the --output of a run."
         raise OutputError(f"{uri} {problem}.", hint)
     if plan is None:
-        raise OutputError(f"{uri} is damaged: it has no {PLAN}.", "Run the same command again: it repairs the run.")
+        raise damaged(folder.store, reason=f"it has no {PLAN}.")
     return CompleteRun(uri, folder, record, plan)
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fruitscale.errors import MissingObjectError, OutputError
 from fruitscale.runs import manifest, parts
+from fruitscale.runs.damage import damaged, load_json
 from fruitscale.runs.manifest import Manifest
 from fruitscale.runs.parts import Reject
 from fruitscale.runs.record import RunRecord
@@ -41,6 +42,15 @@ class RunPlan:
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
+def checked_plan(plan: RunPlan) -> RunPlan:
+    """Return a plan as it is. Raises TypeError if it is none that this package wrote."""
+    sections = (plan.fingerprints, plan.features, plan.pca, plan.config)
+    prints = [plan.fingerprints[of] for of in ("features", "pca")] if isinstance(plan.fingerprints, Mapping) else [None]
+    if not all(isinstance(each, Mapping) for each in sections) or not all(isinstance(each, str) for each in prints):
+        raise TypeError("not a plan")
+    return plan
+
+
 class RunFolder:
     """The files of one run in a store; `checksums` holds the sha256 of those written here, by name."""
 
@@ -53,10 +63,7 @@ class RunFolder:
         content = self._read(PLAN)
         if content is None:
             return None
-        try:
-            return RunPlan(**json.loads(content))
-        except (ValueError, TypeError):
-            raise self._damaged(PLAN) from None
+        return load_json(self.store, PLAN, content, lambda values: checked_plan(RunPlan(**values)))
 
     def write_plan(self, plan: RunPlan) -> None:
         """Write the plan, before any other file of the run."""
@@ -70,9 +77,9 @@ class RunFolder:
         try:
             record = RunRecord.model_validate_json(content)
         except ValidationError:
-            raise self._damaged(RECORD) from None
+            raise damaged(self.store, RECORD) from None
         if record.files and not (record.is_intact and all(map(is_run_file, record.files))):
-            raise self._damaged(RECORD)
+            raise damaged(self.store, RECORD)
         return record
 
     def write_record(self, record: RunRecord) -> RunRecord:
@@ -146,9 +153,6 @@ class RunFolder:
     def _write(self, name: str, content: bytes) -> None:
         self.store.write(name, content, durable=True)
         self.checksums[name] = parts.sha256(content)
-
-    def _damaged(self, name: str) -> OutputError:
-        return OutputError(f"{self.store.uri}/{name} is damaged.", "Run the same command again: it repairs the run.")
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["SampleSet", "draw"]
 
 _QUALITY = 90
+MOST_FILES = 1_000_000
 _PAGE = b"<!DOCTYPE html><html><head><title>404</title></head><body>The photo was not found.</body></html>\n"
 
 
@@ -59,12 +60,12 @@ def draw(out: Path, *, classes: int = 12, per_class: int = 60, seed: int = 0, co
 def _check(classes: int, per_class: int, seed: int, corrupt: int) -> None:
     if not 1 <= classes <= MAX_CLASSES:
         raise UsageError(f"{classes} classes are out of range.", f"Use 1 to {MAX_CLASSES}, as many as Fruits-360 has.")
-    if per_class < 1:
-        raise UsageError(f"{per_class} photos per class are out of range.", "Use 1 or more.")
+    if not 1 <= per_class <= MOST_FILES:
+        raise UsageError(f"{per_class} photos per class are out of range.", f"Use 1 to {MOST_FILES:,}.")
     if seed < 0:
         raise UsageError(f"The seed {seed} is negative.", "Use 0 or more.")
-    if corrupt < 0:
-        raise UsageError(f"The number of corrupt files, {corrupt}, is negative.", "Use 0 or more.")
+    if not 0 <= corrupt <= MOST_FILES:
+        raise UsageError(f"{corrupt} corrupt files are out of range.", f"Use 0 to {MOST_FILES:,}.")
 
 
 def _prepare(out: Path) -> None:

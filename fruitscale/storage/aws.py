@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from fruitscale.config.schema import Storage
 from fruitscale.errors import CapacityError, ClusterError
-from fruitscale.storage import credentials
+from fruitscale.storage import botocore_internals, credentials
 
 ATTEMPTS = 8
 BRIEF_ATTEMPTS = 4
@@ -48,6 +48,12 @@ ABSENT = frozenset(
     }
 )  # fmt: skip
 """The resource does not exist, or no longer."""
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+SKEWS = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
+_SIGNATURES = frozenset({"SignatureDoesNotMatch", "InvalidSignatureException"})
+"""Codes of a wrong key, and of a wrong clock, which only the message distinguishes."""
+SKEWED = "the clock of this machine is wrong by more than 5 minutes, so the request was refused"
+SKEW_HINT = "Set the clock, as in: sudo timedatectl set-ntp true"
 UNSUPPORTED = frozenset(
     {"NotImplemented", "MethodNotAllowed", "NotSupported", "UnknownOperationException", "405", "501"}
 )
@@ -57,9 +63,9 @@ UNSUPPORTED = frozenset(
 def s3_client(storage: Storage, attempts: int = BRIEF_ATTEMPTS) -> Any:  # noqa: ANN401  boto3 has no types of its own
     """Return a client of S3 for what obstore can't do; `storage` is settled."""
     style = {"addressing_style": "path" if uses_path_style(storage) else "virtual"}
-    return client(
-        "s3", storage, attempts, endpoint=s3_endpoint(storage), read_seconds=storage.timeout_seconds, s3=style
-    )
+    endpoint, seconds = s3_endpoint(storage), storage.timeout_seconds
+    made = client("s3", storage, attempts, endpoint=endpoint, read_seconds=seconds, s3=style)
+    return botocore_internals.stay_on_host(made)
 
 
 def client(
@@ -171,6 +177,13 @@ def is_absent(error: BaseException) -> bool:
     return code(error) in ABSENT
 
 
+def is_skewed(error: BaseException) -> bool:
+    """Return whether AWS refused a request for its time."""
+    reason = code(error)
+    times = ("expired", "not yet current")
+    return reason in SKEWS or (reason in _SIGNATURES and any(words in str(error) for words in times))
+
+
 def is_unsupported(error: BaseException) -> bool:
     """Return whether the store does not have this operation."""
     return code(error) in UNSUPPORTED
@@ -202,10 +215,18 @@ def _refused(operation: str, error: Any) -> ClusterError:  # noqa: ANN401  botoc
     message = f"{operation} was refused ({reason}): {error.response['Error'].get('Message', '')}"
     if reason in CAPACITY:
         return CapacityError(message, "Name more subnets or machine types, or try later.")
+    if is_skewed(error):
+        return ClusterError(f"{message}. Most likely {SKEWED}", SKEW_HINT)
+    return ClusterError(message, _remedy(reason))
+
+
+def _remedy(reason: str) -> str:
     if reason in QUOTA:
-        return ClusterError(message, "Use fewer machines, or request a higher quota in the Service Quotas console.")
+        return "Use fewer machines, or request a higher quota in the Service Quotas console."
+    if reason in EXPIRED:
+        return "Log in again (as in: aws sso login), then run the command again."
     if reason in DENIED:
-        return ClusterError(message, "The policies that a launch needs are in configs/iam/.")
+        return "The policies that a launch needs are in configs/iam/."
     if "hrottl" in reason or reason == "RequestLimitExceeded":
-        return ClusterError(message, "Wait a minute, then run it again.")
-    return ClusterError(message, "Check the cluster section of the config.")
+        return "Wait a minute, then run it again."
+    return "Check the cluster section of the config."

@@ -5,17 +5,22 @@ Each process gets its own. They are never in a config, a task, a log line or a r
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from fruitscale.errors import StorageError
+from fruitscale.storage import obstore_internals
 
 if TYPE_CHECKING:
+    from botocore.credentials import RefreshableCredentials
     from obstore.store import S3Credential
 
-REFRESH = timedelta(minutes=10)
-"""How long obstore keeps credentials before it requests them again; boto3 renews those that expire."""
+KEPT = timedelta(minutes=5)
+"""How long obstore uses credentials, at most, before it requests them again; boto3 renews those that expire."""
+_renewing = threading.Lock()
+_generations = [0]
 
 
 @cache
@@ -31,7 +36,11 @@ def session() -> Any:  # noqa: ANN401  boto3 has no types of its own
 
 
 def provide() -> S3Credential:
-    """Return credentials for obstore. Raises StorageError if there are none."""
+    """Return credentials for obstore. Raises StorageError if there are none.
+
+    obstore requests them again some minutes before `expires_at`; for those that expire, after half of their lifetime.
+    """
+    from botocore.credentials import RefreshableCredentials
     from botocore.exceptions import BotoCoreError
 
     try:
@@ -46,9 +55,39 @@ def provide() -> S3Credential:
             "There are no AWS credentials.",
             "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a role.",
         )
+    kept = min(KEPT, lifetime(found) / 2) if isinstance(found, RefreshableCredentials) else KEPT
     return {
         "access_key_id": frozen.access_key,
         "secret_access_key": frozen.secret_key,
         "token": frozen.token,
-        "expires_at": datetime.now(UTC) + REFRESH,
+        "expires_at": datetime.now(UTC) + kept + obstore_internals.EARLY,
     }
+
+
+def lifetime(found: RefreshableCredentials) -> timedelta:
+    """Return how long credentials are still valid, at most twice KEPT: boto3 only answers whether they expire within a time."""
+    low, high = 0, int(2 * KEPT.total_seconds())
+    while low < high:
+        middle = (low + high + 1) // 2
+        if found.refresh_needed(refresh_in=middle):
+            high = middle - 1
+        else:
+            low = middle
+    return timedelta(seconds=low)
+
+
+def generation() -> int:
+    """Return how often this process has renewed its credentials."""
+    return _generations[0]
+
+
+def renew(seen: int) -> int:
+    """Read the credentials again, from where they come: a login may have replaced them. Return the new generation.
+
+    `seen` is the generation that the store called expired: of many threads that notice, one renews.
+    """
+    with _renewing:
+        if seen == generation():
+            session.cache_clear()
+            _generations[0] = seen + 1
+        return generation()

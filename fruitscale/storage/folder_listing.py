@@ -13,6 +13,7 @@ from fruitscale.storage import listing_account, signatures
 from fruitscale.storage.listing_account import ListingAccount
 from fruitscale.storage.name_rules import Verdict, is_hidden
 from fruitscale.storage.store import file_version
+from fruitscale.storage.system_errors import path_hint
 
 UNADDRESSABLE = ""
 """The version of a photo whose name can't be read: it is not text, or obstore refuses it. Such photos are rejected."""
@@ -46,7 +47,7 @@ class FolderWalk:
                     yield from self._scan(entries, folder, (*folder.above, identity), pending)
             except OSError as error:
                 where, reason = error.filename or folder.path, error.strerror or type(error).__name__
-                raise StorageError(f"{where} can't be listed: {reason}.", "Check its permissions.") from None
+                raise StorageError(f"{where} can't be listed: {reason}.", path_hint(error)) from None
 
     def _scan(
         self,

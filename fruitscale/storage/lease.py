@@ -142,7 +142,7 @@ class Lease:
         try:
             stored = json.loads(content)
             return LeaseHolder(f"process {stored['pid']} on {stored['host']}", str(stored["run"]), etag)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return LeaseHolder("another process", "", etag)
 
     def _own_etag(self, store: S3Store) -> str | None:

@@ -15,6 +15,7 @@ from fruitscale.storage.fence import FencedLocalStore, FencedS3Store, clock
 from fruitscale.storage.lease import leased
 from fruitscale.storage.s3 import S3Store
 from fruitscale.storage.store import LocalStore, Store
+from fruitscale.storage.system_errors import NO_LOCKS
 
 NAME = "_run/lock"
 CHECK_SECONDS = 5.0
@@ -68,12 +69,14 @@ def _flocked(store: LocalStore, run_id: str) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise StorageError(f"The output {store.root} can't be written: {reason}.", "Choose another --output.") from None
+        raise _not_writable(store, error) from None
     try:
         _take(descriptor, path, store)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, json.dumps({"run": run_id, "host": platform.node(), "pid": os.getpid()}).encode())
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, json.dumps({"run": run_id, "host": platform.node(), "pid": os.getpid()}).encode())
+        except OSError as error:
+            raise _not_writable(store, error) from None
         yield
     finally:
         os.close(descriptor)
@@ -82,22 +85,34 @@ def _flocked(store: LocalStore, run_id: str) -> Iterator[None]:
 def _take(descriptor: int, path: Path, store: LocalStore) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            raise StorageError(
+                f"The file system of {store.root} can't lock files ({error.strerror}), so two runs could write there.",
+                "Mount it with locks (NFS: version 4, or a running rpc.statd), or choose another --output.",
+            ) from None
+        if not isinstance(error, BlockingIOError):
+            raise _not_writable(store, error) from None
         try:
             holder = json.loads(path.read_text())
             process = f"process {holder['pid']} on {holder['host']}"
-        except (ValueError, KeyError, TypeError, OSError):
+        except (ValueError, KeyError, TypeError, OSError, RecursionError):
             process = "another process"
         raise OutputError(
             f"Another run is writing {store.root}: {process}.", "Wait for it to end, or choose another --output."
         ) from None
 
 
+def _not_writable(store: LocalStore, error: OSError) -> StorageError:
+    reason = error.strerror or type(error).__name__
+    return StorageError(f"The output {store.root} can't be written: {reason}.", "Choose another --output.")
+
+
 def check_held(store: Store, run_id: str) -> None:
     """Raise OutputError if another run took the lock: a worker presumed dead must not write."""
     try:
         holder = json.loads(store.read(NAME)).get("run")
-    except (MissingObjectError, ValueError, AttributeError):
+    except (MissingObjectError, ValueError, AttributeError, RecursionError):
         holder = None
     if holder != run_id:
         raise OutputError(f"Another run took over {store.uri} from this one ({run_id}), so this task stops.")

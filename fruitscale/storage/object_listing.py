@@ -52,6 +52,11 @@ def list_keys(store: S3Store) -> Iterator[ListedKey]:
 
     def request(following: dict[str, str]) -> _Page:
         answer = client.list_objects_v2(Bucket=store.location.bucket, Prefix=base, MaxKeys=s3.PAGE, **following)
+        if "Name" not in answer:  # boto3 takes any page, such as HTML, for an empty listing
+            raise StorageError(
+                f"{store.uri} can't be listed: the answer is not a listing.",
+                "Check storage.endpoint, and that no proxy or sign-in page of the network answers instead.",
+            )
         listed: list[ListedKey] = answer["Keys"]
         keys = [ListedKey(k[0][len(base) :], *k[1:]) for k in listed if k[0][-1:] != "/"]
         if answer.get("IsTruncated"):

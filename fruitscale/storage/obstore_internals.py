@@ -1,19 +1,26 @@
-"""Everything fruitscale relies on that obstore does not promise: the texts of its errors, and how it lists keys.
+"""Everything fruitscale relies on that obstore does not promise: its errors' texts, how it lists keys, what it follows.
 
 obstore maps S3's answers to few exception classes, so some causes are known by the error's text alone.
-tests/s3/test_obstore_internals.py checks each of these against obstore and a real server, and names what an upgrade
-changed.
+tests/s3/test_obstore_internals.py and test_answers.py check each of these against obstore and a real server, and name
+what an upgrade changed.
 """
 
 from __future__ import annotations
 
 import re
+import urllib.request
+from datetime import timedelta
 from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
 
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _STATUS = re.compile(r"status code: (\d{3})")
 _REFUSED = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)|[\x00-\x1f\x7f]")
 _DENIED_INSIDE_200 = "(code: AccessDenied)"
+EARLY = timedelta(minutes=5)
+"""How long before their expiry obstore requests credentials again."""
+NOWHERE = "127.0.0.1:0"
+"""A proxy that nobody can run: no process listens on port 0."""
 _DEBUG = "\n\nDebug source"
 
 
@@ -44,6 +51,8 @@ def is_transient(error: BaseException) -> bool:
 
     if not isinstance(error, GenericError) or _DENIED_INSIDE_200 in str(error):
         return False
+    if is_redirected(error):
+        return False
     status = _status(error)
     return status is None or status in TRANSIENT_STATUS
 
@@ -70,6 +79,35 @@ def is_timeout(error: BaseException) -> bool:
     """Return whether a request got no answer in time, though the server took the connection."""
     text = str(error).lower()
     return _status(error) is None and ("timed out" in text or "timeout" in text)
+
+
+def same_host_only(endpoint: str) -> dict[str, str]:
+    """Return client options with which a redirect to another host fails instead of being followed.
+
+    obstore has no option for that, and would send the session's token along: so all hosts but the endpoint's are behind a
+    proxy that does not exist. If the environment prescribes a proxy for the endpoint, it is used, and redirects too.
+    """
+    url = urlsplit(endpoint)
+    host, proxies = url.hostname or "", urllib.request.getproxies()
+    if (proxies.get(url.scheme) or proxies.get("all")) and not urllib.request.proxy_bypass(host):
+        return {}
+    return {"proxy_url": f"http://{NOWHERE}", "proxy_excludes": host}
+
+
+def is_redirected(error: BaseException) -> bool:
+    """Return whether the store redirected the request to another host, or anywhere with a body."""
+    return NOWHERE in str(error) or (_status(error) or 0) // 100 == 3
+
+
+def is_expired(error: BaseException) -> bool:
+    """Return whether S3 may have refused expired credentials: with 400 and a code; a response to HEAD has no code."""
+    text = str(error)
+    return "ExpiredToken" in text or (_status(error) == 400 and "performing HEAD" in text)
+
+
+def is_skewed(error: BaseException) -> bool:
+    """Return whether S3 refused a request for its time: like any refusal, it is a denial with a code in the text."""
+    return "RequestTimeTooSkewed" in str(error)
 
 
 def is_missing_bucket(error: BaseException) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +16,8 @@ from fruitscale.storage import aws, credentials
 from fruitscale.storage.store import Store, open_store
 from fruitscale.uris import is_s3, parse_s3
 
+SKEW_SECONDS = 300
+"""Difference of clocks from which on some services refuse requests; S3 itself does from 15 minutes on."""
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
@@ -130,26 +134,41 @@ def _verdict(s3_client: Any, storage: Storage, bucket: str) -> BucketVerdict:  #
         return BucketVerdict(
             bucket, None, f"can't find out its region: {error}", "Check the network and the credentials."
         )
-    region, status = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region"), answer.get("HTTPStatusCode")
+    headers, status = answer.get("HTTPHeaders", {}), answer.get("HTTPStatusCode")
+    region = headers.get("x-amz-bucket-region")
+    problem, remedy = _problem(storage, region, status, headers.get("date"))
+    return BucketVerdict(bucket, region, problem, remedy, status)
+
+
+def _problem(storage: Storage, region: str | None, status: int | None, date: str | None) -> tuple[str | None, str]:
+    """Return what is wrong with a bucket according to the response to HEAD, and what to do; None if nothing is."""
     if status == 404:
-        return BucketVerdict(bucket, None, "there is no such bucket", "Check the URI.", status)
+        return "there is no such bucket", "Check the URI."
+    if status == 403 and _is_skewed(date):  # a response to HEAD has no body with a code
+        return aws.SKEWED, aws.SKEW_HINT
+    if status is not None and status // 100 == 3 and region in (None, storage.region):
+        return f"the store redirects requests elsewhere (HTTP {status})", "Check storage.endpoint and storage.region."
     if region is None:
-        return BucketVerdict(
-            bucket,
-            None,
-            f"the store does not report its region (HTTP {status})",
-            "For a store without regions, set storage.residency: declared, and describe its place in storage.place.",
-            status,
+        remedy = (
+            "For a store without regions, set storage.residency: declared, and describe its place in storage.place. On a "
+            "network with a sign-in page, sign in first."
         )
+        return f"the store does not report its region (HTTP {status})", remedy
     if region != storage.region:
-        return BucketVerdict(
-            bucket,
-            region,
+        return (
             f"it is in {region}, and storage.region is {storage.region}",
             "Use a bucket in that region, or set storage.region to the bucket's region if photos may be there.",
-            status,
         )
-    return BucketVerdict(bucket, region, None, status=status)
+    return None, ""
+
+
+def _is_skewed(date: str | None) -> bool:
+    """Return whether the store's time, from the header of a refusal, differs too much from ours."""
+    try:
+        theirs = parsedate_to_datetime(date or "")
+    except ValueError:
+        return False
+    return abs(theirs.timestamp() - time.time()) > SKEW_SECONDS
 
 
 def _from_environment(names: Iterable[str]) -> str | None:

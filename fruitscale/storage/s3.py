@@ -73,7 +73,8 @@ class S3Store:
         self.storage = storage
         self.retries = RetryCounts()
         self._counting = threading.Lock()
-        self._objects = _client(self.location.bucket, storage)
+        self._generation = credentials.generation()
+        self._objects = _client(self.location.bucket, storage, self._generation)
 
     def brief(self, timeout_seconds: float = BRIEF_SECONDS) -> S3Store:
         """Return this store with a short timeout and retry budget, for heartbeats and final status writes."""
@@ -227,13 +228,18 @@ class S3Store:
         A photo (verb: photo) that does not answer while the store does raises UnansweredObjectError, after `PHOTO_ATTEMPTS`
         timeouts or after `retry_seconds`.
         """
-        first_failure, wait, timeouts = None, FIRST_WAIT, 0
+        first_failure, wait, is_renewed, timeouts = None, FIRST_WAIT, False, 0
         while True:
+            generation = self._generation
             try:
                 return send(self.key(name))
             except FruitscaleError:
                 raise
             except Exception as error:  # noqa: BLE001  obstore raises its own and Python's
+                if obstore_internals.is_expired(error) and not is_renewed:
+                    is_renewed = True
+                    self._renew_credentials(generation)
+                    continue
                 now = time.monotonic()
                 first_failure = first_failure or now
                 waited = now - first_failure
@@ -251,6 +257,11 @@ class S3Store:
             time.sleep(pause)
             wait = min(2 * wait, LONGEST_WAIT)
 
+    def _renew_credentials(self, expired: int) -> None:
+        generation = credentials.renew(expired)
+        self._objects = _client(self.location.bucket, self.storage, generation)
+        self._generation = generation  # last: no thread takes the old client for one of the new generation
+
     def _count_retry(self, verb: str) -> None:
         with self._counting:
             if verb == "write":
@@ -260,8 +271,11 @@ class S3Store:
 
 
 @lru_cache(maxsize=8)
-def _client(bucket: str, storage: Storage) -> ObjectStore:
-    """Return this process's client of a bucket. Every setting is explicit, so the environment overrides none."""
+def _client(bucket: str, storage: Storage, generation: int) -> ObjectStore:
+    """Return this process's client of a bucket, for credentials of this generation.
+
+    Every setting is explicit, so the environment overrides none.
+    """
     from obstore.store import S3Store as ObjectStore
 
     endpoint, as_path = aws.s3_endpoint(storage), aws.uses_path_style(storage)
@@ -282,10 +296,11 @@ def _client(bucket: str, storage: Storage) -> ObjectStore:
     return ObjectStore(
         bucket,
         config=config,  # type: ignore[arg-type]
-        client_options={
+        client_options={  # type: ignore[arg-type]
             "allow_http": endpoint.startswith("http://"),
             "timeout": seconds,
             "connect_timeout": min(seconds, timedelta(seconds=aws.CONNECT_SECONDS)),
+            **obstore_internals.same_host_only(endpoint),
         },
         retry_config={"max_retries": 0},
         credential_provider=credentials.provide,
@@ -306,15 +321,22 @@ def _as_storage_error(what: str, participle: str, error: Exception) -> StorageEr
         return ChangedObjectError(f"{what} changed since it was listed.")
     if obstore_internals.is_archived(error) or obstore_internals.is_denied(error):
         return _as_denial(what, participle, error)
+    problem, hint = obstore_internals.summary(error), "Check the network and storage.endpoint"
+    if obstore_internals.is_redirected(error):
+        problem = "the store redirected the request to another host, which is not followed."
+        hint = "Check storage.endpoint and storage.region, and that no sign-in page of the network answers instead"
+    if "ExpiredToken" in problem:
+        problem, hint = "the AWS credentials have expired.", "Log in again (as in: aws sso login)"
     return StorageError(
-        f"{what} can't be {participle}: {obstore_internals.summary(error)}",
-        "Check the network and storage.endpoint; then run the same command again: it resumes.",
+        f"{what} can't be {participle}: {problem}", f"{hint}; then run the same command again: it resumes."
     )
 
 
 def _as_denial(what: str, participle: str, error: Exception) -> StorageError:
     if obstore_internals.is_archived(error):
         return ArchivedObjectError(f"{what} is archived.", "Restore it, then run the same command again.")
+    if obstore_internals.is_skewed(error):
+        return StorageError(f"{what} can't be {participle}: {aws.SKEWED}.", aws.SKEW_HINT)
     credentials.provide()  # raises the true reason if there are no credentials
     return DeniedObjectError(
         f"{what} can't be {participle}: access is denied.", "Check the credentials and their policy."

@@ -14,6 +14,7 @@ from fruitscale.config.regular_files import NotRegularError, open_regular
 from fruitscale.config.schema import Storage
 from fruitscale.errors import ChangedObjectError, MissingObjectError, StorageError
 from fruitscale.storage.retries import RetryCounts
+from fruitscale.storage.system_errors import path_hint
 from fruitscale.uris import is_s3, local_path
 
 STAGING_MARK = ".staging-"
@@ -171,14 +172,28 @@ class LocalStore:
 
     def names(self, prefix: str) -> Iterator[str]:
         """Yield the names of all files below a folder."""
+        folders = [self.root / prefix]
+        while folders:  # os.walk recurses before Python 3.12
+            folder = folders.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    found = list(entries)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise _as_storage_error(folder, "listed", error) from None
+            for entry in found:
+                if not _is_folder(entry):
+                    yield Path(entry.path).relative_to(self.root).as_posix()
+                elif not entry.is_symlink():
+                    folders.append(Path(entry.path))
 
-        def fail(error: OSError) -> None:
-            if not isinstance(error, FileNotFoundError):
-                raise _as_storage_error(Path(error.filename), "listed", error)
 
-        for folder, _, files in os.walk(self.root / prefix, onerror=fail):
-            for file in files:
-                yield (Path(folder) / file).relative_to(self.root).as_posix()
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a loop
+        return False
 
 
 class StoreView:
@@ -256,4 +271,4 @@ def _sync_path(path: Path) -> None:
 
 def _as_storage_error(path: Path, participle: str, error: OSError) -> StorageError:
     reason = error.strerror or type(error).__name__
-    return StorageError(f"{path} can't be {participle}: {reason}.", "Check the path, its permissions and the disk.")
+    return StorageError(f"{path} can't be {participle}: {reason}.", path_hint(error))

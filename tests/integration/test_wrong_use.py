@@ -23,6 +23,11 @@ VALUES = [
     ("nowhere.bin", "model.exported=/nowhere.bin"),
     ("shards.images", "shards.images=0"),
     ("slots", "slots=-1"),
+    ("at most 4096", "slots=1000000000000"),
+    ("at most 1024", "storage.concurrency=1000000000000"),
+    ("at most 10000000", "storage.timeout_seconds=1.0e+300"),
+    ("at most 10000000", "storage.retry_seconds=1.0e+300"),
+    ("at most 10000000", "bench.timeout_seconds=1.0e+300"),
     ("did you mean model?", "modle.weights=random"),
     ("storage.staging_uri", "cluster={kind: emr}"),
     ("storage.region", "input.uri=s3://fruits/in"),
@@ -82,6 +87,8 @@ def test_a_wrong_config_file_is_named(cli: Cli, tmp_path: Path, word: str, text:
         pytest.param("nosuchverb", ["nosuchverb"], id="verb"),
         pytest.param("input.uri", ["run"], id="nothing"),
         pytest.param("classes", ["sample", "x", "--classes", "500"], id="sample"),
+        pytest.param("out of range", ["sample", "x", "--per-class", "1000000000000000"], id="sample-too-many"),
+        pytest.param("--tasks", ["bench", "overhead", "--engines", "local", "--tasks", "10000000000000"], id="tasks"),
     ],
 )
 def test_a_wrong_command_is_named(cli: Cli, word: str, arguments: list[str]) -> None:

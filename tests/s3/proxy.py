@@ -27,7 +27,11 @@ ANSWERS = {
     "denied": (403, b"AccessDenied"),
     "archived": (403, b"InvalidObjectState"),
     "gone": (404, b"NoSuchKey"),
+    "expired": (400, b"ExpiredToken"),
+    "skewed": (403, b"RequestTimeTooSkewed"),
 }
+PORTAL = b"<!DOCTYPE html><html><head><title>Guest network</title></head><body>Sign in</body></html>"
+LAST_YEAR = "Wed, 21 Oct 2015 07:28:00 GMT"
 
 
 @dataclass(frozen=True)
@@ -58,14 +62,16 @@ class Faults:
 class Proxy:
     """Stands before `upstream`. A request's fate is `rule`'s, else the next of `script`, else by chance, from a seed.
 
-    Fates: pass, reset, lost (done, and never answered), busy, broken, denied (403), archived (403), regionless (its region is
-    left out), stall, gone (404), short (half of the content, as if it were all).
+    Fates: pass, reset, lost (done, and never answered), busy, broken, denied (403), archived (403), expired, skewed (a clock
+    that differs), portal (a sign-in page for any answer), elsewhere (a redirect to `other`), regionless (its region is left
+    out), stall, gone (404), short (half of the content, as if it were all).
     """
 
     def __init__(self, upstream: str, seed: int = 0) -> None:
         self.upstream = urlsplit(upstream).netloc
         self.faults = Faults()
         self.down = False
+        self.other = ""
         self.script: deque[str] = deque()
         self.rule: Callable[[Seen], str | None] = lambda seen: None
         self.counts: Counter[str] = Counter()
@@ -185,7 +191,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._cut()
         elif fate in ANSWERS:
             status, code = ANSWERS[fate]
-            self._answer(status, [("Content-Type", "application/xml")], ERROR % code)
+            headers = [("Content-Type", "application/xml")] + [("Date", LAST_YEAR)] * (fate == "skewed")
+            self._answer(status, headers, ERROR % code)
+        elif fate == "portal":
+            self._answer(200, [("Content-Type", "text/html"), ("ETag", '"x"'), ("Last-Modified", LAST_YEAR)], PORTAL)
+        elif fate == "elsewhere":
+            self._answer(307, [("Location", f"{proxy.other}{self.path}")], b"")
         else:
             self._pass_on(body, fate)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -342,3 +343,28 @@ def test_a_list_is_found_against_the_working_directory(root: Path, monkeypatch: 
     write_list(root.parent, "csv", {"path": ["a.jpg"]})
     monkeypatch.chdir(root.parent)
     assert paths(root, list="list.csv") == ["a.jpg"]
+
+
+def test_folders_may_be_nested_deeper_than_python_recurses(tmp_path: Path) -> None:
+    """1,500 folders; and a path that the system refuses is named."""
+    root = tmp_path / "in"
+    root.mkdir()
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        for depth in range(2500):
+            if depth == 1500:
+                os.close(os.open("x.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
+                [photo] = list_photos(Input(uri=str(root)), Storage())
+                assert photo.path == "d/" * 1500 + "x.jpg"
+                assert LocalStore(root).read(photo.path) == b""
+                assert list(LocalStore(root).names("")) == [photo.path]
+            os.mkdir("d", dir_fd=descriptor)
+            inner = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        with pytest.raises(StorageError, match="can't be listed: File name too long") as caught:
+            list(list_photos(Input(uri=str(root)), Storage()))
+        assert caught.value.hint == "Move it to a folder with a shorter path."
+    finally:
+        os.close(descriptor)
+        subprocess.run(["rm", "-rf", root], check=True)  # pytest's own removal recurses

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import platform
@@ -112,3 +114,20 @@ def test_where_a_file_is_in_the_way(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"run can't be written: Not a directory\."):
         with locked(LocalStore(tmp_path / "run"), "ours"):
             pass
+
+
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [(errno.ENOLCK, "can't lock files"), (errno.EOPNOTSUPP, "can't lock files"), (errno.EIO, "can't be written")],
+)
+def test_a_file_system_without_locks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, word: str
+) -> None:
+    """A network share may refuse; none can be mounted here."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StorageError, match=word), locked(LocalStore(tmp_path), "ours"):
+        pass

@@ -11,7 +11,6 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from fruitscale import processes
 from fruitscale.clusters.launch import KEYS
 from fruitscale.clusters.machines.driver import drive, open_folder
 from fruitscale.storage.s3 import S3Store
+from fruitscale.storage.scratch import ScratchFolder
 
 PORT = 8786
 PROBE_ADDRESS = "169.254.169.254"
@@ -43,8 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--scheduler", metavar="ADDRESS", help="worker: tls://host:port")
     given = parser.parse_args(arguments)
     store = open_folder(given.run, given.region)
-    with tempfile.TemporaryDirectory(prefix="fruitscale-machine-") as name:
-        folder = Path(name)
+    with ScratchFolder("machine") as folder:
         keys = fetch_keys(store, folder)
         if given.role == "scheduler":
             sys.exit(_lead(store, folder, keys, given.workers, given.wait_seconds))

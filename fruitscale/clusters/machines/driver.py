@@ -10,7 +10,6 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from fruitscale.pipeline.accounting import MACHINES
 from fruitscale.processes import child_environment
 from fruitscale.storage import residency
 from fruitscale.storage.s3 import S3Store
+from fruitscale.storage.scratch import ScratchFolder
 
 LOG_SECONDS = 10.0
 GRACE_SECONDS = 60.0
@@ -53,8 +53,7 @@ def drive(store: S3Store, settings: Mapping[str, str] | None = None, variables: 
     job = json.loads(store.read(JOB))
     code = 1
     error: str | None = "the driver could not start"
-    with tempfile.TemporaryDirectory(prefix="fruitscale-driver-") as name:
-        folder = Path(name)
+    with ScratchFolder("driver") as folder:
         try:
             command = _prepare(store, job, folder, settings or {})
             code = _run(

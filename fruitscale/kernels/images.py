@@ -60,7 +60,9 @@ def decode_noting(content: bytes, size: int, settings: Images = _DEFAULTS) -> tu
         return Rejection("too many pixels", f"{kind}: {' '.join(str(error).split()) or 'out of memory'}"[:200]), None
     if settings.exif_orientation == "apply":
         pixels = orient(pixels, orientation)
-    return np.require(pixels, requirements=("C", "W")), warning
+    if not (pixels.flags.writeable and pixels.flags.c_contiguous):
+        pixels = np.require(pixels, requirements=("C", "W"))
+    return pixels, warning
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:

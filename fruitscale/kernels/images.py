@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fruitscale.config.schema import Images
-from fruitscale.kernels.exif import UPRIGHT, jpeg_orientation, orient
+from fruitscale.kernels.exif import orient
 from fruitscale.kernels.file_kinds import file_kind
 from fruitscale.kernels.jpeg_decoding import decode_jpeg, simplejpeg
 from fruitscale.kernels.pillow_decoding import decode_with_pillow
@@ -48,8 +48,7 @@ def decode_noting(content: bytes, size: int, settings: Images = _DEFAULTS) -> tu
     if isinstance(kind, Rejection):
         return kind, None
     if kind == "JPEG":
-        stored, warning = decode_jpeg(content, size, settings)
-        orientation = jpeg_orientation(content) if settings.exif_orientation == "apply" else UPRIGHT
+        stored, orientation, warning = decode_jpeg(content, size, settings)
     else:
         stored, orientation, warning = decode_with_pillow(kind, content, settings)
     if isinstance(stored, Rejection):

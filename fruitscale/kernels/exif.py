@@ -20,14 +20,18 @@ _XMP_ORIENTATION = b"tiff:Orientation"
 _XMP_VALUE = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 _VALUES = {3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
 """Struct formats of the number types that Pillow accepts: some writers use LONG."""
-_APP1 = 0xE1
+_APP1, _SCAN = 0xE1, b"\xff\xda"
 _INVALID = 0
 
 
-def jpeg_orientation(content: bytes) -> int:
-    """Return the EXIF orientation (1 to 8) of a JPEG file, or that of its XMP if the EXIF has none; 1 if missing or invalid."""
-    has_xmp = content.find(_XMP_ORIENTATION) >= 0
-    if content.find(_EXIF) < 0 and not has_xmp:  # most photos have none: two fast searches are all they cost
+def jpeg_orientation(content: bytes, frame_at: int = 0) -> int:
+    """Return the EXIF orientation (1 to 8) of a JPEG file, or that of its XMP if the EXIF has none; 1 if missing or invalid.
+
+    `frame_at` is a place in its header, behind any thumbnail.
+    """
+    end = content.find(_SCAN, frame_at) if frame_at else len(content)
+    has_xmp = content.find(_XMP_ORIENTATION, 0, end) >= 0
+    if content.find(_EXIF, 0, end) < 0 and not has_xmp:  # most photos have none: fast searches are all they cost
         return UPRIGHT
     exif, xmp = _metadata(content)
     orientation = _tiff_orientation(exif) if exif else None

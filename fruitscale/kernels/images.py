@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fruitscale.config.schema import Images
-from fruitscale.kernels.exif import UPRIGHT, jpeg_orientation, orient
+from fruitscale.kernels.exif import orient
 from fruitscale.kernels.file_kinds import file_kind
 from fruitscale.kernels.jpeg_decoding import decode_jpeg, simplejpeg
 from fruitscale.kernels.pillow_decoding import decode_with_pillow
@@ -48,8 +48,7 @@ def decode_noting(content: bytes, size: int, settings: Images = _DEFAULTS) -> tu
     if isinstance(kind, Rejection):
         return kind, None
     if kind == "JPEG":
-        stored, warning = decode_jpeg(content, size, settings)
-        orientation = jpeg_orientation(content) if settings.exif_orientation == "apply" else UPRIGHT
+        stored, orientation, warning = decode_jpeg(content, size, settings)
     else:
         stored, orientation, warning = decode_with_pillow(kind, content, settings)
     if isinstance(stored, Rejection):
@@ -60,7 +59,9 @@ def decode_noting(content: bytes, size: int, settings: Images = _DEFAULTS) -> tu
         return Rejection("too many pixels", f"{kind}: {' '.join(str(error).split()) or 'out of memory'}"[:200]), None
     if settings.exif_orientation == "apply":
         pixels = orient(pixels, orientation)
-    return np.require(pixels, requirements=("C", "W")), warning
+    if not (pixels.flags.writeable and pixels.flags.c_contiguous):
+        pixels = np.require(pixels, requirements=("C", "W"))
+    return pixels, warning
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fruitscale.config.schema import Images
 from fruitscale.kernels.decode_limits import jpeg_excess, second_reader_excess
+from fruitscale.kernels.exif import UPRIGHT, jpeg_orientation
 from fruitscale.kernels.jpeg_header import (
     END_OF_IMAGE,
     MOST_SCANS,
@@ -48,20 +49,33 @@ _HARMLESS = {
 """What libjpeg calls a fault, and what the warning says."""
 
 
-def decode_jpeg(content: bytes, size: int, settings: Images) -> tuple[Pixels | Rejection, str | None]:
-    """Return a JPEG's stored pixels, at least 1.5 times `size` if it has as many, and a warning; or a Rejection."""
+def decode_jpeg(content: bytes, size: int, settings: Images) -> tuple[Pixels | Rejection, int, str | None]:
+    """Return a JPEG's stored pixels, the orientation to apply, and a warning; or a Rejection.
+
+    There are at least 1.5 times `size` pixels per side, if the photo has as many.
+    """
     frame = jpeg_frame(content)
     if frame is None:
-        return _jpeg_rejection(content, ValueError("there is no frame header")), None
+        return _jpeg_rejection(content, ValueError("there is no frame header")), UPRIGHT, None
+    rejected = _refused(content, frame)
+    if rejected is not None:
+        return rejected, UPRIGHT, None
+    warning = None
+    try:
+        pixels = _strictly(content, frame, size, settings)
+    except Exception as error:  # noqa: BLE001  mostly ValueError, also MemoryError and KeyError
+        pixels, warning = _second_try(content, error, size, settings)
+    return pixels, jpeg_orientation(content, frame.at), warning
+
+
+def _refused(content: bytes, frame: JpegFrame) -> Rejection | None:
+    """Return a Rejection of a frame that the decoder must not be given."""
     if frame.unsupported is not None:  # scaled decoding of a lossless frame writes beyond the decoder's buffer
-        return Rejection("unsupported format", f"It is {frame.unsupported}, which is not read."), None
+        return Rejection("unsupported format", f"It is {frame.unsupported}, which is not read.")
     scans = too_many_scans(content, frame)
     if scans is not None:
-        return Rejection("too many scans", f"It has {scans:,} scans; up to {MOST_SCANS} are decoded."), None
-    try:
-        return _strictly(content, frame, size, settings), None
-    except Exception as error:  # noqa: BLE001  mostly ValueError, also MemoryError and KeyError
-        return _second_try(content, error, size, settings)
+        return Rejection("too many scans", f"It has {scans:,} scans; up to {MOST_SCANS} are decoded.")
+    return None
 
 
 def _strictly(content: bytes, frame: JpegFrame, size: int, settings: Images) -> Pixels | Rejection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import NamedTuple
 
 _TRANSFORMED = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
@@ -13,6 +14,9 @@ _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers without a length."""
 END_OF_IMAGE, START_OF_SCAN = 0xD9, 0xDA
+_ENDS, _NOT_MARKERS = frozenset({None, END_OF_IMAGE, START_OF_SCAN}), frozenset({0, 0xFF})
+_FRAME = struct.Struct(">BHHB")
+"""Bits per sample, height, width, number of components."""
 MOST_SCANS = 200
 MOST_BLOCK_VISITS = 100_000_000
 """Blocks times scans: 4 seconds of work. A photo of 200 megapixels in 10 scans needs 47 million."""
@@ -27,6 +31,8 @@ class JpegFrame(NamedTuple):
     width: int
     samplings: bytes
     """One byte per component: the horizontal factor times 16 plus the vertical one."""
+    at: int
+    """Where its components are in the file."""
 
     @property
     def unsupported(self) -> str | None:
@@ -60,24 +66,29 @@ def jpeg_frame(content: bytes) -> JpegFrame | None:
 
     Markers are found as libjpeg finds them: bytes between segments are skipped.
     """
-    at = 2
+    at, size = 2, len(content)
     while True:
-        marker, at = next_marker(content, at)
-        if marker in STANDALONE:
-            continue
-        if marker in (None, END_OF_IMAGE, START_OF_SCAN):
-            return None
+        marker: int | None = content[at + 1] if at + 1 < size and content[at] == 0xFF else 0
+        at += 2
+        if marker in _NOT_MARKERS:
+            marker, at = next_marker(content, at - 2)
         if marker in FRAMES:
-            return read_frame(marker, content[at + 2 : at + 2 + 6 + 3 * 255])
-        at += max(int.from_bytes(content[at : at + 2], "big"), 2)
+            return _frame_at(content, marker, at)
+        if marker in _ENDS:
+            return None
+        if marker not in STANDALONE:
+            at += max(int.from_bytes(content[at : at + 2], "big"), 2)
 
 
-def read_frame(marker: int, body: bytes) -> JpegFrame | None:
-    """Return the frame in the body of a start-of-frame segment; None if it is cut off."""
-    if len(body) < 6 or len(body) < 6 + 3 * body[5]:
+def _frame_at(content: bytes, marker: int, at: int) -> JpegFrame | None:
+    """Return the frame in a start-of-frame segment; None if it is cut off."""
+    start = at + 2 + _FRAME.size
+    if start > len(content):
         return None
-    height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
-    return JpegFrame(marker, body[0], height, width, body[7 : 6 + 3 * body[5] : 3])
+    bits, height, width, components = _FRAME.unpack_from(content, at + 2)
+    samplings = content[start + 1 : start + 3 * components : 3]
+    complete = start + 3 * components <= len(content)
+    return JpegFrame(marker, bits, height, width, samplings, start) if complete else None
 
 
 def next_marker(content: bytes, at: int) -> tuple[int | None, int]:

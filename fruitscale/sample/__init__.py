@@ -102,11 +102,12 @@ def _write_bad_file(out: Path, kinds: list[Kind], number: int, per_class: int, s
     folder = out / kinds[number % len(kinds)].name
     photo = (folder / "0_100.jpg").read_bytes()
     frame = photo.index(b"\xff\xc0") + 5  # the height and width fields of the JPEG header
+    # The bomb is marked progressive, since all coefficients of such a photo are decoded; another would be decoded smaller.
     contents = (
         photo[: len(photo) // 2],
         _PAGE,
         b"",
         np.random.default_rng((seed, number)).bytes(2000),
-        photo[:frame] + (30_000).to_bytes(2, "big") * 2 + photo[frame + 4 :],
+        photo[: frame - 4] + b"\xc2" + photo[frame - 3 : frame] + (30_000).to_bytes(2, "big") * 2 + photo[frame + 4 :],
     )
     return (folder / f"{per_class + number}_100.jpg").write_bytes(contents[number % len(contents)])

@@ -118,7 +118,7 @@ def run(folder: Path, seed: int, times: int, seconds: float) -> dict[str, Any]:
             if isinstance(found, images.Rejection):
                 outcome = found.reason
                 detail = found.detail.lower()
-                over = "memory" in detail and "security limit" not in detail
+                over = any(text in detail for text in ("memoryerror", "bad_alloc", "out of memory", "cannot allocate"))
                 if over or took > MOST_SECONDS:
                     failed.append(f"{kind}, round {number}, {state}: {took:.1f} s, {found.detail}")
             else:

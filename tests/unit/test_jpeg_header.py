@@ -15,7 +15,7 @@ from PIL import Image
 
 from fruitscale.kernels import images
 from fruitscale.kernels.images import Rejection
-from fruitscale.kernels.jpeg_header import JpegFrame, jpeg_frame
+from fruitscale.kernels.jpeg_header import jpeg_frame
 
 
 def segment(marker: int, body: bytes) -> bytes:
@@ -72,14 +72,18 @@ def test_unsupported_frames_are_named(marker: int, bits: int, detail: str) -> No
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"exif": b"Exif\0\0" + bytes(300)}])
 def test_the_frame_of_a_usual_jpeg(options: dict[str, object]) -> None:
     marker = 0xC2 if options.get("progressive") else 0xC0
-    assert jpeg_frame(jpeg(**options)) == JpegFrame(marker, 8, 40, 60, b"\x22\x11\x11")
+    frame = jpeg_frame(jpeg(**options))
+    assert frame is not None
+    assert frame[:5] == (marker, 8, 40, 60, b"\x22\x11\x11")
     assert isinstance(images.decode(jpeg(**options), 32), np.ndarray)
 
 
 @pytest.mark.parametrize("between", [b"\0\0\0", b"\xff", b"\x00\x12\xff\xff\xff"])
 def test_a_frame_behind_stray_bytes_is_found(between: bytes) -> None:
     content = with_marker(jpeg(), 0xC3)
-    assert jpeg_frame(content[:2] + between + content[2:]) == JpegFrame(0xC3, 8, 40, 60, b"\x22\x11\x11")
+    frame = jpeg_frame(content[:2] + between + content[2:])
+    assert frame is not None
+    assert frame[:5] == (0xC3, 8, 40, 60, b"\x22\x11\x11")
 
 
 def test_a_header_without_a_frame() -> None:

@@ -99,7 +99,9 @@ def _objects(source: Input, store: S3Store, account: ListingAccount) -> Iterator
     with ThreadPoolExecutor(store.storage.concurrency, "look") as pool:
         for key in list_keys(store):
             verdict = "hidden" if hidden(key.name) else judge(key.name)
-            if verdict == "photo":
+            if key.name[-1:] == "/":
+                account.leave(listing_account.MARKER)
+            elif verdict == "photo":
                 yield _taken(key, account)
             elif verdict == "unknown":
                 unknown.append(key)

@@ -13,6 +13,7 @@ MOST_KINDS = 200
 MANY = "other extensions"
 HIDDEN, EXCLUDED = "hidden or system files", "excluded by input.exclude"
 DANGLING, CIRCULAR, SPECIAL = "links to nothing", "links to a folder above", "special files"
+MARKER = "folder markers with content"
 UNREADABLE, GONE, ARCHIVED = "unreadable", "gone while listing", "archived, of unknown type"
 BEYOND_LIMIT, IN_EARLIER_RUNS = "beyond input.limit", "in earlier runs"
 SHOWN_KINDS = 8

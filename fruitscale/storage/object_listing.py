@@ -45,7 +45,7 @@ class _Page(NamedTuple):
 
 
 def list_keys(store: S3Store) -> Iterator[ListedKey]:
-    """Yield every object under the store's prefix in order of key, without folders' markers. Raises StorageError."""
+    """Yield every object under the store's prefix in order of key, without folders' empty markers. Raises StorageError."""
     client = aws.s3_client(store.storage, attempts=1)
     client.meta.events.register(_PARSING, _take_contents)
     base = store.key("")
@@ -58,7 +58,7 @@ def list_keys(store: S3Store) -> Iterator[ListedKey]:
                 "Check storage.endpoint, and that no proxy or sign-in page of the network answers instead.",
             )
         listed: list[ListedKey] = answer["Keys"]
-        keys = [ListedKey(k[0][len(base) :], *k[1:]) for k in listed if k[0][-1:] != "/"]
+        keys = [ListedKey(k[0][len(base) :], *k[1:]) for k in listed if k[0][-1:] != "/" or k[1]]
         if answer.get("IsTruncated"):
             return _Page(keys, {"ContinuationToken": answer["NextContinuationToken"]})
         # SeaweedFS takes a full page that begins with the prefix's own marker for the last one

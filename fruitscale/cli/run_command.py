@@ -133,4 +133,4 @@ def _preview(given: LoadedConfig, access: StorageAccess, *, as_json: bool) -> No
     ]
     out().print(pairs("This would run", rows))
     for warning in found.warnings:
-        typer.echo(f"Warning: {warning}", err=True)
+        echo(f"Warning: {warning}", err=True)

@@ -103,5 +103,5 @@ def test_a_lock_that_is_not_ours_is_no_crash(tmp_path: Path) -> None:
 def test_no_hint_destroys_a_run_on_s3() -> None:
     assert "overwrite" not in damage_hint("s3://bucket/run")
     assert "sign-in page" in damage_hint("s3://bucket/run")
-    assert "--overwrite" in damage_hint("/runs/one")
+    assert "same command again" in damage_hint("/runs/one")
     assert issubclass(OutputError, FruitscaleError)

@@ -62,7 +62,7 @@ class Tally:
         self.files.update(report.files)
         self.featurized += report.featurized
         self.rejected += report.rejected
-        self.resumed += report.featurized if report.resumed else 0
+        self.resumed += report.featurized if report.resumed else report.reused
         self.model_loads += report.loaded
         self.warnings.update(report.warnings)
         self.reads_retried += report.reads_retried
@@ -82,7 +82,7 @@ class Tally:
             self.files.pop(name, None)
         self.featurized -= report.featurized
         self.rejected -= report.rejected
-        self.resumed -= report.featurized if report.resumed else 0
+        self.resumed -= report.featurized if report.resumed else report.reused
         self.with_rejects.remove(report.index)
 
     def check(self, images: int) -> None:

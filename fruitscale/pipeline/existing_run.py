@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from fruitscale.config.schema import Output
 from fruitscale.errors import MissingObjectError, OutputError
+from fruitscale.pipeline.changed_photos import earlier_parts
 from fruitscale.runs.fingerprints import differences
 from fruitscale.runs.journal import check_finished
 from fruitscale.runs.manifest import Manifest
@@ -15,9 +16,10 @@ from fruitscale.runs.parts import sha256
 from fruitscale.runs.record import RunRecord
 from fruitscale.runs.replacement import NEXT, Destination, next_folder
 from fruitscale.runs.run_folder import PLAN, RECORD, RunFolder, RunPlan
+from fruitscale.stages import EarlierParts
 from fruitscale.storage.store import each
 
-Action: TypeAlias = Literal["keep", "resume", "repair", "refit", "replace", "clear"]
+Action: TypeAlias = Literal["keep", "resume", "repair", "refit", "replace", "update", "clear"]
 SHOWN = 5
 """Files that a message names."""
 
@@ -27,13 +29,18 @@ class ExistingRun:
     """What is done with the run in the output; nothing has been changed yet.
 
     keep: it is complete and intact. resume: its parts are kept. repair: it is complete, but `damaged` files are written
-    again. refit: its features are kept. replace: it is kept until the new run is complete. clear: it is removed first.
+    again. refit: its features are kept. replace: it is kept until the new run is complete. update: likewise, and the features
+    of unchanged photos are taken from it. clear: it is removed first.
     """
 
     action: Action
     record: RunRecord | None = None
     damaged: Mapping[str, str] = field(default_factory=dict)
     """Damaged, missing or foreign files, each with the reason."""
+    earlier: Mapping[int, EarlierParts] = field(default_factory=dict)
+    """With update: for each shard, the parts that hold features of its photos."""
+    changes: str = ""
+    """With update: what changed, in words."""
 
     @property
     def warning(self) -> str | None:
@@ -56,6 +63,8 @@ def inspect(folder: RunFolder, plan: RunPlan, photos: Manifest, output: Output) 
         prints = record.fingerprints.model_dump()
     replaced: Action = "replace" if record is not None and output.keep_old else "clear"
     if prints is None or prints["features"] != plan.fingerprints["features"]:
+        if old is not None and (earlier := earlier_parts(folder, old, plan, photos)):
+            return ExistingRun("update", record, earlier=earlier, changes=differences(folder, old, plan, photos))
         if not output.overwrite:
             _refuse(folder, old, plan, photos)
         return ExistingRun(replaced, record)
@@ -71,7 +80,7 @@ def make_ready(existing: ExistingRun, folder: RunFolder, plan: RunPlan) -> Desti
     """Make room for the run, and return where it writes. A complete run stays as it is until the new one replaces it."""
     beside = next_folder(folder.store)
     destination = Destination(folder, folder)
-    if existing.action == "replace":
+    if existing.action in ("replace", "update"):
         destination = Destination(beside, beside, NEXT, NEXT)
     elif existing.action == "refit":
         destination = Destination(folder, beside, results_folder=NEXT)

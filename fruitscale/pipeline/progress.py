@@ -71,10 +71,11 @@ class RunProgress:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Report waits for a store, to the observer only: the progress file may be in that store."""
-        with waiting.listening(self._note):
+        with waiting.listening(self.note):
             yield
 
-    def _note(self, message: str) -> None:
+    def note(self, message: str) -> None:
+        """Report a message to the observer."""
         self._observer(replace(self._event, message=message))
 
     def engine(self, info: EngineInfo) -> None:

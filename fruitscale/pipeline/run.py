@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -97,6 +97,7 @@ class PipelineRun:
         self._destination: Destination
         self._job: stages.Job
         self._fitted: Components
+        self._earlier: Mapping[int, stages.EarlierParts] = {}
         self._tally = Tally()
         self._locked: RunFolder | None = None
 
@@ -157,8 +158,11 @@ class PipelineRun:
                 return record
             existing = ExistingRun("repair", record)
         progress.folder = self._folder  # progress.json may be written from now on
+        self._earlier = existing.earlier
         if existing.warning:
             progress.warn(existing.warning)
+        if existing.changes:
+            progress.note(f"{existing.changes}; the features of the other photos are kept")
         self._start_engine(existing)
         return None
 
@@ -173,7 +177,10 @@ class PipelineRun:
     def featurize(self) -> None:
         """Stage 1: write the features of every shard, and the table of rejects."""
         images, step = self._photos.images, self._job.shard_images
-        shards = [stages.Shard(i, a, min(a + step, images)) for i, a in enumerate(range(0, images, step))]
+        shards = [
+            stages.Shard(index, start, min(start + step, images), self._earlier.get(index))
+            for index, start in enumerate(range(0, images, step))
+        ]
         shared = self._engine.share(self._exported.payload)
         with self._progress.stage("featurize", images):
             self._write_shards(self._job, shards, shared)
@@ -287,7 +294,7 @@ class PipelineRun:
             shard_images=shard_images(config, photos.images),
             features_folder=destination.features_folder,
             results_folder=destination.results_folder,
-            fresh=not destination.features.has_parts(),
+            fresh=not self._earlier and not destination.features.has_parts(),
         )
 
     def _cut(self, tasks: Sequence[T]) -> list[list[T]]:

@@ -7,6 +7,7 @@ from fruitscale.stages.featurize import featurize_shards
 from fruitscale.stages.memory import peak_rss_mb
 from fruitscale.stages.reduce import group_moments, project_parts
 from fruitscale.stages.tasks import (
+    EarlierParts,
     FolderProbe,
     Job,
     PartGroup,
@@ -18,6 +19,7 @@ from fruitscale.stages.tasks import (
 )
 
 __all__ = [
+    "EarlierParts",
     "FolderProbe",
     "Job",
     "PartGroup",

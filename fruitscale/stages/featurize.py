@@ -7,8 +7,9 @@ a task, and a part is written while the next shard is processed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,19 +50,25 @@ def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[Shar
             for shard in batch.shards
         ]
         ahead = (
-            pool.submit(_contents, job, source, results, batch.shards) if job.fresh else None
+            pool.submit(_contents, job, source, results, batch.shards, {}) if job.fresh else None
         )  # no part should be there
         if job.fresh:
             _model(job, shared, reports[batch.shards[0].index])
     redone = {shard.index for shard, check in zip(batch.shards, checks, strict=True) if check.result()}
     todo = [shard for shard in batch.shards if not reports[shard.index].resumed]
-    contents = ahead.result() if ahead and len(todo) == len(batch.shards) else _contents(job, source, results, todo)
+    earlier = {shard.index: _earlier_features(output, shard) for shard in todo}
+    contents = (
+        ahead.result() if ahead and len(todo) == len(batch.shards) else _contents(job, source, results, todo, earlier)
+    )
     with ThreadPoolExecutor(1, "write") as writer:
         writes: list[Future[None]] = []
         for shard in todo:
             builder = _PartBuilder(job, reports[shard.index], shared)
-            for _ in range(shard.start, shard.stop):
-                builder.take_from(contents)
+            for photo in _photos(job, results, shard):
+                if photo.shown in earlier[shard.index]:
+                    builder.keep(photo, earlier[shard.index][photo.shown])
+                else:
+                    builder.take_from(contents)
             held = writer.submit(output.check)  # while the last photos are inferred
             writes.append(writer.submit(_write, features, builder.finish(), held, redone=shard.index in redone))
             _raise_failed(writes)
@@ -72,6 +79,13 @@ def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[Shar
     last.reads_retried = source.retries.reads + output.retries.reads
     last.writes_retried = source.retries.writes + output.retries.writes
     return list(reports.values())
+
+
+class _EarlierFeatures(NamedTuple):
+    """Features of one photo, shape (1, width), and the warning with which it was read."""
+
+    values: NDArray[np.float32]
+    warning: str | None
 
 
 class _PartBuilder:
@@ -105,6 +119,16 @@ class _PartBuilder:
             self._warnings[len(self._kept)] = warning
         self._kept.append(photo)
         self._pixels.append(pixels)
+
+    def keep(self, photo: Photo, features: _EarlierFeatures) -> None:
+        """Add a photo whose features are known."""
+        if self._pixels:
+            self._infer()
+        if features.warning is not None:
+            self._warnings[len(self._kept)] = features.warning
+        self._kept.append(photo)
+        self._features.append(features.values)
+        self.report.reused += 1
 
     def finish(self) -> _PartBuilder:
         """Infer the remaining photos, and count all."""
@@ -179,6 +203,22 @@ def _read_part(features: Store, index: int, files: dict[str, str]) -> tuple[Part
     return part, parts.decode_rejects(content, rejects_name)
 
 
+def _earlier_features(output: Store, shard: Shard) -> dict[str, _EarlierFeatures]:
+    """Return the features of unchanged photos by path, from the run that is replaced; a damaged part gives none."""
+    found: dict[str, _EarlierFeatures] = {}
+    if shard.earlier is None:
+        return found
+    for index in shard.earlier.indexes:
+        try:
+            part = parts.read_vectors(output, parts.name(run_folder.FEATURES, index), "features")
+        except (MissingObjectError, DamagedPartError):
+            continue
+        for row, path in enumerate(part.paths):
+            if path not in shard.earlier.changed:
+                found[path] = _EarlierFeatures(part.values[row : row + 1], part.warnings.get(row))
+    return found
+
+
 def _model(job: Job, shared: SharedBytes | None, report: ShardReport) -> Backbone:
     """Return this process's model, loading it the first time."""
     assert shared is not None
@@ -189,10 +229,15 @@ def _model(job: Job, shared: SharedBytes | None, report: ShardReport) -> Backbon
 
 
 def _contents(
-    job: Job, source: Store, output: Store, todo: Sequence[Shard]
+    job: Job, source: Store, results: Store, todo: Sequence[Shard], earlier: Mapping[int, Container[str]]
 ) -> Iterator[tuple[Photo, bytes | Rejection]]:
-    """Yield every photo of the shards in order, with its content or the reason why it has none."""
-    photos = [photo for shard in todo for photo in _photos(job, output, shard)]
+    """Yield every photo without earlier features in order, with its content or the reason why it has none."""
+    photos = [
+        photo
+        for shard in todo
+        for photo in _photos(job, results, shard)
+        if photo.shown not in earlier.get(shard.index, ())
+    ]
     if is_s3(job.input_uri):
         return ReadAhead(lambda photo: read_photo(source, photo), photos, job.storage.concurrency)
     return ((photo, read_photo(source, photo)) for photo in photos)  # a disk is faster than a thread

@@ -45,12 +45,21 @@ class Job:
 
 
 @dataclass(frozen=True)
+class EarlierParts:
+    """The parts of the run that is replaced which hold features of a shard's photos, except of the `changed` ones."""
+
+    indexes: tuple[int, ...]
+    changed: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Shard:
     """The manifest rows from `start` to `stop`, which become one part."""
 
     index: int
     start: int
     stop: int
+    earlier: EarlierParts | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,8 @@ class ShardReport:
     absent: int = 0
     """Rejects that were gone or different when they were read: they may come back."""
     resumed: bool = False
+    reused: int = 0
+    """Photos whose features are those of the run that is replaced."""
     damaged: bool = False
     """There was a part, but it was damaged or held other photos."""
     loaded: bool = False

@@ -162,20 +162,19 @@ def test_another_pca_needs_no_inference(
 
 
 def test_another_run_is_refused_unless_overwritten(
-    cli: Cli, photos: Path, runs: dict[str, tuple[Path, dict[str, Any]]], tmp_path: Path
+    cli: Cli, source: Path, runs: dict[str, tuple[Path, dict[str, Any]]], tmp_path: Path
 ) -> None:
-    folder, source = tmp_path / "run", tmp_path / "in"
+    folder = tmp_path / "run"
     shutil.copytree(runs["local"][0], folder)
-    shutil.copytree(photos, source)
-    arguments = ["run", "--engine", "local", *QUICK, *SHARD, "-i", source, "-o", folder]
+    arguments = ["run", "--engine", "local", *QUICK, *SHARD, "--set", "model.input_size=48", "-i", source, "-o", folder]
     refused = cli(*arguments)
     assert refused.code == 1
-    assert "2 photos gone since" in refused.err
+    assert "model.input_size was 64, is 48" in refused.err
     assert "--overwrite" in refused.err
     assert (folder / "run.json").exists()
     record = cli(*arguments, "--overwrite", "--json").record
-    assert record["images"] == {"featurized": 240, "rejected": 0, "resumed": 0}
-    assert pq.read_table(folder / "rejects.parquet").num_rows == 0
+    assert record["images"] == {"featurized": 240, "rejected": 2, "resumed": 0}
+    assert record["model"]["input_size"] == 48
 
 
 def test_show_tells_the_record(cli: Cli, runs: dict[str, tuple[Path, dict[str, Any]]]) -> None:

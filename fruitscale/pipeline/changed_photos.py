@@ -1,0 +1,54 @@
+"""Finds which photos are unchanged since the run that a new one replaces, so that their features are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fruitscale.errors import FruitscaleError
+from fruitscale.runs import manifest
+from fruitscale.runs.manifest import Manifest
+from fruitscale.runs.run_folder import RunFolder, RunPlan
+from fruitscale.stages import EarlierParts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+OF_PHOTOS = frozenset({"photos", "versions", "shards.images"})
+"""What the features of one photo don't depend on."""
+
+
+def earlier_parts(folder: RunFolder, old: RunPlan | None, new: RunPlan, photos: Manifest) -> dict[int, EarlierParts]:
+    """Return for each shard of a new run which parts of the run in the folder hold features of its photos.
+
+    Empty if the runs differ in more than their photos, if photos were erased from the earlier run, or if no photo is
+    unchanged.
+    """
+    if old is None or _settings(old) != _settings(new):
+        return {}
+    try:
+        table = manifest.read(folder.store)
+    except FruitscaleError:
+        return {}
+    if manifest.describe(table).sha256 != old.features.get("photos"):
+        return {}
+    rows = {path: (row, size, version) for row, (path, size, version) in enumerate(_columns(table))}
+    old_step, step = int(old.features["shards.images"]), int(new.features["shards.images"])
+    found: dict[int, tuple[set[int], set[str]]] = {}
+    for row, (path, size, version) in enumerate(_columns(photos.table)):
+        shards, changed = found.setdefault(row // step, (set(), set()))
+        earlier = rows.get(path)
+        if earlier is not None and earlier[1:] == (size, version):
+            shards.add(earlier[0] // old_step)
+        else:
+            changed.add(path)
+    return {
+        i: EarlierParts(tuple(sorted(shards)), frozenset(changed)) for i, (shards, changed) in found.items() if shards
+    }
+
+
+def _settings(plan: RunPlan) -> dict[str, object]:
+    return {key: value for key, value in plan.features.items() if key not in OF_PHOTOS}
+
+
+def _columns(table: pa.Table) -> zip[tuple[str, int, str]]:
+    return zip(*(table[name].to_pylist() for name in ("path", "size", "version")), strict=True)

@@ -91,7 +91,7 @@ def _make_page(config: Config, access: StorageAccess, observer: Observer, second
     """Write the page of a run that has none. A complete run does not fail if that fails: the observer gets a warning."""
     try:
         folder = RunFolder(access.open(config.output.uri))
-        if folder.store.exists(REPORT):
+        if folder.has_page():
             return
         began = time.perf_counter()
         observer(Event("report", seconds=seconds))

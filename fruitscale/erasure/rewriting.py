@@ -81,7 +81,8 @@ def begin(
         salt=salt,
         hashes=sorted(salted(salt, path) for path in gone),
         files=files,
-        removed=[name for name in (REPORT, PROGRESS, manifest.PRIVATE) if folder.store.exists(name)],
+        removed=[REPORT] * folder.has_page()
+        + [name for name in (PROGRESS, manifest.PRIVATE) if folder.store.exists(name)],
         plan=new,
         record=_record_after(record, after, new["fingerprints"], files, total),
     )

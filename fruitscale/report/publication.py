@@ -18,6 +18,10 @@ def publish(folder: RunFolder, access: StorageAccess) -> None:
     is changed in that case.
     """
     html_page.check_installed()
+    if folder.store.exists(REPORT) and not folder.has_page():
+        raise OutputError(
+            f"{folder.store.uri}/{REPORT} is not a page that fruitscale wrote.", "Move it elsewhere, then run again."
+        )
     facts = run_facts.read_run_facts(folder)
     content = make_run_page(facts, access)
     with writing(folder.store, f"report-{new_id()}") as store:

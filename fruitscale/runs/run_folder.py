@@ -23,6 +23,8 @@ PCA_ARRAYS, PCA_RECORD = "pca/pca.npz", "pca/pca.json"
 FEATURES, REDUCED, PART_REJECTS = "features", "reduced", "_run/rejects"
 
 
+PAGE_MARK, PAGE_HEAD = b'<meta name="generator" content="fruitscale', 4096
+"""What a page of fruitscale has among its first bytes."""
 _FILES = frozenset({PLAN, manifest.NAME, REJECTS, PCA_ARRAYS, PCA_RECORD})
 _PLACES = frozenset({FEATURES, REDUCED, PART_REJECTS})
 
@@ -111,8 +113,14 @@ class RunFolder:
 
     def uncommit(self) -> None:
         """Remove run.json and the page: the run no longer counts as complete. Called before anything else changes."""
-        for name in (RECORD, REPORT):
-            self.store.delete(name)
+        self.store.delete(RECORD)
+        if self.has_page():
+            self.store.delete(REPORT)
+
+    def has_page(self) -> bool:
+        """Return whether the folder has a page that fruitscale wrote; another report.html is left alone."""
+        content = self._read(REPORT)
+        return content is not None and PAGE_MARK in content[:PAGE_HEAD]
 
     def clear(self) -> None:
         """Remove every file of a run and nothing else. The lock stays, since this process holds it."""

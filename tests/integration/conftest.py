@@ -30,7 +30,7 @@ def intact_run(cli: Cli, named: Path, tmp_path_factory: pytest.TempPathFactory) 
     made = cli("run", *RUN, "-i", named, "-o", run)
     assert made.code == 0, made.err
     shown = "".join(f"{path} {base64.b64encode(path.encode()).decode()}\n" for path in manifest_of(run))
-    (run / "report.html").write_text(shown)
+    (run / "report.html").write_text(f'<meta name="generator" content="fruitscale">\n{shown}')
     return run
 
 

@@ -64,10 +64,13 @@ def left_over(run: Path) -> list[str]:
     return [name for name in found if name not in known and not name.startswith("_run/erasures/")]
 
 
+@pytest.mark.parametrize(
+    "engine", ["local", pytest.param("spark", marks=pytest.mark.slow), pytest.param("dask", marks=pytest.mark.slow)]
+)
 def test_the_new_run_takes_the_place_of_the_old(
-    cli: Cli, source: Path, run: Path, tmp_path: Path, other: list[str]
+    cli: Cli, engine: str, source: Path, run: Path, tmp_path: Path, other: list[str]
 ) -> None:
-    replaced = cli("run", *RUN, *other, "-i", source, "-o", run)
+    replaced = cli("run", *RUN, "-e", engine, *other, "-i", source, "-o", run)
     assert replaced.code == 0, replaced.err
     fresh = cli("run", *RUN, *other, "-i", source, "-o", tmp_path / "fresh")
     assert fresh.code == 0, fresh.err
@@ -214,3 +217,18 @@ def test_the_old_run_goes_first_if_asked(cli: Cli, source: Path, run: Path) -> N
 def _ended(process: subprocess.Popen[str]) -> int:
     process.communicate(timeout=120)
     return process.returncode
+
+
+def test_a_report_of_the_users_own_is_left_alone(cli: Cli, source: Path, run: Path) -> None:
+    own = run / "report.html"
+    own.write_text("<p>mine</p>")
+    replaced = cli("run", *RUN, *OTHERS["another-pca"], "--set", "report=true", "-i", source, "-o", run)
+    assert replaced.code == 0, replaced.err
+    assert own.read_text() == "<p>mine</p>"
+    assert "report.html was not made" in replaced.err
+    refused = cli("report", run)
+    assert refused.code == 1
+    assert "is not a page that fruitscale wrote" in refused.err
+    erased = cli("erase", run, "--path", next(source.rglob("*.jpg")).relative_to(source).as_posix())
+    assert erased.code == 0, erased.err
+    assert own.read_text() == "<p>mine</p>"

@@ -63,9 +63,10 @@ def test_a_complete_run_keeps_its_page_and_one_that_has_none_gets_it(
 ) -> None:
     run, events = shutil.copytree(made, tmp_path / "run"), list[Event]()
     given = options(coloured, run)
-    (run / "report.html").write_text("the old page")
+    old = '<meta name="generator" content="fruitscale 0.1.0">the old page'
+    (run / "report.html").write_text(old)
     fruitscale.run(given, events.append)
-    assert (run / "report.html").read_text() == "the old page"
+    assert (run / "report.html").read_text() == old
     assert not [event for event in events if event.stage == "report"]
     (run / "report.html").unlink()
     fruitscale.run({**given, "report": False})

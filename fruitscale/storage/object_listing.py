@@ -26,6 +26,7 @@ ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _PARSING = "before-parse.s3.ListObjectsV2"
 _FIELDS = tuple(re.compile(f"<{name}>(.*?)</{name}>", re.DOTALL) for name in ("Key", "Size", "ETag", "StorageClass"))
 _END = b"</Contents>"
+_MARKER = re.compile(r"/$", re.MULTILINE)
 _QUOTED = re.compile("[%+]")
 
 
@@ -36,6 +37,15 @@ class ListedKey(NamedTuple):
     size: int
     etag: str
     storage_class: str
+
+
+class _Columns(NamedTuple):
+    """The fields of ListedKey, one list each."""
+
+    names: list[str]
+    sizes: list[int]
+    etags: list[str]
+    classes: list[str]
 
 
 class _Page(NamedTuple):
@@ -57,12 +67,17 @@ def list_keys(store: S3Store) -> Iterator[ListedKey]:
                 f"{store.uri} can't be listed: the answer is not a listing.",
                 "Check storage.endpoint, and that no proxy or sign-in page of the network answers instead.",
             )
-        listed: list[ListedKey] = answer["Keys"]
-        keys = [ListedKey(k[0][len(base) :], *k[1:]) for k in listed if k[0][-1:] != "/" or k[1]]
+        names, *columns = answer["Columns"]
+        listed = map(ListedKey, [name[len(base) :] for name in names], *columns)
+        keys = (
+            [key for key in listed if key.name[-1:] != "/" or key.size]
+            if _MARKER.search("\n".join(names))
+            else [*listed]
+        )
         if answer.get("IsTruncated"):
             return _Page(keys, {"ContinuationToken": answer["NextContinuationToken"]})
         # SeaweedFS takes a full page that begins with the prefix's own marker for the last one
-        return _Page(keys, {"StartAfter": listed[-1].name} if len(listed) >= s3.PAGE else None)
+        return _Page(keys, {"StartAfter": names[-1]} if len(names) >= s3.PAGE else None)
 
     following: dict[str, str] | None = {}
     upcoming = _in_background(partial(request, {}))
@@ -91,12 +106,13 @@ def _in_background(request: Callable[[], _Page]) -> Callable[[], _Page]:
 def _answer(store: S3Store, first: Callable[[], _Page], again: Callable[[], _Page]) -> _Page:
     """Return a page; retry transient errors for `storage.retry_seconds`."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     deadline, wait, attempt = None, FIRST_WAIT, first
     while True:
         try:
             return attempt()
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
             now = time.monotonic()
             deadline = deadline or now + store.storage.retry_seconds
             if now >= deadline or not aws.is_transient(error):
@@ -114,18 +130,18 @@ def _take_contents(response_dict: dict[str, Any], customized_response_dict: dict
         return
     body: bytes = response_dict["body"]
     begin, end = body.find(b"<Contents"), body.rfind(_END)
-    keys, rest = [], body
+    columns, rest = _Columns([], [], [], []), body
     if begin >= 0 and end >= 0:
         end += len(_END)
-        keys, rest = parse_contents(body[begin:end].replace(b"&quot;", b'"').decode()), body[:begin] + body[end:]
+        columns, rest = parse_contents(body[begin:end].replace(b"&quot;", b'"').decode()), body[:begin] + body[end:]
     if b"<EncodingType>url</EncodingType>" in rest:
-        keys = [ListedKey(_unquoted(key[0]), *key[1:]) for key in keys]
-    customized_response_dict["Keys"] = keys
+        columns = columns._replace(names=[*map(_unquoted, columns.names)])
+    customized_response_dict["Columns"] = columns
     response_dict["body"] = rest
 
 
-def parse_contents(text: str) -> list[ListedKey]:
-    """Return the keys of an answer's `Contents` elements."""
+def parse_contents(text: str) -> _Columns:
+    """Return the keys of an answer's `Contents` elements, as they are written. Raises StorageError."""
     columns = [pattern.findall(text) for pattern in _FIELDS]
     n_keys = text.count(_END.decode())
     if any(len(column) != n_keys for column in columns[:2]) or "<!" in text:
@@ -135,8 +151,7 @@ def parse_contents(text: str) -> list[ListedKey]:
     names, sizes, etags, classes = columns
     etags = etags if len(etags) == n_keys else [_first(_FIELDS[2], one) for one in _each(text)]
     classes = classes if len(classes) == n_keys else [_first(_FIELDS[3], one) for one in _each(text)]
-    names, etags = _unescaped(names), _unescaped(etags)
-    return [*map(ListedKey, names, map(int, sizes), etags, classes)]
+    return _Columns(_unescaped(names), [*map(int, sizes)], _unescaped(etags), classes)
 
 
 def _unquoted(key: str) -> str:

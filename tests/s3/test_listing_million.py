@@ -26,7 +26,6 @@ from fruitscale.config.schema import Input, Storage
 from fruitscale.stages import peak_rss_mb
 from fruitscale.runs import manifest
 from fruitscale.storage import aws, listing
-from fruitscale.storage.object_listing import ListedKey
 from fruitscale.storage.store import LocalStore
 
 KEYS, out = int(sys.argv[1]), Path(sys.argv[2])
@@ -39,10 +38,10 @@ class Client:
 
     def list_objects_v2(self, Bucket, Prefix, MaxKeys, ContinuationToken="0", StartAfter=None):
         if StartAfter is not None:
-            return {"Keys": []}
+            return {"Columns": [[], [], [], []]}
         start, stop = int(ContinuationToken), min(int(ContinuationToken) + 1000, KEYS)
-        keys = [ListedKey(f"{Prefix}{key(i)}", 5000 + i % 997, f'"{i:032x}"', "STANDARD") for i in range(start, stop)]
-        return {"Keys": keys, "IsTruncated": stop < KEYS, "NextContinuationToken": str(stop)}
+        keys = [(f"{Prefix}{key(i)}", 5000 + i % 997, f'"{i:032x}"', "STANDARD") for i in range(start, stop)]
+        return {"Columns": [*zip(*keys)], "IsTruncated": stop < KEYS, "NextContinuationToken": str(stop)}
 
 aws.s3_client = lambda storage, attempts: Client()
 began = time.perf_counter()

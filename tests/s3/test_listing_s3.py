@@ -16,7 +16,7 @@ from fruitscale.stages import absent
 from fruitscale.storage.folder_listing import UNADDRESSABLE
 from fruitscale.storage.listing import Photo, list_photos
 from fruitscale.storage.listing_account import ListingAccount
-from fruitscale.storage.object_listing import list_keys
+from fruitscale.storage.object_listing import list_keys, parse_contents
 from tests.s3.bucket import Bucket
 from tests.s3.proxy import Proxy, Seen
 from tests.unit.test_listing_rules import HEIC, JPEG, MOV
@@ -189,3 +189,19 @@ def test_a_list_on_s3_is_looked_up(bucket: Bucket) -> None:
     ).table
     assert photos["path"].to_pylist() == ["b/1.jpg", "b/2.jpg"]
     assert photos["label"].to_pylist() == ["y", "x"]
+
+
+KEY = "<Contents><Key>{}</Key>{}<Size>{}</Size>{}</Contents>"
+
+
+def test_answers_of_other_stores_are_read() -> None:
+    """MinIO escapes ETags by number, some stores leave out classes or ETags."""
+    text = KEY.format("in/a&amp;b", "<ETag>&#34;1&#34;</ETag>", 5, "<StorageClass>GLACIER</StorageClass>")
+    text += KEY.format("in/\nb", "", 0, "")
+    assert list(zip(*parse_contents(text), strict=True)) == [("in/a&b", 5, '"1"', "GLACIER"), ("in/\nb", 0, "", "")]
+
+
+@pytest.mark.parametrize("text", ["<Contents><Key>a</Key></Contents>", "<Contents><!-- --></Contents>"])
+def test_answers_that_lack_a_key_or_a_size_are_refused(text: str) -> None:
+    with pytest.raises(StorageError, match="lacks its key or size"):
+        parse_contents(text)

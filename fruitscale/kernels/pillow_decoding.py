@@ -38,6 +38,8 @@ def decode_with_pillow(kind: str, content: bytes, settings: Images) -> tuple[Pix
     try:
         with no_warnings:
             pixels, orientation = _decode(kind, content, settings)
+    except ImportError as error:
+        return Rejection("unsupported format", f"{kind} can't be read by this Python: {error}"), UPRIGHT, None
     except Exception as error:  # noqa: BLE001  damaged bytes make Pillow raise nearly anything
         if kind == "TIFF" and str(error) == str(tiff_compression(content)):
             rejected = Rejection("unsupported format", f"TIFF: compression {error} is not read")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image, ImageOps
 
+from fruitscale.kernels import pillow_decoding
 from fruitscale.kernels.images import decode_noting
 from tests.unit.jpeg_files import after_jfif, segment
 from tests.unit.pictures import Pixels, assert_close, encode, expected, picture, pixels, rejection
@@ -173,3 +175,12 @@ def test_a_heic_with_absurd_counts_is_judged_at_once() -> None:
     content[at + 2 : at + 4] = b"\xff\xff"  # items
     content[at + 4 : at + 40] = b"\xff" * 36
     rejection(bytes(content))
+
+
+def test_without_pillow_heif_the_photo_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = heic(PICTURE)
+    pillow_decoding._heic_reader.cache_clear()
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    found = rejection(content)
+    assert found.reason == "unsupported format"
+    assert "pillow_heif" in found.detail

@@ -31,6 +31,8 @@ SETTINGS = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.worker.memory.monitor-interval": "1s",
+    # A task that killed a worker comes back to us at once: our retry knows that it is one, Dask's does not.
+    "distributed.scheduler.allowed-failures": 0,
 }
 """Dask settings of a cluster on this machine."""
 

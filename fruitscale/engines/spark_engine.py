@@ -189,7 +189,9 @@ class SparkEngine:
 
 
 def _run_chunk(chunk: Sequence[Any], function: Any, shared: SharedValue | None, inbox: Any) -> None:  # noqa: ANN401
-    inbox.add([attempt_all(function, chunk, shared)])
+    task = pyspark.TaskContext.get()
+    retry = task is not None and task.attemptNumber() > 0
+    inbox.add([attempt_all(function, chunk, shared, retry=retry)])
     _freeze_modules()
 
 

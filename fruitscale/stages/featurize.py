@@ -1,23 +1,29 @@
 """Stage 1: read, decode, resize and infer the photos of some shards, and write their parts.
 
 Reads and writes overlap with inference: the next photos are read while the current ones are inferred, across the shards of
-a task, and a part is written while the next shard is processed.
+a task, and a part is written while the next shard is processed. A retry decodes in a child process: if a photo killed the
+worker, it is found and becomes a reject.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fruitscale.config.schema import Images
+from fruitscale.engines.base import is_retry
 from fruitscale.errors import ChangedObjectError, InputError, MissingObjectError, StorageError
 from fruitscale.kernels import backbone, images
 from fruitscale.kernels.backbone import Backbone
 from fruitscale.kernels.images import Rejection
 from fruitscale.runs import manifest, parts, run_folder
 from fruitscale.runs.parts import DamagedPartError, Part, Reject
+from fruitscale.stages.careful_decoder import CarefulDecoder
 from fruitscale.stages.memory import peak_rss_mb
 from fruitscale.stages.tasks import Job, Shard, ShardBatch, ShardReport, SharedBytes
 from fruitscale.storage import lock
@@ -25,6 +31,8 @@ from fruitscale.storage.listing import UNADDRESSABLE, Photo
 from fruitscale.storage.read_ahead import ReadAhead
 from fruitscale.storage.store import Store, open_store
 from fruitscale.uris import is_s3
+
+Decode: TypeAlias = Callable[[bytes, int, Images], NDArray[np.uint8] | Rejection]
 
 IMAGES = 8
 """Images decoded before inference."""
@@ -51,10 +59,11 @@ def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[Shar
         check.result()
     todo = [shard for shard in batch.shards if not reports[shard.index].resumed]
     contents = ahead.result() if ahead and len(todo) == len(batch.shards) else _contents(job, source, output, todo)
-    with ThreadPoolExecutor(1, "write") as writer:
+    with closing(CarefulDecoder()) as careful, ThreadPoolExecutor(1, "write") as writer:
+        decode = careful.decode if is_retry() else images.decode
         writes: list[Future[None]] = []
         for shard in todo:
-            builder = _PartBuilder(job, reports[shard.index], shared)
+            builder = _PartBuilder(job, reports[shard.index], shared, decode)
             for _ in range(shard.start, shard.stop):
                 builder.take_from(contents)
             held = writer.submit(output.check)  # while the last photos are inferred
@@ -72,8 +81,9 @@ def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[Shar
 class _PartBuilder:
     """Builds a part, photo by photo."""
 
-    def __init__(self, job: Job, report: ShardReport, shared: SharedBytes | None) -> None:
+    def __init__(self, job: Job, report: ShardReport, shared: SharedBytes | None, decode: Decode) -> None:
         self.job, self.report = job, report
+        self._decode = decode
         self.rejects: list[Reject] = []
         self._shared = shared
         self._kept: list[Photo] = []
@@ -88,7 +98,7 @@ class _PartBuilder:
             pixels = (
                 content
                 if isinstance(content, Rejection)
-                else images.decode(content, self.job.input_size, self.job.images)
+                else self._decode(content, self.job.input_size, self.job.images)
             )
         if isinstance(pixels, Rejection):
             self._reject(photo, pixels)

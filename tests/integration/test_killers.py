@@ -1,0 +1,113 @@
+"""Photos that kill the process that decodes them: each becomes a reject, on every engine, and the run completes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from fruitscale.config.schema import Images
+from fruitscale.kernels.images import Rejection, decode
+from fruitscale.stages.careful_decoder import REASON, CarefulDecoder
+from tests.conftest import QUICK, ROOT, Cli, part_bytes, take
+
+SIGNALS = ("SIGSEGV", "SIGABRT", "SIGKILL")
+KILLER = """
+import os, signal
+import simplejpeg
+decode = simplejpeg.decode_jpeg
+def kill_or_decode(content, *arguments, **options):
+    for name in ("SIGSEGV", "SIGABRT", "SIGKILL"):
+        if b"this decoder ends by " + name.encode() in content:
+            os.kill(os.getpid(), getattr(signal, name))
+    return decode(content, *arguments, **options)
+simplejpeg.decode_jpeg = kill_or_decode
+"""
+
+
+def mark(content: bytes, name: str) -> bytes:
+    """Return a JPEG with a comment that makes the tests' decoder end its process."""
+    comment = f"this decoder ends by {name}".encode()
+    return content[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + content[2:]
+
+
+@pytest.fixture
+def killing_path(tmp_path: Path) -> str:
+    """A PYTHONPATH on which every Python finds a decoder that dies of marked photos."""
+    folder = tmp_path / "decoder"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(KILLER)
+    return f"{folder}{os.pathsep}{ROOT}"
+
+
+@pytest.fixture
+def dangerous(photos: Path, tmp_path: Path) -> Path:
+    """96 photos in 6 shards of 16, of which 4 kill their decoder: two in one shard."""
+    folder = take(photos, tmp_path / "in", labels=6, each=16)
+    found = sorted(folder.rglob("*.jpg"))
+    for index, name in ((3, "SIGSEGV"), (9, "SIGABRT"), (40, "SIGKILL"), (95, "SIGSEGV")):
+        found[index].write_bytes(mark(found[index].read_bytes(), name))
+        found[index].rename(found[index].with_name(f"{name}-{index}.jpg"))
+    return folder
+
+
+def test_photos_that_kill_their_decoder_are_rejects(
+    cli: Cli, engine_name: str, dangerous: Path, killing_path: str, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    options = ["--engine", engine_name, "--set", "shards.images=16", "--json"]
+    done = cli("run", *QUICK, *options, "-i", dangerous, "-o", run, PYTHONPATH=killing_path)
+    assert done.code == 0, done.err
+    rejects = pq.read_table(run / "rejects.parquet").to_pylist()
+    assert len(rejects) == 4
+    for reject in rejects:
+        name = Path(reject["path"]).name.partition("-")[0]
+        assert reject["reason"] == REASON
+        assert name in reject["detail"]
+    assert done.record["retries"]["tasks"] > 0
+
+    spared = tmp_path / "spared"
+    for path in dangerous.rglob("SIG*.jpg"):
+        path.write_bytes(b"no photo")  # rejects too, so every part has the same photos
+    clean = cli("run", *QUICK, *options, "-i", dangerous, "-o", spared)
+    assert clean.code == 0, clean.err
+    assert part_bytes(run) == part_bytes(spared)
+
+
+def test_with_on_error_fail_the_photo_is_named(cli: Cli, dangerous: Path, killing_path: str, tmp_path: Path) -> None:
+    options = ["--engine", "local", "--set", "shards.images=16", "--set", "images.on_error=fail"]
+    done = cli("run", *QUICK, *options, "-i", dangerous, "-o", tmp_path / "run", PYTHONPATH=killing_path)
+    assert done.code == 1
+    assert REASON in done.err
+    assert "SIG" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_child_process_decodes_as_the_worker_does(photos: Path) -> None:
+    content = min(photos.rglob("*.jpg")).read_bytes()
+    decoder = CarefulDecoder()
+    try:
+        assert (decoder.decode(content, 64, Images()) == decode(content, 64)).all()  # type: ignore[union-attr]
+        assert decoder.decode(b"no photo", 64, Images()) == decode(b"no photo", 64)
+    finally:
+        decoder.close()
+        decoder.close()
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_after_a_crash_the_next_photo_is_decoded(
+    name: str, photos: Path, killing_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", killing_path)
+    content = min(photos.rglob("*.jpg")).read_bytes()
+    decoder = CarefulDecoder()
+    try:
+        found = decoder.decode(mark(content, name), 64, Images())
+        assert isinstance(found, Rejection)
+        assert (found.reason, getattr(signal, name).name in found.detail) == (REASON, True)
+        assert not isinstance(decoder.decode(content, 64, Images()), Rejection)
+    finally:
+        decoder.close()

@@ -76,6 +76,8 @@ class Images(Section):
     """The run fails if a larger fraction of the photos is rejected; the rejects are listed first."""
     max_pixels: Count = 100_000_000
     """Photos with more pixels are rejected."""
+    max_bytes: Count = 256_000_000
+    """Larger files are rejected without being read."""
     exif_orientation: Literal["apply", "ignore"] = "apply"
     """apply: rotate photos by their EXIF orientation; ignore: leave them as stored."""
 
@@ -217,6 +219,8 @@ class Config(Section):
     """local, spark or dask."""
     slots: Literal["auto"] | Count = "auto"
     """Concurrent tasks per machine; auto: one per core."""
+    worker_timeout_seconds: float = Field(300, gt=0, strict=True, allow_inf_nan=False)
+    """How long a run waits while Spark or Dask has no worker, in seconds; it then fails."""
     input: Input = Input()
     output: Output = Output()
     shards: Shards = Shards()

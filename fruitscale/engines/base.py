@@ -176,6 +176,12 @@ def task_failed(what: str, log_path: Path | None = None) -> EngineError:
     return EngineError(f"A task failed: {what}", hint)
 
 
+def no_workers(engine: str, seconds: float, hint: str) -> EngineError:
+    """Return the error for an engine that has had no worker for so long."""
+    more = " Finished parts are kept. If workers need longer to start, raise worker_timeout_seconds."
+    return EngineError(f"{engine} has had no worker for {seconds:g} s.", hint + more)
+
+
 def probe(host: str, port: int, seconds: float, what: str) -> None:
     """Connect to host:port, retrying for `seconds`. Raises EngineError, which names it and `what` it should be."""
     deadline = time.monotonic() + seconds

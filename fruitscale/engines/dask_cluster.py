@@ -61,6 +61,10 @@ class LocalDaskCluster:
             self._dashboard = threading.Thread(target=self._open_dashboard, name="dashboard", daemon=True)
             self._dashboard.start()
 
+    def has_ended(self) -> bool:
+        """Return whether the process that starts the workers, and restarts them, ended."""
+        return self._workers is not None and self._workers.poll() is not None
+
     def last_log_line(self) -> str:
         """Return the last line that the workers logged, as a sentence; empty if they logged nothing."""
         lines = (self._folder / "workers.log").read_text(errors="replace").strip().splitlines()

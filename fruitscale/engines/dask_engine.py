@@ -20,12 +20,14 @@ from fruitscale.engines.base import (
     TaskOutcome,
     cut,
     last_line,
+    no_workers,
     outcomes_of,
     probe,
     task_failed,
 )
 from fruitscale.engines.dask_attempts import MapAttempts
 from fruitscale.engines.dask_cluster import LocalDaskCluster, has_bokeh
+from fruitscale.engines.worker_watch import WorkerWatch
 from fruitscale.errors import EngineError
 
 T = TypeVar("T")
@@ -86,6 +88,7 @@ class DaskEngine:
         self._slots = slots
         self._address = config.dask.scheduler
         self._run_name = f"fruitscale-{uuid.uuid4().hex[:12]}"
+        self._worker_seconds = config.worker_timeout_seconds
         self._maps = 0
         self._resubmitted = 0
         self._info: EngineInfo | None = None
@@ -125,10 +128,16 @@ class DaskEngine:
         del futures
         if self._cluster is not None:
             self._cluster.show_dashboard()  # while the first tasks run
+        watch = WorkerWatch(
+            self._count_workers, self._worker_seconds, lambda: self._client.cancel(list(left.copy())), self._is_hopeless
+        )
+        watch.start()
         try:
             while left:
                 batch = completed.next_batch()
                 left.difference_update(batch)
+                if watch.gave_up:
+                    raise self._no_workers()
                 if again := attempts.resubmit_killers(batch):
                     self._resubmitted += len(again)
                     completed.update(again)
@@ -136,9 +145,30 @@ class DaskEngine:
                 for outcome in self._gather(batch, attempts):
                     yield outcome.unwrap()
         finally:
+            watch.stop()
             if left:
                 with contextlib.suppress(Exception):  # the scheduler may be gone
                     self._client.cancel(list(left))
+
+    def _count_workers(self) -> int:
+        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def _is_hopeless(self) -> bool:
+        return self._cluster is not None and self._cluster.has_ended()
+
+    def _no_workers(self) -> EngineError:
+        if self._cluster is None:
+            return no_workers(
+                f"The Dask scheduler {self._address}",
+                self._worker_seconds,
+                "Start workers with `dask worker`, or check why they ended.",
+            )
+        if self._cluster.has_ended():
+            return EngineError(
+                f"The process that starts Dask's workers ended.{self._cluster.last_log_line()}",
+                "Run the same command again: finished parts are kept.",
+            )
+        return no_workers("Dask on this machine", self._worker_seconds, f"Run it again.{self._cluster.last_log_line()}")
 
     def describe(self) -> EngineInfo:
         """Return what runs the tasks; on an existing cluster, the most seen so far."""

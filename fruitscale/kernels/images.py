@@ -47,7 +47,7 @@ class Rejection:
     """
 
     reason: str
-    """empty, not an image, unsupported format, too many pixels, truncated or damaged."""
+    """empty, not an image, unsupported format, too large, too many pixels, truncated or damaged."""
     detail: str
 
 
@@ -62,6 +62,8 @@ def decode(content: bytes, size: int, settings: Images = _DEFAULTS) -> Pixels | 
     A photo of more than `settings.max_pixels` is rejected by its header, before memory is allocated. Never raises for
     a bad photo.
     """
+    if (rejection := too_large(len(content), settings)) is not None:
+        return rejection
     max_pixels, exif_orientation = settings.max_pixels, settings.exif_orientation == "apply"
     if content.startswith(b"\xff\xd8"):
         return _decode_jpeg(content, size, max_pixels, exif_orientation)
@@ -75,6 +77,13 @@ def decode(content: bytes, size: int, settings: Images = _DEFAULTS) -> Pixels | 
             return _decode_other(kind, content, size, max_pixels, exif_orientation)
     except Exception as error:  # noqa: BLE001  damaged bytes make Pillow raise nearly anything
         return _rejection(kind, error)
+
+
+def too_large(n_bytes: int, settings: Images) -> Rejection | None:
+    """Return a Rejection for a file of more than `settings.max_bytes`, which need not be read for this."""
+    if n_bytes <= settings.max_bytes:
+        return None
+    return Rejection("too large", f"It has {n_bytes:,} bytes; files of up to {settings.max_bytes:,} are read.")
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:

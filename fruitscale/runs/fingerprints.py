@@ -50,6 +50,7 @@ def make_plan(
         "output.paths": config.output.paths,
         "the key of output.paths": photos.path_key,
         "images.max_pixels": config.images.max_pixels,
+        "images.max_bytes": config.images.max_bytes,
         "images.exif_orientation": config.images.exif_orientation,
         "model.architecture": exported.architecture,
         "model.weights": exported.weights_sha256,

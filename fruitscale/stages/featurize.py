@@ -164,13 +164,15 @@ def _contents(
     rows = (manifest.read_rows(output, job.manifest, s.start, s.stop, job.manifest_sha256) for s in todo)
     photos = [photo for shard in rows for photo in shard]
     if is_s3(job.input_uri):
-        return ReadAhead(lambda photo: _read(source, photo), photos, job.storage.concurrency)
-    return ((photo, _read(source, photo)) for photo in photos)  # a disk is faster than a thread
+        return ReadAhead(lambda photo: _read(job, source, photo), photos, job.storage.concurrency)
+    return ((photo, _read(job, source, photo)) for photo in photos)  # a disk is faster than a thread
 
 
-def _read(source: Store, photo: Photo) -> bytes | Rejection:
+def _read(job: Job, source: Store, photo: Photo) -> bytes | Rejection:
     if photo.version == UNADDRESSABLE:
         return Rejection("name", "it can't be read by its name")
+    if (rejection := images.too_large(photo.size, job.images)) is not None:
+        return rejection
     try:
         return source.read(photo.path, photo.version)
     except MissingObjectError:

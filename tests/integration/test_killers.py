@@ -111,3 +111,25 @@ def test_after_a_crash_the_next_photo_is_decoded(
         assert not isinstance(decoder.decode(content, 64, Images()), Rejection)
     finally:
         decoder.close()
+
+
+def test_a_huge_file_is_a_reject_that_nobody_reads(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    folder = take(photos, tmp_path / "in", labels=2, each=16)
+    huge = folder / min(folder.iterdir()).name / "huge.jpg"
+    with huge.open("wb") as file:
+        file.truncate(10_000_000_000)  # it takes no space: a file of holes
+    run = tmp_path / "run"
+    done = cli("run", *QUICK, "--engine", "local", "--json", "-i", folder, "-o", run)
+    assert done.code == 0, done.err
+    (reject,) = pq.read_table(run / "rejects.parquet").to_pylist()
+    assert (Path(reject["path"]).name, reject["reason"]) == ("huge.jpg", "too large")
+    assert "10,000,000,000 bytes" in reject["detail"]
+    assert done.record["retries"]["tasks"] == 0
+
+
+def test_a_file_of_just_max_bytes_is_decoded(photos: Path) -> None:
+    content = min(photos.rglob("*.jpg")).read_bytes()
+    assert not isinstance(decode(content, 64, Images(max_bytes=len(content))), Rejection)
+    found = decode(content, 64, Images(max_bytes=len(content) - 1))
+    assert isinstance(found, Rejection)
+    assert found.reason == "too large"

@@ -235,6 +235,8 @@ WRONG: list[tuple[str, str, tuple[str, ...]]] = [
     ("images.max_reject_fraction", "true", (NUMBER,)),
     ("images.max_reject_fraction", "'0.5'", (NUMBER,)),
     ("images.max_pixels", "1e8", (WHOLE,)),
+    ("images.max_bytes", "0", ("at least 1",)),
+    ("worker_timeout_seconds", "0", ("greater than 0",)),
     ("images.exif_orientation", "true", ("'apply' or 'ignore'",)),
     ("model.architecture", "vgg16", (f"{ARCHITECTURES}",)),
     ("model.weights", "''", ("text with at least 1 character",)),

@@ -65,6 +65,10 @@ class RunProgress:
         with waiting.listening(self._note):
             yield
 
+    def warn(self, warning: str) -> None:
+        """Report a problem that doesn't fail the run, to the observer only: it may name a photo."""
+        self._observer(replace(self._event, warning=warning))
+
     def _note(self, message: str) -> None:
         self._observer(replace(self._event, message=message))
 

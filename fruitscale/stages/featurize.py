@@ -23,6 +23,7 @@ from fruitscale.kernels.backbone import Backbone
 from fruitscale.kernels.images import Rejection
 from fruitscale.runs import manifest, parts, run_folder
 from fruitscale.runs.parts import DamagedPartError, Part, Reject
+from fruitscale.stages.careful_decoder import REASON as CRASHED
 from fruitscale.stages.careful_decoder import CarefulDecoder
 from fruitscale.stages.memory import peak_rss_mb
 from fruitscale.stages.tasks import Job, Shard, ShardBatch, ShardReport, SharedBytes
@@ -132,6 +133,8 @@ class _PartBuilder:
                 f"{photo.path} can't be used: {rejection.reason}: {rejection.detail}.",
                 "Repair or remove it, or set images.on_error to reject.",
             )
+        if rejection.reason == CRASHED:
+            self.report.crashed.append(photo.shown)
         self.rejects.append(Reject(photo.shown, photo.label, rejection.reason, rejection.detail))
 
 

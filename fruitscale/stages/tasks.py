@@ -98,6 +98,8 @@ class ShardReport:
     reads_retried: int = 0
     writes_retried: int = 0
     rss_mb: float = 0.0
+    crashed: list[str] = field(default_factory=list)
+    """The photos that killed their decoder, as the run names them."""
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:

@@ -67,6 +67,7 @@ def test_photos_that_kill_their_decoder_are_rejects(
         name = Path(reject["path"]).name.partition("-")[0]
         assert reject["reason"] == REASON
         assert name in reject["detail"]
+        assert f"Warning: {reject['path']} crashed the decoder" in done.err
     assert done.record["retries"]["tasks"] > 0
 
     spared = tmp_path / "spared"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from fruitscale.bench.local_clusters import dask_cluster, spark_cluster
 from fruitscale.config.schema import Images
 from fruitscale.kernels.images import Rejection, decode
 from fruitscale.stages.careful_decoder import REASON, CarefulDecoder
@@ -134,3 +136,21 @@ def test_a_file_of_just_max_bytes_is_decoded(photos: Path) -> None:
     found = decode(content, 64, Images(max_bytes=len(content) - 1))
     assert isinstance(found, Rejection)
     assert found.reason == "too large"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["spark", "dask"])
+def test_on_an_existing_cluster_too(
+    engine: str, cli: Cli, dangerous: Path, killing_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", killing_path)  # the cluster's workers inherit it
+    (tmp_path / "cluster").mkdir()
+    start, key = (spark_cluster, "spark.master") if engine == "spark" else (dask_cluster, "dask.scheduler")
+    with start(tmp_path / "cluster") as cluster:
+        options = ["--engine", engine, "--set", f"{key}={cluster.address}", "--set", "shards.images=16", "--json"]
+        if engine == "spark":
+            conf = f"spark.executor.memory: 512m, spark.driver.host: 127.0.0.1, spark.pyspark.python: {sys.executable}"
+            options += ["--set", f"spark.conf={{{conf}}}"]
+        done = cli("run", *QUICK, *options, "-i", dangerous, "-o", tmp_path / "run", PYTHONPATH=killing_path)
+    assert done.code == 0, done.err
+    assert [r["reason"] for r in pq.read_table(tmp_path / "run" / "rejects.parquet").to_pylist()] == [REASON] * 4

@@ -84,6 +84,8 @@ class Images(Section):
     """Photos with more pixels are rejected; null: only `max_decode_mb` counts."""
     max_decode_mb: Count = 512
     """Photos whose decoding takes more memory (MB of 10^6 bytes) are rejected; large JPEGs are decoded at a smaller scale."""
+    max_bytes: Count = 256_000_000
+    """Larger files are rejected without being read."""
     exif_orientation: Literal["apply", "ignore"] = "apply"
     """apply: rotate photos by their EXIF orientation; ignore: leave them as stored."""
 
@@ -225,6 +227,8 @@ class Config(Section):
     """local, spark or dask."""
     slots: Literal["auto"] | Slots = "auto"
     """Concurrent tasks per machine; auto: one per core."""
+    worker_timeout_seconds: float = Field(300, gt=0, strict=True, allow_inf_nan=False)
+    """How long a run waits while Spark or Dask has no worker, in seconds; it then fails."""
     input: Input = Input()
     output: Output = Output()
     shards: Shards = Shards()

@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -18,6 +19,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 LARGEST_CHUNK = 8
+_retry: ContextVar[bool] = ContextVar("retry", default=False)
 
 
 class SharedValue(Protocol):
@@ -84,20 +86,35 @@ class TaskOutcome:
         return self.value
 
 
-def attempt(function: Callable[[T, SharedValue | None], R], task: T, shared: SharedValue | None) -> TaskOutcome:
+def is_retry() -> bool:
+    """Return, in a task's function, whether an earlier attempt at this task failed or killed its worker."""
+    return _retry.get()
+
+
+def attempt(
+    function: Callable[[T, SharedValue | None], R], task: T, shared: SharedValue | None, *, retry: bool = False
+) -> TaskOutcome:
     """Call the function in a worker, on one BLAS thread; return a FruitscaleError as a value.
 
     A FruitscaleError is final (we have already retried), so it travels back as a value: the engine must not retry the task.
+    `retry` is what `is_retry` returns meanwhile.
     """
     limit_threads()
+    before = _retry.set(retry)
     try:
         return TaskOutcome(value=function(task, shared))
     except FruitscaleError as error:
         return TaskOutcome(error=error)
+    finally:
+        _retry.reset(before)
 
 
 def attempt_all(
-    function: Callable[[T, SharedValue | None], R], chunk: Sequence[T], shared: SharedValue | None
+    function: Callable[[T, SharedValue | None], R],
+    chunk: Sequence[T],
+    shared: SharedValue | None,
+    *,
+    retry: bool = False,
 ) -> bytes:
     """Attempt each task of a chunk, up to the first FruitscaleError, which ends the map.
 
@@ -105,7 +122,7 @@ def attempt_all(
     """
     outcomes: list[TaskOutcome] = []
     for task in chunk:
-        outcomes.append(attempt(function, task, shared))
+        outcomes.append(attempt(function, task, shared, retry=retry))
         if outcomes[-1].error is not None:
             break
     return pickle.dumps(outcomes, protocol=pickle.HIGHEST_PROTOCOL)
@@ -157,6 +174,12 @@ def task_failed(what: str, log_path: Path | None = None) -> EngineError:
     if log_path is not None:
         hint += f" The engine's log is {log_path}"
     return EngineError(f"A task failed: {what}", hint)
+
+
+def no_workers(engine: str, seconds: float, hint: str) -> EngineError:
+    """Return the error for an engine that has had no worker for so long."""
+    more = " Finished parts are kept. If workers need longer to start, raise worker_timeout_seconds."
+    return EngineError(f"{engine} has had no worker for {seconds:g} s.", hint + more)
 
 
 def probe(host: str, port: int, seconds: float, what: str) -> None:

@@ -30,6 +30,8 @@ SETTINGS = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.worker.memory.monitor-interval": "1s",
+    # A task that killed a worker comes back to us at once: our retry knows that it is one, Dask's does not.
+    "distributed.scheduler.allowed-failures": 0,
 }
 """Dask settings of a cluster on this machine."""
 
@@ -58,6 +60,10 @@ class LocalDaskCluster:
         if self._dashboard is None and has_bokeh():
             self._dashboard = threading.Thread(target=self._open_dashboard, name="dashboard", daemon=True)
             self._dashboard.start()
+
+    def has_ended(self) -> bool:
+        """Return whether the process that starts the workers, and restarts them, ended."""
+        return self._workers is not None and self._workers.poll() is not None
 
     def last_log_line(self) -> str:
         """Return the last line that the workers logged, as a sentence; empty if they logged nothing."""

@@ -8,7 +8,6 @@ import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, TypeVar
 
 import distributed
@@ -19,14 +18,16 @@ from fruitscale.engines.base import (
     EngineInfo,
     SharedValue,
     TaskOutcome,
-    attempt_all,
     cut,
     last_line,
+    no_workers,
     outcomes_of,
     probe,
     task_failed,
 )
+from fruitscale.engines.dask_attempts import MapAttempts
 from fruitscale.engines.dask_cluster import LocalDaskCluster, has_bokeh
+from fruitscale.engines.worker_watch import WorkerWatch
 from fruitscale.errors import EngineError
 
 T = TypeVar("T")
@@ -35,7 +36,6 @@ R = TypeVar("R")
 PROBE_SECONDS = 5
 CONNECT_SECONDS = 20
 WORKER_SECONDS = 60
-RETRIES = 2
 MUST_MATCH = ("python", "dask", "distributed", "cloudpickle")
 
 
@@ -88,7 +88,9 @@ class DaskEngine:
         self._slots = slots
         self._address = config.dask.scheduler
         self._run_name = f"fruitscale-{uuid.uuid4().hex[:12]}"
+        self._worker_seconds = config.worker_timeout_seconds
         self._maps = 0
+        self._resubmitted = 0
         self._info: EngineInfo | None = None
         self._log_levels = _silence_loggers()
         try:
@@ -119,28 +121,54 @@ class DaskEngine:
         self._maps += 1
         name = f"{self._run_name}-{self._maps}"
         chunks = cut(tasks, self.describe().cores)
-        futures = self._client.map(
-            partial(attempt_all, function, shared=shared),
-            chunks,
-            key=[f"{name}-{index:06d}" for index in range(len(chunks))],
-            pure=False,
-            retries=RETRIES,
-        )
+        attempts = MapAttempts(self._client, function, chunks, shared, name)
+        futures = attempts.start()
         completed = distributed.as_completed(futures, loop=self._client.loop)
         left = set(futures)
         del futures
         if self._cluster is not None:
             self._cluster.show_dashboard()  # while the first tasks run
+        watch = WorkerWatch(
+            self._count_workers, self._worker_seconds, lambda: self._client.cancel(list(left.copy())), self._is_hopeless
+        )
+        watch.start()
         try:
             while left:
                 batch = completed.next_batch()
                 left.difference_update(batch)
-                for outcome in self._gather(batch):
+                if watch.gave_up:
+                    raise self._no_workers()
+                if again := attempts.resubmit_killers(batch):
+                    self._resubmitted += len(again)
+                    completed.update(again)
+                    left.update(again)
+                for outcome in self._gather(batch, attempts):
                     yield outcome.unwrap()
         finally:
+            watch.stop()
             if left:
                 with contextlib.suppress(Exception):  # the scheduler may be gone
                     self._client.cancel(list(left))
+
+    def _count_workers(self) -> int:
+        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def _is_hopeless(self) -> bool:
+        return self._cluster is not None and self._cluster.has_ended()
+
+    def _no_workers(self) -> EngineError:
+        if self._cluster is None:
+            return no_workers(
+                f"The Dask scheduler {self._address}",
+                self._worker_seconds,
+                "Start workers with `dask worker`, or check why they ended.",
+            )
+        if self._cluster.has_ended():
+            return EngineError(
+                f"The process that starts Dask's workers ended.{self._cluster.last_log_line()}",
+                "Run the same command again: finished parts are kept.",
+            )
+        return no_workers("Dask on this machine", self._worker_seconds, f"Run it again.{self._cluster.last_log_line()}")
 
     def describe(self) -> EngineInfo:
         """Return what runs the tasks; on an existing cluster, the most seen so far."""
@@ -170,8 +198,8 @@ class DaskEngine:
     def _reruns(self) -> int:
         with contextlib.suppress(Exception):
             count: int = self._client.run_on_scheduler(count_reruns, self._run_name)
-            return count
-        return 0
+            return count + self._resubmitted
+        return self._resubmitted
 
     def close(self) -> None:
         """Unregister what was shared; end the workers and the scheduler if they were started here."""
@@ -230,11 +258,11 @@ class DaskEngine:
                 "Start workers with `dask worker`, or check why they ended.",
             ) from None
 
-    def _gather(self, batch: list[Any]) -> list[TaskOutcome]:
+    def _gather(self, batch: list[Any], attempts: MapAttempts) -> list[TaskOutcome]:
         """Return the outcomes of a batch of futures, fetched at once, and release the futures."""
         for future in batch:
             if future.status != "finished":
-                raise self._explain(future)
+                raise self._explain(future, attempts)
         try:
             replies: list[bytes] = self._client.gather(batch)
         except Exception as error:
@@ -245,7 +273,7 @@ class DaskEngine:
             future.release()
         return [outcome for reply in replies for outcome in outcomes_of(reply)]
 
-    def _explain(self, future: Any) -> EngineError:  # noqa: ANN401
+    def _explain(self, future: Any, attempts: MapAttempts) -> EngineError:  # noqa: ANN401
         error = future.exception() if future.status == "error" else None
         if error is None:
             return EngineError(
@@ -253,7 +281,7 @@ class DaskEngine:
             )
         if isinstance(error, distributed.KilledWorker):
             return EngineError(
-                f"{error.allowed_failures + 1} Dask workers died on the same task.",
+                f"{attempts.deaths(future)} Dask workers died on the same task.",
                 "If memory is short, lower `slots` or model.input_size. Finished parts are kept.",
             )
         return task_failed(last_line(error))

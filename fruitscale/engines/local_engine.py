@@ -79,6 +79,8 @@ class LocalEngine:
         self._workers: list[WorkerProcess] = [self._start_worker() for _ in range(slots)]
         self._shares = 0
         self._retries = 0
+        self._deaths: list[int] = []
+        """How many workers each task of the current map has killed."""
 
     def share(self, payload: bytes) -> SharedValue:
         """Write the bytes to a file that the workers read."""
@@ -92,7 +94,7 @@ class LocalEngine:
     ) -> Iterator[R]:
         """Yield the results as they complete. Raises what base.Engine.map raises."""
         todo = deque(range(len(tasks)))
-        deaths = [0] * len(tasks)
+        self._deaths = [0] * len(tasks)
         left = len(tasks)
         try:
             while left:
@@ -100,7 +102,7 @@ class LocalEngine:
                 for worker in self._ready():
                     reply = _receive(worker)
                     if reply is None:
-                        self._bury(worker, todo, deaths)
+                        self._bury(worker, todo)
                         continue
                     worker.in_hand.popleft()
                     left -= 1
@@ -157,7 +159,7 @@ class LocalEngine:
         tasks: Sequence[Any],
         shared: SharedValue | None,
     ) -> None:
-        message = pickle.dumps((function, tasks[index], shared))
+        message = pickle.dumps((function, tasks[index], shared, self._deaths[index] > 0))
         worker.in_hand.append(index)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died: the next receive reports that
             worker.connection.send_bytes(message)
@@ -166,7 +168,7 @@ class LocalEngine:
         ready = wait([worker.connection for worker in self._workers])
         return [worker for worker in self._workers if worker.connection in ready]
 
-    def _bury(self, worker: WorkerProcess, todo: deque[int], deaths: list[int]) -> None:
+    def _bury(self, worker: WorkerProcess, todo: deque[int]) -> None:
         """Requeue the tasks of a dead worker; the running one may have killed it."""
         self._workers.remove(worker)
         worker.end()
@@ -174,8 +176,8 @@ class LocalEngine:
         if not worker.in_hand:
             return
         self._retries += 1
-        deaths[worker.in_hand[0]] += 1
-        if deaths[worker.in_hand[0]] > DEATHS_ALLOWED:
+        self._deaths[worker.in_hand[0]] += 1
+        if self._deaths[worker.in_hand[0]] > DEATHS_ALLOWED:
             raise EngineError(
                 f"A worker process {self._cause(worker)}, {DEATHS_ALLOWED + 1} times on the same task.",
                 "If memory is short, lower `slots` or model.input_size. Finished parts are kept.",
@@ -225,8 +227,8 @@ def _keep_reading(connection: Connection, messages: queue.SimpleQueue[bytes | No
 
 def _reply(message: bytes) -> bytes:
     try:
-        function, task, shared = pickle.loads(message)  # noqa: S301  from the driver, our parent
-        return pickle.dumps((attempt(function, task, shared), ""), protocol=pickle.HIGHEST_PROTOCOL)
+        function, task, shared, retry = pickle.loads(message)  # noqa: S301  from the driver, our parent
+        return pickle.dumps((attempt(function, task, shared, retry=retry), ""), protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # noqa: BLE001  the driver raises it, whatever it is
         return pickle.dumps((None, last_line(error)))
 

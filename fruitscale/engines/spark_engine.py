@@ -22,9 +22,10 @@ import pyspark
 
 from fruitscale.config.schema import Config
 from fruitscale.engines import spark_internals
-from fruitscale.engines.base import EngineInfo, SharedValue, attempt_all, cut, outcomes_of, task_failed
+from fruitscale.engines.base import EngineInfo, SharedValue, attempt_all, cut, no_workers, outcomes_of, task_failed
 from fruitscale.engines.spark_session import SparkSessionHandle
 from fruitscale.engines.spark_settings import LOCAL_FAILURES, python_failure
+from fruitscale.engines.worker_watch import WorkerWatch
 from fruitscale.errors import EngineError
 
 T = TypeVar("T")
@@ -71,6 +72,7 @@ class SparkEngine:
     def __init__(self, config: Config, slots: int, warm: tuple[str, ...] = ()) -> None:
         self._broadcasts: list[Any] = []
         self._groups: list[str] = []
+        self._worker_seconds = config.worker_timeout_seconds
         self._session = SparkSessionHandle(config, slots)
         try:
             self._info = self._current_info()
@@ -99,15 +101,17 @@ class SparkEngine:
         )
         if left:
             job.start()
+        watch = self._watch_executors(updates)
         try:
             while left:
                 update = updates.get()
                 if isinstance(update, BaseException):
-                    raise self._explain(update) from None
+                    raise update if isinstance(update, EngineError) else self._explain(update) from None
                 for outcome in outcomes_of(update):
                     left -= 1
                     yield outcome.unwrap()
         finally:
+            watch.stop()
             if left and job.is_alive():
                 self._cancel(group)
             if job.ident is not None:
@@ -141,6 +145,21 @@ class SparkEngine:
             updates.put(RuntimeError("Spark finished the job without delivering every result"))
         except Exception as error:  # noqa: BLE001  raised again where the results are read
             updates.put(error)
+
+    def _watch_executors(self, updates: Any) -> WorkerWatch:  # noqa: ANN401
+        """Report to the queue if a cluster has no executor for too long; Spark itself waits for ever."""
+        context = self._session.context
+        error = no_workers(
+            f"Spark ({context.master})",
+            self._worker_seconds,
+            "Check the cluster's workers, and that cores and memory are free: another application may hold them all.",
+        )
+        watch = WorkerWatch(
+            lambda: spark_internals.executors(context).workers, self._worker_seconds, lambda: updates.put(error)
+        )
+        if not self._session.is_local:
+            watch.start()
+        return watch
 
     def _cancel(self, group: str) -> None:
         with suppress(Exception):  # a dead Java has nothing left to cancel
@@ -189,7 +208,9 @@ class SparkEngine:
 
 
 def _run_chunk(chunk: Sequence[Any], function: Any, shared: SharedValue | None, inbox: Any) -> None:  # noqa: ANN401
-    inbox.add([attempt_all(function, chunk, shared)])
+    task = pyspark.TaskContext.get()
+    retry = task is not None and task.attemptNumber() > 0
+    inbox.add([attempt_all(function, chunk, shared, retry=retry)])
     _freeze_modules()
 
 

@@ -44,6 +44,8 @@ def decode(content: bytes, size: int, settings: Images = _DEFAULTS) -> Pixels | 
 
 def decode_noting(content: bytes, size: int, settings: Images = _DEFAULTS) -> tuple[Pixels | Rejection, str | None]:
     """Decode as `decode` does; return also a warning if the file has a fault that no viewer minds, in a few fixed words."""
+    if (rejection := too_large(len(content), settings)) is not None:
+        return rejection, None
     kind = file_kind(content)
     if isinstance(kind, Rejection):
         return kind, None
@@ -62,6 +64,13 @@ def decode_noting(content: bytes, size: int, settings: Images = _DEFAULTS) -> tu
     if not (pixels.flags.writeable and pixels.flags.c_contiguous):
         pixels = np.require(pixels, requirements=("C", "W"))
     return pixels, warning
+
+
+def too_large(n_bytes: int, settings: Images) -> Rejection | None:
+    """Return a Rejection for a file of more than `settings.max_bytes`, which need not be read for this."""
+    if n_bytes <= settings.max_bytes:
+        return None
+    return Rejection("too large", f"It has {n_bytes:,} bytes; files of up to {settings.max_bytes:,} are read.")
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:

@@ -197,6 +197,8 @@ class PipelineRun:
         for reports in self._engine.map(stages.featurize_shards, batches, shared):
             for report in reports:
                 self._tally.add(report)
+                for path in report.crashed:
+                    self._progress.warn(f"{path} crashed the decoder and became a reject.")
             tally = self._tally
             self._progress.advance(tally.featurized + tally.rejected, tally.rejected, tally.resumed)
 

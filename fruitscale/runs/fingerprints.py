@@ -51,6 +51,7 @@ def make_plan(
         "the key of output.paths": photos.path_key,
         "images.max_pixels": config.images.max_pixels,
         "images.max_decode_mb": config.images.max_decode_mb,
+        "images.max_bytes": config.images.max_bytes,
         "images.exif_orientation": config.images.exif_orientation,
         "model.architecture": exported.architecture,
         "model.weights": exported.weights_sha256,

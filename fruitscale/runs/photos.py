@@ -69,6 +69,8 @@ def _settings(run: CompleteRun) -> Images:
 
 
 def _decode(source: Store, settings: Images, size: int, photo: Photo) -> NDArray[np.uint8] | None:
+    if images.too_large(photo.size, settings) is not None:
+        return None
     try:
         content = source.read(photo.path, photo.version)
     except FruitscaleError:

@@ -1,19 +1,23 @@
 """Stage 1: read, decode, resize and infer the photos of some shards, and write their parts.
 
 Reads and writes overlap with inference: the next photos are read while the current ones are inferred, across the shards of
-a task, and a part is written while the next shard is processed.
+a task, and a part is written while the next shard is processed. A retry decodes in a child process: if a photo killed the
+worker, it is found and becomes a reject.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from contextlib import closing
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fruitscale.config.schema import Images
+from fruitscale.engines.base import is_retry
 from fruitscale.errors import InputError, MissingObjectError
 from fruitscale.kernels import backbone, images
 from fruitscale.kernels.backbone import Backbone
@@ -21,6 +25,8 @@ from fruitscale.kernels.images import Rejection
 from fruitscale.runs import manifest, parts, run_folder
 from fruitscale.runs.parts import DamagedPartError, Part, Reject
 from fruitscale.stages.absent import came_back, count_absent, read_photo
+from fruitscale.stages.careful_decoder import REASON as CRASHED
+from fruitscale.stages.careful_decoder import CarefulDecoder
 from fruitscale.stages.memory import peak_rss_mb
 from fruitscale.stages.tasks import Job, Shard, ShardBatch, ShardReport, SharedBytes
 from fruitscale.storage import lock
@@ -28,6 +34,8 @@ from fruitscale.storage.listing import Photo
 from fruitscale.storage.read_ahead import ReadAhead
 from fruitscale.storage.store import Store, StoreView, open_store
 from fruitscale.uris import is_s3
+
+Decode: TypeAlias = Callable[[bytes, int, Images], tuple[NDArray[np.uint8] | Rejection, str | None]]
 
 IMAGES = 8
 """Images decoded before inference."""
@@ -60,10 +68,11 @@ def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[Shar
     contents = (
         ahead.result() if ahead and len(todo) == len(batch.shards) else _contents(job, source, results, todo, earlier)
     )
-    with ThreadPoolExecutor(1, "write") as writer:
+    with closing(CarefulDecoder()) as careful, ThreadPoolExecutor(1, "write") as writer:
+        decode = careful.decode if is_retry() else images.decode_noting
         writes: list[Future[None]] = []
         for shard in todo:
-            builder = _PartBuilder(job, reports[shard.index], shared)
+            builder = _PartBuilder(job, reports[shard.index], shared, decode)
             for photo in _photos(job, results, shard):
                 if photo.shown in earlier[shard.index]:
                     builder.keep(photo, earlier[shard.index][photo.shown])
@@ -91,8 +100,9 @@ class _EarlierFeatures(NamedTuple):
 class _PartBuilder:
     """Builds a part, photo by photo."""
 
-    def __init__(self, job: Job, report: ShardReport, shared: SharedBytes | None) -> None:
+    def __init__(self, job: Job, report: ShardReport, shared: SharedBytes | None, decode: Decode) -> None:
         self.job, self.report = job, report
+        self._decode = decode
         self.rejects: list[Reject] = []
         self._shared = shared
         self._kept: list[Photo] = []
@@ -108,7 +118,7 @@ class _PartBuilder:
             pixels, warning = (
                 (content, None)
                 if isinstance(content, Rejection)
-                else images.decode_noting(content, self.job.input_size, self.job.images)
+                else self._decode(content, self.job.input_size, self.job.images)
             )
         if isinstance(pixels, Rejection):
             self._reject(photo, pixels)
@@ -156,6 +166,8 @@ class _PartBuilder:
                 f"{photo.path} can't be used: {rejection.reason}: {rejection.detail}.",
                 "Repair or remove it, or set images.on_error to reject.",
             )
+        if rejection.reason == CRASHED:
+            self.report.crashed.append(photo.shown)
         self.rejects.append(Reject(photo.shown, photo.label, rejection.reason, rejection.detail))
 
 
@@ -239,8 +251,12 @@ def _contents(
         if photo.shown not in earlier.get(shard.index, ())
     ]
     if is_s3(job.input_uri):
-        return ReadAhead(lambda photo: read_photo(source, photo), photos, job.storage.concurrency)
-    return ((photo, read_photo(source, photo)) for photo in photos)  # a disk is faster than a thread
+        return ReadAhead(lambda photo: _read(job, source, photo), photos, job.storage.concurrency)
+    return ((photo, _read(job, source, photo)) for photo in photos)  # a disk is faster than a thread
+
+
+def _read(job: Job, source: Store, photo: Photo) -> bytes | Rejection:
+    return images.too_large(photo.size, job.images) or read_photo(source, photo)
 
 
 def _write(output: Store, builder: _PartBuilder, held: Future[None], *, redone: bool) -> None:

@@ -121,6 +121,8 @@ class ShardReport:
     """The sha256 of the shard's parts, by name."""
     warnings: dict[str, int] = field(default_factory=dict)
     """Numbers of photos that were read with a warning, by fault."""
+    crashed: list[str] = field(default_factory=list)
+    """The photos that killed their decoder, as the run names them."""
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from fruitscale.engines.base import SharedValue
+from fruitscale.engines.base import SharedValue, is_retry
 from fruitscale.errors import InputError
 
 
@@ -101,3 +101,10 @@ def claim(path: Path) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def die_unless_retried(task: int, shared: SharedValue | None) -> tuple[int, bool]:
+    """Kill the worker at the first attempt of task 1; return whether this attempt is a retry."""
+    if task == 1 and not is_retry():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task, is_retry()

@@ -178,6 +178,12 @@ class TestContract:
         assert (tmp_path / "killed").exists()
         assert engine.describe().retries > before
 
+    def test_a_task_that_killed_its_worker_knows_that_it_is_a_retry(self, engine: Engine) -> None:
+        results = dict(engine.map(tasks.die_unless_retried, range(6)))
+        assert sorted(results) == list(range(6))
+        assert results[1]
+        assert not any(is_retry for _, is_retry in engine.map(tasks.die_unless_retried, [0, 2, 3]))
+
     def test_describe(self, engine: Engine, name: str) -> None:
         info = engine.describe()
         assert info.name == name.partition("-")[0]

@@ -237,6 +237,8 @@ WRONG: list[tuple[str, str, tuple[str, ...]]] = [
     ("images.allowed_rejects", "-1", ("at least 0",)),
     ("images.max_pixels", "1e8", (WHOLE,)),
     ("images.max_decode_mb", "0", (AT_LEAST_1,)),
+    ("images.max_bytes", "0", ("at least 1",)),
+    ("worker_timeout_seconds", "0", ("greater than 0",)),
     ("images.exif_orientation", "true", ("'apply' or 'ignore'",)),
     ("model.architecture", "vgg16", (f"{ARCHITECTURES}",)),
     ("model.weights", "''", ("text with at least 1 character",)),

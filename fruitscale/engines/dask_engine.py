@@ -135,6 +135,9 @@ class DaskEngine:
         try:
             while left:
                 batch = completed.next_batch()
+                for future in [future for future in batch if future.status == "lost"]:
+                    batch.remove(future)  # its worker died after it: Dask computes it again
+                    completed.add(future)
                 left.difference_update(batch)
                 if watch.gave_up:
                     raise self._no_workers()

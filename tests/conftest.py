@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from fruitscale.runs.record import RunRecord
 
 ENGINES = ("local", "spark", "dask")
 ROOT = Path(__file__).parent.parent
@@ -129,6 +131,10 @@ def no_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+SLOW_ENGINES = ("local", *(pytest.param(name, marks=pytest.mark.slow) for name in ("spark", "dask")))
+"""For parametrize: what `make test` checks on one engine, and `make test-slow` on all."""
+
+
 @pytest.fixture(params=ENGINES)
 def engine_name(request: pytest.FixtureRequest) -> str:
     name: str = request.param
@@ -139,6 +145,13 @@ def part_bytes(run: Path) -> dict[str, bytes]:
     """Every part of a run by its name."""
     found = [path for folder in ("features", "reduced") for path in (run / folder).glob("*.parquet")]
     return {path.relative_to(run).as_posix(): path.read_bytes() for path in found}
+
+
+def edit_record(run: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Change a run's record as fruitscale itself would: with the right checksum."""
+    record = json.loads((run / "run.json").read_text())
+    edit(record)
+    (run / "run.json").write_text(RunRecord.model_validate(record).sealed().to_json())
 
 
 def processes_of(session: int) -> Iterator[int]:

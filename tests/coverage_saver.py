@@ -18,11 +18,12 @@ SECONDS = 0.5
 
 def coverage_init(registry: Plugins, options: dict[str, str]) -> None:
     """Start the saving thread; coverage.py calls this in every process it measures, after a fork too."""
-    threading.Thread(target=_save_regularly, name="coverage", daemon=True).start()
+    threading.Thread(target=_save_regularly, name="coverage").start()
 
 
 def _save_regularly() -> None:
-    while True:
+    """Save until the main thread ends; Python waits for this thread before coverage.py saves at exit."""
+    while threading.main_thread().is_alive():
         time.sleep(SECONDS)
         measuring = Coverage.current()
         if measuring is not None:

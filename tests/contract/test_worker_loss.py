@@ -46,6 +46,7 @@ def lose_workers(values: dict[str, Any], cluster: LocalCluster) -> EngineError:
     return caught.value
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_without_workers(tmp_path: Path) -> None:
     with dask_cluster(tmp_path) as cluster:
         error = lose_workers({"engine": "dask", "dask": {"scheduler": cluster.address}}, cluster)
@@ -53,6 +54,7 @@ def test_a_dask_cluster_without_workers(tmp_path: Path) -> None:
     assert "worker_timeout_seconds" in str(error.hint)
 
 
+@pytest.mark.slow
 def test_a_spark_cluster_without_executors(tmp_path: Path) -> None:
     with spark_cluster(tmp_path) as cluster:
         error = lose_workers({"engine": "spark", "spark": {"master": cluster.address, "conf": SPARK_CONF}}, cluster)
@@ -60,12 +62,20 @@ def test_a_spark_cluster_without_executors(tmp_path: Path) -> None:
     assert "worker_timeout_seconds" in str(error.hint)
 
 
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        command: list[str] = process.cmdline()
+    except psutil.Error:  # it has just ended
+        return []
+    return command
+
+
 def test_the_process_that_starts_dasks_workers_is_killed() -> None:
     engine = open_engine(from_mapping({"engine": "dask"}), 2)
     try:
         results = engine.map(tasks.wait, [0.0, 0.0] + [1.0] * 200)
         next(results)
-        nannies = [child for child in psutil.Process().children() if "distributed.cli.dask_worker" in child.cmdline()]
+        nannies = [child for child in psutil.Process().children() if "distributed.cli.dask_worker" in _command(child)]
         assert len(nannies) == 1
         nannies[0].kill()
         with pytest.raises(EngineError, match="process that starts Dask's workers ended") as caught:

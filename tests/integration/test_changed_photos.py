@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import QUICK, Cli, part_bytes, take
+from tests.conftest import QUICK, SLOW_ENGINES, Cli, part_bytes, take
 
 RUN = [*QUICK, "--set", "shards.images=8"]
 N = 64
@@ -49,10 +49,10 @@ CHANGES: dict[str, tuple[Callable[[Path], None], int, int]] = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize(
-    "engine", ["local", pytest.param("spark", marks=pytest.mark.slow), pytest.param("dask", marks=pytest.mark.slow)]
+    "change", ["added", "replaced", *(pytest.param(name, marks=pytest.mark.slow) for name in ("removed", "relabelled"))]
 )
+@pytest.mark.parametrize("engine", SLOW_ENGINES)
 def test_only_changed_photos_are_processed(cli: Cli, engine: str, source: Path, tmp_path: Path, change: str) -> None:
     run, (edit, n_photos, n_kept) = tmp_path / "run", CHANGES[change]
     assert cli("run", "-e", engine, *RUN, "-i", source, "-o", run).code == 0

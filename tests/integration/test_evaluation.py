@@ -19,6 +19,7 @@ from fruitscale.cli import app
 from fruitscale.errors import InputError, ModelError, UsageError
 from fruitscale.kernels.moments import Components
 from fruitscale.sample import draw
+from tests.conftest import edit_record
 from tests.integration.erased import rows
 from tests.integration.test_apply import QUICK_MODEL, settings
 
@@ -90,9 +91,7 @@ def test_raw_pixels_are_compared_where_they_can_be_read(folder: Path, tmp_path: 
     assert found.pixels is not None
     assert 1 / 6 < found.pixels.accuracy <= 1
     copy = shutil.copytree(folder / "test", tmp_path / "test")
-    record = json.loads((copy / "run.json").read_text())
-    record["input"]["uri"] = str(tmp_path / "gone")
-    (copy / "run.json").write_text(json.dumps(record))
+    edit_record(copy, lambda record: record["input"].update(uri=str(tmp_path / "gone")))
     without = fruitscale.evaluate(str(folder / "train"), str(copy))
     assert without.pixels is None
     assert any("60 of 60 photos can't be read again" in note for note in without.notes)

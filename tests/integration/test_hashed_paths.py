@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SLOWER, Cli, part_bytes
+from tests.conftest import SLOW_ENGINES, SLOWER, Cli, part_bytes
 from tests.integration.erased import RUN, files_of, naming
 
 KEY = "the key that these tests hash paths with"
@@ -52,6 +52,7 @@ def test_no_real_path_is_left_by_a_failure_and_a_resumed_run(cli: Cli, named: Pa
     assert part_bytes(run) == part_bytes(whole)
 
 
+@pytest.mark.parametrize("engine_name", SLOW_ENGINES)
 def test_no_real_path_is_left_by_ctrl_c(cli: Cli, named: Path, tmp_path: Path, engine_name: str) -> None:
     run = tmp_path / "run"
     process = begun(cli, named, run, engine_name)

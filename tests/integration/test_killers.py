@@ -110,10 +110,10 @@ def test_after_a_crash_the_next_photo_is_decoded(
     content = min(photos.rglob("*.jpg")).read_bytes()
     decoder = CarefulDecoder()
     try:
-        found = decoder.decode(mark(content, name), 64, Images())
+        found, _ = decoder.decode(mark(content, name), 64, Images())
         assert isinstance(found, Rejection)
         assert (found.reason, getattr(signal, name).name in found.detail) == (REASON, True)
-        assert not isinstance(decoder.decode(content, 64, Images()), Rejection)
+        assert not isinstance(decoder.decode(content, 64, Images())[0], Rejection)
     finally:
         decoder.close()
 

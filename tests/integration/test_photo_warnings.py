@@ -10,10 +10,9 @@ import pytest
 
 from fruitscale.runs import parts
 from fruitscale.storage.store import LocalStore
-from tests.conftest import QUICK, SLOWER, Cli, take
+from tests.conftest import QUICK, SLOW_ENGINES, SLOWER, Cli, take
 from tests.unit.jpeg_files import after_jfif, before_end
 
-ENGINES = ("local", "dask", "spark")
 STRAY = "stray bytes between segments or before the end"
 PROFILE = "an incomplete colour profile"
 
@@ -31,7 +30,7 @@ def source(all_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return folder, [str(path.relative_to(folder)) for path in (first, second, third)]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SLOW_ENGINES)
 def test_they_are_read_and_counted_by_fault(
     cli: Cli, source: tuple[Path, list[str]], tmp_path: Path, engine: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +17,7 @@ from PIL import Image
 import fruitscale
 from fruitscale.errors import OutputError, UsageError
 from fruitscale.sample import draw
-from tests.conftest import Cli
+from tests.conftest import Cli, edit_record
 from tests.integration.erased import rows
 from tests.integration.test_apply import QUICK_MODEL, settings
 
@@ -57,6 +58,8 @@ def test_several_runs_are_one_table_when_they_are_comparable(run_36: Path, tmp_p
     table = fruitscale.read(str(run_36), again)
     assert table["run"].to_pylist() == [str(run_36)] * 36 + [again] * 36
     (tmp_path / "again" / "pca" / "pca.npz").write_bytes(b"another fit")
+    sha256 = hashlib.sha256(b"another fit").hexdigest()
+    edit_record(tmp_path / "again", lambda record: record["files"].update({"pca/pca.npz": sha256}))
     with pytest.raises(UsageError, match="different fits"):
         fruitscale.read(str(run_36), again)
     assert len(fruitscale.read(str(run_36), again, column="features")) == 72
@@ -117,8 +120,7 @@ def test_tensorboard_has_every_photo_in_its_place(run_36: Path, tmp_path: Path) 
 def test_tensorboard_says_what_is_missing(run_36: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(run_36.parent, moved, ignore=shutil.ignore_patterns("photos"))
-    record = (moved / "run" / "run.json").read_text().replace(str(run_36.parent), str(moved))
-    (moved / "run" / "run.json").write_text(record)
+    edit_record(moved / "run", lambda record: record["input"].update(uri=str(moved / "photos")))
     done = fruitscale.export(str(moved / "run"), "tensorboard", tmp_path / "projector")
     assert "none of the photos can be read" in done.notes[0]
     assert "sprite" not in (tmp_path / "projector" / "projector_config.pbtxt").read_text()

@@ -14,7 +14,7 @@ import pytest
 
 from fruitscale.runs.replacement import NEXT, finish_pending
 from fruitscale.storage.store import LocalStore
-from tests.conftest import QUICK, Cli, part_bytes, take
+from tests.conftest import QUICK, SLOW_ENGINES, Cli, part_bytes, take
 from tests.integration.test_interruptions import wait_for
 
 SHARD = ["--set", "shards.images=16"]
@@ -64,9 +64,7 @@ def left_over(run: Path) -> list[str]:
     return [name for name in found if name not in known and not name.startswith("_run/erasures/")]
 
 
-@pytest.mark.parametrize(
-    "engine", ["local", pytest.param("spark", marks=pytest.mark.slow), pytest.param("dask", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("engine", SLOW_ENGINES)
 def test_the_new_run_takes_the_place_of_the_old(
     cli: Cli, engine: str, source: Path, run: Path, tmp_path: Path, other: list[str]
 ) -> None:
@@ -110,19 +108,19 @@ def test_bad_photos_leave_the_old_run(cli: Cli, source: Path, run: Path, tmp_pat
     assert files_of(run) == before
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment", ["pca", *(pytest.param(name, marks=pytest.mark.slow) for name in MOMENTS if name != "pca")]
+)
 def test_an_interrupted_replacement_leaves_the_old_run_and_resumes(
     cli: Cli, source: Path, run: Path, tmp_path: Path, other: list[str], moment: str
 ) -> None:
     before = files_of(run)
     process = cli.start("run", *RUN, *other, "-i", source, "-o", run)
     awaited = run / NEXT / MOMENTS[moment]
-    assert wait_for(
-        lambda: awaited.exists() or process.poll() is not None or (run / "run.json").read_bytes() != before["run.json"]
-    )
+    assert wait_for(lambda: awaited.exists() or process.poll() is not None or not _is_unchanged(run, before))
     os.kill(process.pid, signal.SIGINT)
     assert _ended(process) in (0, 130)
-    if (run / "run.json").read_bytes() == before["run.json"]:
+    if _is_unchanged(run, before):
         assert files_of(run) == before
     else:  # it came too late: the new run is complete
         assert left_over(run) == []
@@ -130,6 +128,11 @@ def test_an_interrupted_replacement_leaves_the_old_run_and_resumes(
     assert cli("run", *RUN, *other, "-i", source, "-o", tmp_path / "fresh").code == 0
     assert part_bytes(run) == part_bytes(tmp_path / "fresh")
     assert left_over(run) == []
+
+
+def _is_unchanged(run: Path, before: dict[str, bytes]) -> bool:
+    record = run / "run.json"  # missing while the new run takes its place
+    return record.exists() and record.read_bytes() == before["run.json"]
 
 
 class _StoppingStore(LocalStore):

@@ -74,7 +74,7 @@ def test_the_record_has_every_name(runs: dict[str, tuple[Path, dict[str, Any]]])
         "fruitscale": None,
         "fingerprints": ["features", "pca"],
         "engine": ["cores", "machines", "master", "name", "ui", "version", "workers"],
-        "input": ["bytes", "images", "labels", "manifest_sha256", "uri"],
+        "input": ["archived", "bytes", "images", "labels", "manifest_sha256", "not_taken", "shared_labels", "uri"],
         "output": ["uri"],
         "model": sorted(
             [
@@ -104,6 +104,7 @@ def test_the_record_has_every_name(runs: dict[str, tuple[Path, dict[str, Any]]])
         "erased": None,
         "files": files,
         "sha256": None,
+        "reject_limit": ["above_fraction", "allowed", "fraction"],
         "warnings": [],
     }
     assert (record["schema"], record["status"]) == (1, "complete")

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.conftest import QUICK, Cli, part_bytes
+from tests.conftest import QUICK, SLOW_ENGINES, Cli, part_bytes
 from tests.s3.bucket import Bucket
 from tests.s3.proxy import Proxy, Seen
 from tests.s3.runs import SHARD, arguments
@@ -42,6 +42,7 @@ def for_photo(few_on_s3: Bucket, row: int, fate: str, times: int | None) -> Call
     return rule
 
 
+@pytest.mark.parametrize("engine_name", SLOW_ENGINES)
 @pytest.mark.parametrize(("fate", "times"), [("gone", 1), ("short", 1), ("short", 5)], ids=str)
 def test_a_moment_leaves_no_trace(
     s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, expected_parts: dict[str, bytes], engine_name: str,

@@ -21,7 +21,10 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize(
+    "other",
+    ["another-pca", *(pytest.param(name, marks=pytest.mark.slow) for name in ("another-model", "other-photos"))],
+)
 def test_the_old_run_stays_until_the_new_one_is_complete(
     s3_cli: TidyCli, few: Path, few_on_s3: Bucket, bucket: Bucket, tmp_path: Path, other: str
 ) -> None:

@@ -81,6 +81,7 @@ def test_10_bits_become_8() -> None:
     assert_close(pixels(file.getvalue(), 200), expected(PICTURE, 200))
 
 
+@pytest.mark.slow
 def test_a_grid_of_tiles() -> None:
     content = heic(np.tile(NOISE, (2, 2, 1)), tile_size=256, quality=90)
     assert_close(pixels(content, 200), expected(Image.fromarray(np.tile(NOISE, (2, 2, 1))), 200))

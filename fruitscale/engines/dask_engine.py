@@ -167,8 +167,9 @@ class DaskEngine:
                 "Start workers with `dask worker`, or check why they ended.",
             )
         if self._cluster.has_ended():
+            after = f" after tasks had killed {self._resubmitted} of them" if self._resubmitted else ""
             return EngineError(
-                f"The process that starts Dask's workers ended.{self._cluster.last_log_line()}",
+                f"The process that starts Dask's workers ended{after}.{self._cluster.last_log_line()}",
                 "Run the same command again: finished parts are kept.",
             )
         return no_workers("Dask on this machine", self._worker_seconds, f"Run it again.{self._cluster.last_log_line()}")

@@ -213,7 +213,8 @@ class TestContract:
 def test_a_task_that_kills_each_worker_is_given_up(name: str) -> None:
     engine = open_engine(from_mapping({"engine": name}), 2)
     try:
-        with pytest.raises(EngineError, match="4 "):
+        # Dask's nannies also give up when workers die while they start
+        with pytest.raises(EngineError, match=r"4 |starts Dask's workers ended after tasks had killed \d"):
             list(engine.map(tasks.die, [1]))
     finally:
         engine.close()

@@ -39,7 +39,7 @@ def _required(name: str) -> list[str]:
     for parameter in COMMANDS[name].params:
         if parameter.required:
             option = [parameter.opts[0]] if parameter.param_type_name == "option" else []
-            words += [*option, "csv" if parameter.name == "to" else "/nowhere"]
+            words += [*option, "csv" if parameter.name == "to" else "/proc/nowhere"]
     return words
 
 

@@ -27,7 +27,7 @@ demo: install ## Draw sample photos and run the whole pipeline on them with Spar
 	@test -d demo/photos || $(BIN)/fruitscale sample demo/photos --classes 12 --per-class 60
 	$(BIN)/fruitscale run --engine spark --config configs/quickstart.yaml --input demo/photos --output demo/run
 
-test: install ## Run the tests in 2 processes, one file at a time in each (about 15 minutes on 2 cores)
+test: install ## Run the tests in 2 processes, one file at a time in each (about 17 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: test-spark-versions ## Run the long tests: repeated kills, outages, full sizes, several Spark versions

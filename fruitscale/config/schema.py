@@ -59,7 +59,10 @@ class Output(Section):
     overwrite: StrictBool = False
     """Replace another run in this folder."""
     keep_old: StrictBool = True
-    """Keep a complete run until the one that replaces it is complete, which takes space for both; false: remove it first."""
+    """Keep a complete run until the one that replaces it is complete, which takes space for both; false: remove it first.
+
+    If only photos changed, it is always kept: its features are used.
+    """
     paths: Literal["plain", "hashed"] = "plain"
     """hashed: store keyed hashes instead of paths (the key is in the environment variable FRUITSCALE_PATH_KEY)."""
 

@@ -25,7 +25,7 @@ from fruitscale.runs.manifest import Manifest
 from fruitscale.runs.parts import DamagedPartError, Part
 from fruitscale.runs.reader import COLUMNS
 from fruitscale.runs.record import RunRecord
-from fruitscale.runs.replacement import next_folder
+from fruitscale.runs.replacement import clear_next
 from fruitscale.runs.run_folder import (
     FEATURES,
     PART_REJECTS,
@@ -114,7 +114,7 @@ def commit(folder: RunFolder, journal: Journal) -> None:
     for name in folder.part_names():
         if journal.record["files"] and name not in journal.record["files"]:
             folder.store.delete(name)
-    next_folder(folder.store).clear()  # an unfinished replacement may hold the photos
+    clear_next(folder.store)  # an unfinished replacement may hold the photos
     sweep(folder.store, [""])  # a killed process can leave a half-written table
 
 

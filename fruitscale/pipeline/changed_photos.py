@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fruitscale.errors import FruitscaleError
-from fruitscale.runs import manifest
+from fruitscale.runs import manifest, parts
 from fruitscale.runs.manifest import Manifest
-from fruitscale.runs.run_folder import RunFolder, RunPlan
+from fruitscale.runs.record import RunRecord
+from fruitscale.runs.run_folder import FEATURES, RunFolder, RunPlan
 from fruitscale.stages import EarlierParts
 
 if TYPE_CHECKING:
@@ -17,11 +18,13 @@ OF_PHOTOS = frozenset({"photos", "versions", "shards.images"})
 """What the features of one photo don't depend on."""
 
 
-def earlier_parts(folder: RunFolder, old: RunPlan | None, new: RunPlan, photos: Manifest) -> dict[int, EarlierParts]:
+def earlier_parts(
+    folder: RunFolder, old: RunPlan | None, record: RunRecord | None, new: RunPlan, photos: Manifest
+) -> dict[int, EarlierParts]:
     """Return for each shard of a new run which parts of the run in the folder hold features of its photos.
 
-    Empty if the runs differ in more than their photos, if photos were erased from the earlier run, or if no photo is
-    unchanged.
+    `record` is that of the run in the folder, if it is complete. The result is empty if the runs differ in more than their
+    photos, if photos were erased from the earlier run, or if no photo is unchanged.
     """
     if old is None or _settings(old) != _settings(new):
         return {}
@@ -29,7 +32,8 @@ def earlier_parts(folder: RunFolder, old: RunPlan | None, new: RunPlan, photos: 
         table = manifest.read(folder.store)
     except FruitscaleError:
         return {}
-    if manifest.describe(table).sha256 != old.features.get("photos"):
+    described = manifest.describe(table)
+    if (described.sha256, described.versions_sha256) != (old.features.get("photos"), old.features.get("versions")):
         return {}
     rows = {path: (row, size, version) for row, (path, size, version) in enumerate(_columns(table))}
     old_step, step = int(old.features["shards.images"]), int(new.features["shards.images"])
@@ -41,8 +45,11 @@ def earlier_parts(folder: RunFolder, old: RunPlan | None, new: RunPlan, photos: 
             shards.add(earlier[0] // old_step)
         else:
             changed.add(path)
+    files = record.files if record is not None else {}
     return {
-        i: EarlierParts(tuple(sorted(shards)), frozenset(changed)) for i, (shards, changed) in found.items() if shards
+        index: EarlierParts({i: files.get(parts.name(FEATURES, i)) for i in sorted(shards)}, frozenset(changed))
+        for index, (shards, changed) in found.items()
+        if shards
     }
 
 

@@ -14,7 +14,7 @@ from fruitscale.runs.journal import check_finished
 from fruitscale.runs.manifest import Manifest
 from fruitscale.runs.parts import sha256
 from fruitscale.runs.record import RunRecord
-from fruitscale.runs.replacement import NEXT, Destination, next_folder
+from fruitscale.runs.replacement import NEXT, Destination, clear_next, next_folder
 from fruitscale.runs.run_folder import PLAN, RECORD, RunFolder, RunPlan
 from fruitscale.stages import EarlierParts
 from fruitscale.storage.store import each
@@ -63,7 +63,7 @@ def inspect(folder: RunFolder, plan: RunPlan, photos: Manifest, output: Output) 
         prints = record.fingerprints.model_dump()
     replaced: Action = "replace" if record is not None and output.keep_old else "clear"
     if prints is None or prints["features"] != plan.fingerprints["features"]:
-        if old is not None and (earlier := earlier_parts(folder, old, plan, photos)):
+        if old is not None and (earlier := earlier_parts(folder, old, record, plan, photos)):
             return ExistingRun("update", record, earlier=earlier, changes=differences(folder, old, plan, photos))
         if not output.overwrite:
             _refuse(folder, old, plan, photos)
@@ -85,10 +85,10 @@ def make_ready(existing: ExistingRun, folder: RunFolder, plan: RunPlan) -> Desti
     elif existing.action == "refit":
         destination = Destination(folder, beside, results_folder=NEXT)
     if destination.is_beside:
-        _clear_unless_resumed(beside, plan)
+        _clear_unless_resumed(folder, beside, plan)
     else:
         _clear_in_place(existing, folder, plan)
-        beside.clear()
+        clear_next(folder.store)
     folder.sweep()
     destination.results.write_plan(plan)
     return destination
@@ -106,11 +106,11 @@ def _clear_in_place(existing: ExistingRun, folder: RunFolder, plan: RunPlan) -> 
         folder.clear_reduced()
 
 
-def _clear_unless_resumed(beside: RunFolder, plan: RunPlan) -> None:
+def _clear_unless_resumed(folder: RunFolder, beside: RunFolder, plan: RunPlan) -> None:
     """Keep the features of an unfinished replacement by the same run."""
     old, _ = _read_undamaged(beside)
     if old is None or old.fingerprints["features"] != plan.fingerprints["features"]:
-        beside.clear()
+        clear_next(folder.store)
     elif old.fingerprints["pca"] != plan.fingerprints["pca"]:
         beside.clear_reduced()
 

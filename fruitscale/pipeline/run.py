@@ -296,6 +296,7 @@ class PipelineRun:
             shard_images=shard_images(config, photos.images),
             features_folder=destination.features_folder,
             results_folder=destination.results_folder,
+            is_refit=destination.features_folder != destination.results_folder,
             fresh=not self._earlier and not destination.features.has_parts(),
         )
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fruitscale.errors import OutputError
+from fruitscale.runs.manifest import PRIVATE
 from fruitscale.runs.record import RunRecord
-from fruitscale.runs.run_folder import FEATURES, PART_REJECTS, RECORD, RunFolder
+from fruitscale.runs.run_folder import FEATURES, PART_REJECTS, RECORD, RunFolder, is_run_file
 from fruitscale.storage.store import Store, StoreView, each
 
 NEXT = "_run/next"
@@ -78,8 +79,16 @@ def switch(store: Store, record: RunRecord) -> RunRecord:
     sweep_parts(folder, record)
     store.sync(record.files)
     sealed = folder.write_record(record)
-    new.clear()
+    clear_next(store)
     return sealed
+
+
+def clear_next(store: Store) -> None:
+    """Remove a new run, complete or not, that has not taken its place; `run.json` first."""
+    folder = StoreView(store, NEXT)
+    for name in sorted(folder.names(""), key=lambda name: name != RECORD):
+        if name in (RECORD, PRIVATE) or is_run_file(name):
+            folder.delete(name)
 
 
 def sweep_parts(folder: RunFolder, record: RunRecord) -> list[str]:

@@ -195,7 +195,7 @@ def _check_part(job: Job, source: Store, features: Store, results: Store, shard:
         report.damaged = True
         return True
     report.absent = count_absent(rejects)
-    if report.absent and came_back(source, photos, rejects):
+    if report.absent and not job.is_refit and came_back(source, photos, rejects):
         return True
     report.featurized, report.rejected, report.resumed = len(part.paths), part.rejects, True
     report.warnings, report.files = dict(Counter(part.warnings.values())), files
@@ -220,9 +220,13 @@ def _earlier_features(output: Store, shard: Shard) -> dict[str, _EarlierFeatures
     found: dict[str, _EarlierFeatures] = {}
     if shard.earlier is None:
         return found
-    for index in shard.earlier.indexes:
+    for index, checksum in shard.earlier.checksums.items():
+        name = parts.name(run_folder.FEATURES, index)
         try:
-            part = parts.read_vectors(output, parts.name(run_folder.FEATURES, index), "features")
+            content = output.read(name)
+            if checksum not in (None, parts.sha256(content)):
+                continue
+            part = parts.decode_vectors(content, name, "features")
         except (MissingObjectError, DamagedPartError):
             continue
         for row, path in enumerate(part.paths):

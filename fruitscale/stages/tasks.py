@@ -40,15 +40,20 @@ class Job:
     """Where the features are, within the output: empty unless they replace those of a complete run."""
     results_folder: str = ""
     """Where the manifest and the scores are, within the output: empty unless they replace those of a complete run."""
+    is_refit: bool = False
+    """The features are those of a complete run, which is kept: rejects are not read again."""
     fresh: bool = False
     """The run folder had no parts when the run began."""
 
 
 @dataclass(frozen=True)
 class EarlierParts:
-    """The parts of the run that is replaced which hold features of a shard's photos, except of the `changed` ones."""
+    """The parts of the run that is replaced which hold features of a shard's photos, except of the `changed` ones.
 
-    indexes: tuple[int, ...]
+    `checksums` has the sha256 of each part by its index, as in that run's run.json; None if it has none.
+    """
+
+    checksums: dict[int, str | None]
     changed: frozenset[str]
 
 

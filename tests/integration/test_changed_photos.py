@@ -6,8 +6,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fruitscale.runs import parts
+from fruitscale.runs.parts import Part
+from fruitscale.storage.store import LocalStore
 from tests.conftest import QUICK, SLOW_ENGINES, Cli, part_bytes, take
 
 RUN = [*QUICK, "--set", "shards.images=8"]
@@ -103,6 +107,20 @@ def test_a_damaged_part_is_not_kept(cli: Cli, source: Path, tmp_path: Path) -> N
     run = tmp_path / "run"
     assert cli("run", "-e", "local", *RUN, "-i", source, "-o", run).code == 0
     (run / "features" / "part-00002.parquet").write_bytes(b"garbage")
+    remove(source)
+    record = cli("run", "-e", "local", *RUN, "-i", source, "-o", run, "--json").record
+    assert record["images"] == {"featurized": 63, "rejected": 0, "resumed": 63 - 7}
+    assert cli("run", "-e", "local", *RUN, "-i", source, "-o", tmp_path / "fresh").code == 0
+    assert part_bytes(run) == part_bytes(tmp_path / "fresh")
+
+
+def test_a_forged_part_is_not_kept(cli: Cli, source: Path, tmp_path: Path) -> None:
+    """Its own checksum is right, but not that of run.json."""
+    run = tmp_path / "run"
+    assert cli("run", "-e", "local", *RUN, "-i", source, "-o", run).code == 0
+    store, name = LocalStore(run), "features/part-00002.parquet"
+    part = parts.read_vectors(store, name, "features")
+    parts.write_vectors(store, name, "features", Part(part.paths, part.labels, part.values + np.float32(1)))
     remove(source)
     record = cli("run", "-e", "local", *RUN, "-i", source, "-o", run, "--json").record
     assert record["images"] == {"featurized": 63, "rejected": 0, "resumed": 63 - 7}

@@ -1,3 +1,17 @@
-"""The version of fruitscale: part of what features depend on, and of every record."""
+"""Versions: fruitscale's own, which is part of what features depend on and of every record, and those of packages."""
+
+from __future__ import annotations
+
+from importlib import metadata
 
 __version__ = "0.2.0"
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of an installed package, or None. TensorFlow has a second package, without CUDA."""
+    for name in (package, "tensorflow-cpu") if package == "tensorflow" else (package,):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None

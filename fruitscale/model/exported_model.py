@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import os
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Any
 from fruitscale.config.cache_folder import cache_folder
 from fruitscale.config.regular_files import read_regular
 from fruitscale.config.schema import PATCH_GRID, Model
-from fruitscale.config.version import __version__
+from fruitscale.config.version import __version__, installed_version
 from fruitscale.errors import ModelError
 from fruitscale.kernels import backbone
 from fruitscale.model import architectures, keras_process, weights
@@ -177,16 +176,9 @@ def _key(model: Model, found: weights.Weights) -> str | None:
         return None
     libraries = ["tensorflow", "keras", *(["openvino"] if model.runtime == "openvino" else [])]
     parts: list[object] = [FORMAT, __version__, found.key, model.input_size, model.runtime]
-    parts += [_version(library) for library in libraries]
+    parts += [f"{library} {installed_version(library) or '-'}" for library in libraries]
     digest = hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
     return f"{model.architecture}-{model.runtime}-{model.input_size}-{digest[:32]}.model"
-
-
-def _version(library: str) -> str:
-    try:
-        return f"{library} {importlib.metadata.version(library)}"
-    except importlib.metadata.PackageNotFoundError:
-        return f"{library} -"
 
 
 def _folders(scratch: Path | None) -> Iterator[Path]:

@@ -7,11 +7,11 @@ import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from fruitscale.config.cache_folder import cache_folder
 from fruitscale.config.schema import Config
+from fruitscale.config.version import installed_version
 from fruitscale.engines import java, registry
 from fruitscale.errors import FruitscaleError
 from fruitscale.model import exported_model, weights
@@ -48,7 +48,7 @@ def examine(config: Config) -> list[DoctorFinding]:
 
 
 def _python() -> DoctorFinding:
-    found = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    found = f"Python {platform.pythoninstalled_version()} on {platform.system()} {platform.machine()}"
     ok = (3, 11) <= sys.version_info[:2] < (3, 14)
     return DoctorFinding("Python", ok, True, found, "" if ok else "Use Python 3.11 to 3.13.")
 
@@ -56,7 +56,7 @@ def _python() -> DoctorFinding:
 def _engines(config: Config) -> Iterator[DoctorFinding]:
     yield DoctorFinding("engine local", True, config.engine == "local", f"{registry.slots(config)} cores")
     for name, package in (("spark", "pyspark"), ("dask", "distributed")):
-        version = _version(package)
+        version = installed_version(package)
         remedy = "" if version else f"pip install 'fruitscale[{name}]'"
         yield DoctorFinding(
             f"engine {name}", version is not None, config.engine == name, f"{package} {version or 'not found'}", remedy
@@ -66,7 +66,7 @@ def _engines(config: Config) -> Iterator[DoctorFinding]:
 def _java(config: Config) -> DoctorFinding:
     needed = config.engine == "spark"
     try:
-        found = java.find_java(_version("pyspark") or "4.0.0")
+        found = java.find_java(installed_version("pyspark") or "4.0.0")
     except FruitscaleError as error:
         return DoctorFinding("Java for Spark", False, needed, error.message, error.hint or "")
     return DoctorFinding("Java for Spark", True, needed, f"Java {found.version} from {found.source}")
@@ -97,7 +97,7 @@ def _model(config: Config) -> Iterator[DoctorFinding]:
     )
     yield DoctorFinding("weights", True, True, f"{model.architecture}, {model.weights}: {where}")
     cached = exported_model.is_cached(model)
-    version = _version("tensorflow")
+    version = installed_version("tensorflow")
     yield DoctorFinding(
         "TensorFlow",
         version is not None,
@@ -129,7 +129,7 @@ def _cache() -> DoctorFinding:
 
 def _page(config: Config) -> Iterator[DoctorFinding]:
     if config.report:
-        versions = {name: _version(name) for name in ("bokeh", "jinja2")}
+        versions = {name: installed_version(name) for name in ("bokeh", "jinja2")}
         ok = None not in versions.values()
         found = ", ".join(f"{name} {version or 'not found'}" for name, version in versions.items())
         yield DoctorFinding(
@@ -164,10 +164,3 @@ def _is_writable(path: Path) -> bool:
     while not path.exists() and path != path.parent:
         path = path.parent
     return path.is_dir() and os.access(path, os.W_OK)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

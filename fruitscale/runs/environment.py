@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata
 from pathlib import Path
 
+from fruitscale.config.version import installed_version
 from fruitscale.runs.record import EnvironmentRecord
 
 PACKAGES = (
@@ -16,12 +16,7 @@ PACKAGES = (
 
 def environment() -> EnvironmentRecord:
     """Return the Python, platform, CPU and package versions of this process."""
-    packages = {}
-    for name in PACKAGES:
-        try:
-            packages[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    packages = {name: version for name in PACKAGES if (version := installed_version(name)) is not None}
     return EnvironmentRecord(
         python=platform.python_version(), platform=platform.platform(), cpu=_cpu(), packages=packages
     )

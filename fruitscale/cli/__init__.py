@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.models import CommandInfo
 
 from fruitscale.cli import (
     apply_command,
@@ -22,6 +22,7 @@ from fruitscale.cli import (
     evaluate_command,
     export_command,
     gdpr_command,
+    help_screens,
     init_command,
     model_command,
     report_command,
@@ -37,10 +38,10 @@ from fruitscale.display.formatting import printable
 from fruitscale.errors import FruitscaleError
 from fruitscale.storage.system_errors import explain
 
-VERBOSE_HELP = "Show where each setting came from, and tracebacks. It may stand anywhere in a command."
+VERBOSE_HELP = "With any command, anywhere in it: show where each setting came from, and tracebacks."
 
 
-class RootGroup(TyperGroup):
+class RootGroup(help_screens.Group):
     """The command group of the root, which takes --verbose wherever it stands."""
 
     def main(self, args: Any = None, *rest: Any, **options: Any) -> Any:  # noqa: ANN401  click's own signature
@@ -94,12 +95,27 @@ app.add_typer(cluster_command.app, name="cluster")
 app.add_typer(config_command.app, name="config")
 app.add_typer(gdpr_command.app, name="gdpr")
 app.add_typer(model_command.app, name="model")
-VERBOSE_EPILOG = f"{VERBOSE} with any command: {VERBOSE_HELP[0].lower()}{VERBOSE_HELP[1:]}"
-for _typer in (app, bench_command.app, cluster_command.app, config_command.app, gdpr_command.app, model_command.app):
-    for _command in _typer.registered_commands:
-        _command.epilog = VERBOSE_EPILOG
+
+
+def _complete(commands: Iterable[CommandInfo], prefix: str = "") -> None:
+    """Give each command its example, and each of the root its panel."""
+    for info in commands:
+        name = f"{prefix}{info.name or info.callback.__name__.replace('_', '-')}"  # type: ignore[union-attr]
+        info.cls, info.epilog = help_screens.Command, _example(name)
+        info.rich_help_panel = None if prefix else help_screens.panel(name)
+
+
+def _example(name: str) -> str | None:
+    example = help_screens.EXAMPLES.get(name)
+    return example and f"Example: fruitscale {example}"
+
+
+_complete(app.registered_commands)
 for _group in app.registered_groups:
-    _group.epilog = VERBOSE_EPILOG
+    _name, _typer = str(_group.name), _group.typer_instance
+    _group.rich_help_panel, _group.cls = help_screens.panel(_name), help_screens.Group
+    _group.epilog = _example(_name)
+    _complete(_typer.registered_commands, f"{_name} ")  # type: ignore[union-attr]
 
 
 def _version(requested: bool) -> None:
@@ -113,7 +129,7 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-    verbose: Annotated[bool, typer.Option(VERBOSE, help=VERBOSE_HELP)] = False,
+    verbose: Annotated[bool, typer.Option(VERBOSE, "-v", help=VERBOSE_HELP)] = False,
 ) -> None:
     """Fruit photos to image features to principal components, through Spark, Dask or local processes."""
 

@@ -23,7 +23,7 @@ InputUri = Annotated[
 ]
 Engines = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--engines", metavar="NAMES", help="Such as local,spark,dask; the first is the baseline."),
+    typer.Option("--engines", metavar="NAMES", help="The first is the baseline. Default: local,spark,dask."),
 ]
 Numbers = Optional[str]  # noqa: UP045
 MOST_TASKS = 1_000_000
@@ -35,18 +35,28 @@ def bench(
     config: ConfigFile = None,
     input_uri: InputUri = None,
     engines: Engines = None,
-    slots: Annotated[Numbers, typer.Option("--slots", metavar="NUMBERS", help="Parallel tasks, such as 1,2.")] = None,
-    images: Annotated[
-        Numbers, typer.Option("--images", metavar="NUMBERS", help="Photos, such as 1000,5000,20000.")
+    slots: Annotated[
+        Numbers, typer.Option("--slots", metavar="NUMBERS", help="Photos at once, such as 1,2. Default: one per core.")
     ] = None,
-    repeats: Annotated[Optional[int], typer.Option("--repeats", help="Maximum number of pairs.")] = None,  # noqa: UP045
-    seed: Annotated[Optional[int], typer.Option("--seed", help="Seed of the order of runs.")] = None,  # noqa: UP045
-    out: Annotated[
+    images: Annotated[
+        Numbers, typer.Option("--images", metavar="NUMBERS", help="Such as 1000,5000,20000. Default: 1000.")
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option("--repeats", metavar="NUMBER", help="Maximum number of pairs. Default: 20.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="NUMBER", help="Seed of the order of runs. Default: 0.")
+    ] = None,
+    output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
-            "--out", metavar="FOLDER", help="Folder for bench.json (also readable by pytest-benchmark) and bench.md."
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Folder for bench.json (also readable by pytest-benchmark) and bench.md.",
         ),
     ] = None,
+    out: Annotated[Optional[Path], typer.Option("--out", hidden=True)] = None,  # noqa: UP045  its earlier name
     sets: Sets = None,
     json: Json = False,
 ) -> None:
@@ -60,6 +70,7 @@ def bench(
                     bench__images=_numbers("--images", images), bench__repeats=repeats, bench__seed=seed)  # fmt: skip
     from fruitscale.bench import result_tables, results, trial
 
+    out = output or out
     _check_writable(out)
     found = trial.run_bench(given, _log)
     text = results.to_json(found)
@@ -79,7 +90,9 @@ def overhead(
     tasks: Annotated[
         str, typer.Option("--tasks", metavar="NUMBERS", help="Numbers of empty tasks.")
     ] = "100,1000,10000",
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Repetitions for each number of tasks.")] = 3,
+    repeats: Annotated[
+        int, typer.Option("--repeats", metavar="NUMBER", min=1, help="Repetitions for each number of tasks.")
+    ] = 3,
     sets: Sets = None,
     json: Json = False,
 ) -> None:

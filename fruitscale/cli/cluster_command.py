@@ -107,7 +107,9 @@ def resume(
 def reap(
     config: ConfigFile = None,
     sets: Sets = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be ended, and end nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Show what would be ended, and end nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """End every expired resource in the region that has fruitscale's tags, whoever launched it."""

@@ -20,11 +20,11 @@ def erase(
         Optional[list[str]],  # noqa: UP045  Typer reads it
         typer.Option(
             "--path",
-            "-p",
             metavar="PATH",
             help="A photo, as in the run's manifest.parquet. Can be given several times.",
         ),
     ] = None,
+    path_p: Annotated[Optional[list[str]], typer.Option("-p", hidden=True)] = None,  # noqa: UP045  its earlier short name
     label: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--label", metavar="LABEL", help="All photos with this label."),
@@ -34,7 +34,9 @@ def erase(
         typer.Option("--matching", metavar="GLOB", help="All photos whose path matches this glob, ignoring case."),
     ] = None,
     refit: Annotated[bool, typer.Option("--refit", help="Refit the PCA without them.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Show what would be done, and change nothing.")
+    ] = False,
     config: ConfigFile = None,
     sets: Sets = None,
     json: Json = False,
@@ -48,7 +50,7 @@ def erase(
 
     storage = load_config(config, sets).config.storage
     with print_waits():
-        done = api.erase(run, path or (), label, matching, refit, storage, dry_run)
+        done = api.erase(run, [*(path or ()), *(path_p or ())], label, matching, refit, storage, dry_run)
     if json:
         print_json(done)
     else:

@@ -38,12 +38,16 @@ InputUri = Annotated[
         "--input", "-i", metavar="URI", help="The folder or s3:// prefix with the photos, one folder per label."
     ),
 ]
+Slots = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--slots", metavar="NUMBER", help="Photos at once on this machine. Default: one per core."),
+]
 OutputUri = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--output", "-o", metavar="URI", help="The run folder to write."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run in --output.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would be done, and change nothing.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 
@@ -67,9 +71,9 @@ def show_sources(loaded: LoadedConfig) -> None:
 
 
 def take_verbose(arguments: list[str]) -> list[str]:
-    """Return the arguments without --verbose, which may stand anywhere before `--`, and remember whether it was given."""
+    """Return the arguments without --verbose or -v, which may stand anywhere before `--`, and remember whether it was given."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    rest = [word for word in arguments[:end] if word != VERBOSE] + arguments[end:]
+    rest = [word for word in arguments[:end] if word not in (VERBOSE, "-v")] + arguments[end:]
     _given[VERBOSE] = len(rest) < len(arguments)
     return rest
 

@@ -17,6 +17,7 @@ from fruitscale.cli.options import (
     Overwrite,
     Quiet,
     Sets,
+    Slots,
     load_config,
 )
 from fruitscale.cli.plain_output import echo
@@ -33,6 +34,7 @@ def run(
     config: ConfigFile = None,
     input_uri: InputUri = None,
     output_uri: OutputUri = None,
+    slots: Slots = None,
     sets: Sets = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -53,6 +55,7 @@ def run(
         input__uri=input_uri,
         output__uri=output_uri,
         output__overwrite=overwrite or None,
+        slots=slots,
     )
     access = StorageAccess(given.config.storage)
     execute_run(given, access, dry_run=dry_run, json=json, quiet=quiet, detach=detach)

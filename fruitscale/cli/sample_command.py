@@ -12,10 +12,10 @@ from fruitscale.cli.plain_output import echo
 
 def sample(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to create.")],
-    classes: Annotated[int, typer.Option(help="Number of fruits, at most 131.")] = 12,
-    per_class: Annotated[int, typer.Option(help="Photos per fruit.")] = 60,
-    seed: Annotated[int, typer.Option(help="Seed: the same seed draws the same bytes.")] = 0,
-    corrupt: Annotated[int, typer.Option(metavar="N", help="Number of bad files to add.")] = 0,
+    classes: Annotated[int, typer.Option(metavar="NUMBER", help="Number of fruits, at most 131.")] = 12,
+    per_class: Annotated[int, typer.Option(metavar="NUMBER", help="Photos per fruit.")] = 60,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="Seed: the same seed draws the same bytes.")] = 0,
+    corrupt: Annotated[int, typer.Option(metavar="NUMBER", help="Number of bad files to add.")] = 0,
 ) -> None:
     """Draw a data set like Fruits-360: one folder per class, 100×100 JPEGs on white."""
     from fruitscale.cli.screen import number, size

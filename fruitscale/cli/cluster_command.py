@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fruitscale.clusters.launch_plan import LaunchCheck, LaunchPlan
     from fruitscale.clusters.launcher import Machine
     from fruitscale.clusters.reap import ExpiredResource
+    from fruitscale.config.schema import Config
 
 app = typer.Typer(help="Plan, watch and end runs on temporary AWS machines.", no_args_is_help=True)
 
@@ -35,12 +36,17 @@ def plan(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> No
 
     --json includes every AWS request.
     """
+    show_plan(load_config(config, sets).config, as_json=json)
+
+
+def show_plan(config: Config, *, as_json: bool) -> None:
+    """Print the plan of a launch; exit with 1 if a check fails."""
     from dataclasses import asdict
 
     from fruitscale.clusters import launch_plan
 
-    made = launch_plan.plan(load_config(config, sets).config)
-    if json:
+    made = launch_plan.plan(config)
+    if as_json:
         print_json({**asdict(made), "hour": made.hour, "failed": made.failed})
     else:
         _show_plan(made)

@@ -47,11 +47,11 @@ def evaluate(
 
 
 def _show(found: Evaluation) -> None:
-    from fruitscale.cli.screen import number, out
+    from fruitscale.cli.screen import counted, number, out
 
     out().print(_table(found))
     counts = f"{number(found.train_images)} training and {number(found.test_images)} test photos"
-    out().print(f"{counts}, {found.labels} labels, {found.weights} weights.")
+    out().print(f"{counts}, {counted(found.labels, 'label')}, {found.weights} weights.")
     out().print(_conclusion(found), style="bold")
     for note in found.notes:
         out().print(f"Note: {note}", style="yellow")

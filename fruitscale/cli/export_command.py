@@ -36,7 +36,7 @@ def export(
     In CSV, paths and labels that a spreadsheet would run as a formula, such as =1+2, begin with an apostrophe.
     """
     from fruitscale import api
-    from fruitscale.cli.screen import number, size
+    from fruitscale.cli.screen import counted, size
 
     target = output or Path(f"{run.rstrip('/').rsplit('/', 1)[-1]}{'-' if to == 'tensorboard' else '.'}{to}")
     storage = load_config(config, sets).config.storage
@@ -45,6 +45,6 @@ def export(
     if json:
         print_json(done)
         return
-    echo(f"{done.path}: {number(done.rows)} photos, {done.columns} {column}, {size(done.bytes)}")
+    echo(f"{done.path}: {counted(done.rows, 'photo')}, {done.columns} {column}, {size(done.bytes)}")
     for note in done.notes:
         echo(note, err=True)

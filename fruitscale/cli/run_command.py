@@ -74,7 +74,11 @@ def execute_run(
     from fruitscale.errors import NothingNewError
 
     try:
-        if dry_run:
+        if dry_run and given.config.cluster is not None:
+            from fruitscale.cli.cluster_command import show_plan
+
+            show_plan(given.config, as_json=json)
+        elif dry_run:
             _preview(given, access, as_json=json)
         elif given.config.cluster is not None:
             _launch(given.config, detach=detach, quiet=quiet, as_json=json)
@@ -96,14 +100,17 @@ def _run_here(config: Config, access: StorageAccess, *, detach: bool, quiet: boo
             "See configs/emr.yaml and configs/ec2-dask.yaml.",
         )
     without_page: list[Event] = []
+    unchanged: list[Event] = []
 
     def watch(event: Event) -> None:
         observer(event)
         without_page.extend([event] if event.warning and event.stage == "report" else [])
+        unchanged.extend([event] if event.unchanged else [])
 
     with display(quiet=quiet) as observer:
         record = api.run_config(config, access, watch)
-    print_record(record, as_json=as_json, page=config.report and not without_page)
+    page = config.report and not without_page
+    print_record(record, as_json=as_json, page=page, unchanged=bool(unchanged))
 
 
 def _launch(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> None:
@@ -117,7 +124,7 @@ def _launch(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> None
 
 
 def _preview(given: LoadedConfig, access: StorageAccess, *, as_json: bool) -> None:
-    from fruitscale.cli.screen import number, out, pairs, size
+    from fruitscale.cli.screen import counted, number, out, pairs, size
     from fruitscale.cli.show_command import listing_rows
     from fruitscale.pipeline.preview import preview
 
@@ -126,9 +133,9 @@ def _preview(given: LoadedConfig, access: StorageAccess, *, as_json: bool) -> No
         print_json(found)
         return
     rows = [
-        ("images", f"{number(found.images)} with {found.labels} labels, {size(found.bytes)}"),
+        ("images", f"{number(found.images)} with {counted(found.labels, 'label')}, {size(found.bytes)}"),
         *listing_rows(found.not_taken, found.archived, found.shared_labels),
-        ("shards", f"{number(found.shards)} of {number(found.shard_images)} images"),
+        ("shards", f"{number(found.shards)} of {counted(found.shard_images, 'image')}"),
         ("model", f"{found.architecture}, {found.weights} weights, {found.runtime} {found.precision}"),
         ("components", found.components),
         ("engine", f"{found.engine}, {found.slots} tasks at once on this machine"),

@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from fruitscale.runs.record import RunRecord
 
 
-def print_record(record: RunRecord, *, as_json: bool, page: bool) -> None:
-    """Print a run's record as JSON, or as a summary that names the report page if `page`."""
+def print_record(record: RunRecord, *, as_json: bool, page: bool, unchanged: bool = False) -> None:
+    """Print a run's record as JSON, or as a summary that names the report page if `page`: a short one if `unchanged`."""
     if as_json:
         print_text(record.to_json())
         return
     from fruitscale.cli.screen import out
-    from fruitscale.cli.show_command import summary
+    from fruitscale.cli.show_command import short_summary, summary
 
+    if unchanged:
+        out().print(short_summary(record, page=page))
+        return
     out().print(summary(record, page=page))
 
 

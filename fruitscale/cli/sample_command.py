@@ -18,9 +18,11 @@ def sample(
     corrupt: Annotated[int, typer.Option(metavar="NUMBER", help="Number of bad files to add.")] = 0,
 ) -> None:
     """Draw a data set like Fruits-360: one folder per class, 100×100 JPEGs on white."""
-    from fruitscale.cli.screen import number, size
+    from fruitscale.cli.screen import counted, size
     from fruitscale.sample import draw
 
     drawn = draw(out, classes=classes, per_class=per_class, seed=seed, corrupt=corrupt)
-    bad = f" and {drawn.corrupt} bad files" if drawn.corrupt else ""
-    echo(f"{number(drawn.images)} images of {drawn.classes} fruits{bad}, {size(drawn.bytes)}, in {drawn.path}")
+    bad = f" and {counted(drawn.corrupt, 'bad file')}" if drawn.corrupt else ""
+    echo(
+        f"{counted(drawn.images, 'image')} of {counted(drawn.classes, 'fruit')}{bad}, {size(drawn.bytes)}, in {drawn.path}"
+    )

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from rich.table import Table
 from rich.text import Text
 
-from fruitscale.display.formatting import number, printable, seconds, size
+from fruitscale.display.formatting import counted, number, printable, seconds, size
 from fruitscale.display.safe_console import SafeConsole
 from fruitscale.display.terminal import print_line
 
-__all__ = ["number", "out", "pairs", "print_error", "print_waits", "seconds", "size", "table_of"]
+__all__ = ["counted", "number", "out", "pairs", "print_error", "print_waits", "seconds", "size", "table_of"]
 
 
 def out() -> SafeConsole:
@@ -23,7 +23,7 @@ def out() -> SafeConsole:
 
 def print_error(message: str, hint: str | None) -> None:
     """Print an error and its remedy on stderr."""
-    console = SafeConsole(stderr=True, soft_wrap=True)
+    console = SafeConsole(stderr=True, soft_wrap=not sys.stderr.isatty())  # a terminal would break words
     console.print(Text.assemble(("Error: ", "bold red"), printable(message)))
     if hint:
         console.print(Text.assemble(("Hint: ", "bold"), printable(hint)))

@@ -51,8 +51,16 @@ def summary(record: RunRecord, *, page: bool = False) -> RenderableType:
     )
 
 
+def short_summary(record: RunRecord, *, page: bool) -> RenderableType:
+    """Return what is said of a run that was complete already."""
+    from fruitscale.cli.screen import pairs
+
+    rows = [*_what(record)[:1], _result(record)[0], *(row for row in _files(record, page=page) if row[0] == "page")]
+    return pairs(f"{record.output.uri} is complete: verified, nothing to do", rows)
+
+
 def _what(record: RunRecord) -> list[tuple[str, str]]:
-    from fruitscale.cli.screen import number
+    from fruitscale.cli.screen import counted, number
 
     images, model, engine = record.images, record.model, record.engine
     resumed = f", {number(images.resumed)} of them kept from an earlier attempt" if images.resumed else ""
@@ -63,11 +71,11 @@ def _what(record: RunRecord) -> list[tuple[str, str]]:
     trained = "" if model.pretrained else f" ({'no' if model.weights == 'none' else 'random'} weights: not trained)"
     where = f" on {engine.master}" if engine.master else ""
     return [
-        ("images", f"{number(images.featurized)} with {record.input.labels} labels{resumed}"),
+        ("images", f"{number(images.featurized)} with {counted(record.input.labels, 'label')}{resumed}"),
         ("rejects", rejected),
         *([("read with a warning", warned)] if warned else []),
         *listing_rows(record.input.not_taken, record.input.archived, record.input.shared_labels),
-        *([("erased", f"{number(record.erased)} photos since the run")] if record.erased else []),
+        *([("erased", f"{counted(record.erased, 'photo')} since the run")] if record.erased else []),
         ("model", f"{model.architecture}, {model.weights}{trained}, {model.runtime} {model.precision}"),
         ("engine", f"{engine.name} {engine.version}{where}, {engine.cores} tasks at once"),
     ]

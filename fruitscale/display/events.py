@@ -20,14 +20,14 @@ TITLES: dict[Stage, str] = {
     "report": "Make the page",
 }
 UNITS: dict[Stage, str] = {
-    "list": "images",
-    "export": "models",
-    "start": "engines",
-    "featurize": "images",
-    "fit": "groups",
-    "project": "parts",
-    "finish": "files",
-    "report": "pages",
+    "list": "image",
+    "export": "model",
+    "start": "engine",
+    "featurize": "image",
+    "fit": "group",
+    "project": "part",
+    "finish": "file",
+    "report": "page",
 }
 
 
@@ -44,6 +44,8 @@ class Event:
     """A message, such as that the run waits for a service."""
     warning: str | None = None
     """A problem that does not fail the run."""
+    unchanged: bool = False
+    """The output holds this run already, complete and verified: nothing was done."""
     engine: str | None = None
     """Name, version and master of the engine, once it has started."""
     ui: str | None = None

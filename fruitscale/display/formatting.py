@@ -18,6 +18,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def counted(value: float, noun: str) -> str:
+    """Return a count of things: 1 label, 2,400 labels."""
+    return f"{number(value)} {noun}" + ("" if value == 1 else "s")
+
+
 def seconds(value: float) -> str:
     """Return a duration: 0.42 s, 12.3 s, 3 min 20 s, 2 h 5 min."""
     if value < 60:
@@ -26,6 +31,14 @@ def seconds(value: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def rough_seconds(value: float) -> str:
+    """Return a forecast duration: 40 s, 3 min, 2 h 5 min."""
+    minutes = round(value / 60)
+    if value < 90:
+        return f"{value:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def size(n_bytes: float) -> str:

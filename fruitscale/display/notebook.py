@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fruitscale.display.events import STAGES, UNITS, Event, Observer
+from fruitscale.display.formatting import counted
 
 PAUSE_SECONDS = 0.3
 """Seconds between two updates of the same stage, at least."""
@@ -73,12 +74,16 @@ def picture(event: Event, warnings: Sequence[str] = (), *, running: bool) -> str
     """Return the HTML of an event: finished stages with their seconds, the progress of the current one, and warnings."""
     lines = [f"{stage}: {event.seconds[stage]:.1f} s" for stage in STAGES if stage in event.seconds]
     if event.stage not in event.seconds:
-        of = f" of {event.total:,}" if event.total else ""
+        of = f"{event.done:,} of " if event.total else ""
         notes = [f"{event.rejected:,} rejected"] * bool(event.rejected) + [f"{event.resumed:,} kept"] * bool(
             event.resumed
         )
         words = ", ".join(
-            [f"{event.done:,}{of} {UNITS[event.stage]}", *notes, *([event.message] if event.message else [])]
+            [
+                f"{of}{counted(event.total or event.done, UNITS[event.stage])}",
+                *notes,
+                *([event.message] if event.message else []),
+            ]
         )
         share = f' value="{event.done}" max="{event.total}"' if event.total else ""
         bar = f" <progress{share}></progress>" if running else ""

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     SpinnerColumn,
@@ -17,12 +17,12 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
 from fruitscale.display.events import TITLES, UNITS, Event, Observer, Stage
-from fruitscale.display.formatting import printable
+from fruitscale.display.forecast import Forecast
+from fruitscale.display.formatting import counted, number, printable, rough_seconds
 from fruitscale.display.safe_console import SafeConsole
 
 LINE_SECONDS = 10.0
@@ -42,11 +42,34 @@ def display(*, quiet: bool = False) -> Iterator[Observer]:
 
 
 class _Rate(ProgressColumn):
-    """Images per second, while featurizing."""
+    """Images per second of this run, while featurizing: the record has the same figure in the end."""
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f}/s" if speed and task.fields.get("rated") else "", style="cyan")
+        made, elapsed = task.completed - task.fields["kept"], task.finished_time or task.elapsed
+        return Text(f"{made / elapsed:,.0f}/s" if task.fields["rated"] and made > 0 and elapsed else "", style="cyan")
+
+
+class _Remaining(ProgressColumn):
+    """The time that is left, counted down between reports; nothing on lines that have ended."""
+
+    def render(self, task: Task) -> Text:
+        forecast: Forecast = task.fields["forecast"]
+        left = None if task.finished or task.fields["ended"] else forecast.seconds_left(time.monotonic())
+        return Text("" if left is None else f"{rough_seconds(left)} left", style="cyan")
+
+
+class _Count(ProgressColumn):
+    """How many of how many; nothing for a stage that is one thing."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{number(task.completed)} of {number(task.total)}" if task.total else "", style="green")
+
+
+class _State(SpinnerColumn):
+    """A spinner, which becomes a tick, or a cross where the run ended."""
+
+    def render(self, task: Task) -> RenderableType:
+        return Text("✗", style="red") if task.fields["ended"] else super().render(task)
 
 
 class _LiveDisplay:
@@ -54,13 +77,13 @@ class _LiveDisplay:
 
     def __init__(self, console: SafeConsole) -> None:
         self._progress = Progress(
-            SpinnerColumn(finished_text="[green]✓[/]"),
+            _State(finished_text="[green]✓[/]"),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            BarColumn(bar_width=12),
+            _Count(),
             _Rate(),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            _Remaining(),
             TextColumn("{task.fields[note]}", markup=False),
             console=console,
         )
@@ -71,7 +94,11 @@ class _LiveDisplay:
         self._progress.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: object, *_: object) -> None:
+        if error is None:
+            self._end_others()
+        for task in self._progress.tasks:
+            self._progress.update(task.id, ended=not task.finished)
         self._progress.stop()
 
     def show(self, event: Event) -> None:
@@ -83,9 +110,17 @@ class _LiveDisplay:
         if event.stage not in self._tasks:
             self._end_others()
             self._tasks[event.stage] = self._progress.add_task(
-                TITLES[event.stage], total=event.total, note="", rated=event.stage == "featurize"
+                TITLES[event.stage],
+                total=event.total,
+                note="",
+                kept=0,
+                rated=event.stage == "featurize",
+                ended=False,
+                forecast=Forecast(),
             )
-        self._progress.update(self._tasks[event.stage], completed=event.done, total=event.total, note=_note(event))
+        task = self._progress.tasks[self._tasks[event.stage]]
+        task.fields["forecast"].add(time.monotonic(), event.done - event.resumed, (event.total or 0) - event.resumed)
+        self._progress.update(task.id, completed=event.done, total=event.total, kept=event.resumed, note=_note(event))
 
     def _end_others(self) -> None:
         for task in self._progress.tasks:
@@ -102,6 +137,7 @@ class _LineDisplay:
         self._message: str | None = None
         self._engine_shown = False
         self._last = 0.0
+        self._forecast = Forecast()
 
     def show(self, event: Event) -> None:
         if event.engine and not self._engine_shown:
@@ -109,14 +145,20 @@ class _LineDisplay:
             self._print(_engine_line(event))
         _warn(event)
         if event.stage != self._stage:
-            self._stage = event.stage
-            total = f": {event.total:,} {UNITS[event.stage]}" if event.total else ""
+            self._stage, self._forecast = event.stage, Forecast()
+            total = f": {counted(event.total, UNITS[event.stage])}" if event.total else ""
             self._print(f"{TITLES[event.stage]}{total}")
+        now = time.monotonic()
+        self._forecast.add(now, event.done - event.resumed, (event.total or 0) - event.resumed)
         if event.message and event.message != self._message:  # such as that it waits: no other event comes then
             self._print(f"{TITLES[event.stage]}: {event.message}")
-        elif time.monotonic() - self._last > LINE_SECONDS:
-            of = f" of {event.total:,}" if event.total else ""
-            self._print(f"{TITLES[event.stage]}: {event.done:,}{of} {UNITS[event.stage]} {_note(event)}".rstrip())
+        elif now - self._last > LINE_SECONDS:
+            of = f"{event.done:,} of " if event.total else ""
+            done = f"{of}{counted(event.total or event.done, UNITS[event.stage])}"
+            left = self._forecast.seconds_left(now)
+            notes = [_note(event)] if _note(event) else []
+            notes += [f"about {rough_seconds(left)} left"] if left else []
+            self._print(", ".join([f"{TITLES[event.stage]}: {done}", *notes]))
         self._message = event.message
 
     def _print(self, line: str) -> None:

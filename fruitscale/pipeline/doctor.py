@@ -48,7 +48,7 @@ def examine(config: Config) -> list[DoctorFinding]:
 
 
 def _python() -> DoctorFinding:
-    found = f"Python {platform.pythoninstalled_version()} on {platform.system()} {platform.machine()}"
+    found = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     ok = (3, 11) <= sys.version_info[:2] < (3, 14)
     return DoctorFinding("Python", ok, True, found, "" if ok else "Use Python 3.11 to 3.13.")
 

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 
 from fruitscale.config.schema import Config
 from fruitscale.display.events import Event
+from fruitscale.display.formatting import counted
 from fruitscale.engines import registry
+from fruitscale.model import exported_model
+from fruitscale.pipeline import existing_run
 from fruitscale.pipeline.input_listing import check_uris, list_input
 from fruitscale.pipeline.progress import RunProgress
 from fruitscale.pipeline.run import settle_storage
-from fruitscale.runs.fingerprints import shard_images
-from fruitscale.runs.run_folder import FEATURES, RunFolder
+from fruitscale.runs.fingerprints import make_plan, shard_images
+from fruitscale.runs.fitted_pca import configured_pca
+from fruitscale.runs.manifest import Manifest
+from fruitscale.runs.run_folder import RECORD, RunFolder
 from fruitscale.storage.residency import StorageAccess
 
 
@@ -64,7 +69,7 @@ def preview(config: Config, access: StorageAccess) -> Preview:
         engine=config.engine,
         slots=registry.slots(config),
         output=config.output.uri,
-        state=_state(folder),
+        state=_state(folder, config, access, photos),
         not_taken=photos.account.counts(),
         archived=dict(photos.account.archived),
         shared_labels=len(photos.account.shared_labels),
@@ -76,10 +81,23 @@ def _warning_of(event: Event) -> list[str]:
     return [event.warning] if event.warning else []
 
 
-def _state(folder: RunFolder) -> str:
-    if folder.read_record() is not None:
-        return "a complete run"
-    if folder.read_plan() is not None:
-        done = sum(1 for _ in folder.store.names(f"{FEATURES}/"))
-        return f"an unfinished run, {done} of its parts done"
-    return "no run yet"
+def _state(folder: RunFolder, config: Config, access: StorageAccess, photos: Manifest) -> str:
+    """Return what the output holds and what becomes of it, in words. Raises what the run would raise."""
+    if not folder.store.exists(RECORD) and folder.read_plan() is None:
+        return "no run yet"
+    if not exported_model.is_cached(config.model):
+        return "a run; what becomes of it is known when the model has been exported (fruitscale model export)"
+    exported = exported_model.export(config.model)
+    applied = configured_pca(config, access)
+    plan = make_plan(config, photos, exported, None if applied is None else applied.facts)
+    existing = existing_run.inspect(folder, plan, photos, config.output)
+    parts = len(folder.part_names())
+    return {
+        "keep": "this run, complete: it would be verified, and nothing done",
+        "resume": f"this run, unfinished: it would go on, and keep {counted(parts, 'part')} of it",
+        "repair": f"this run, with damage: it would be repaired. {existing.warning}",
+        "refit": "a run with these features: they would be kept, and the PCA fitted again",
+        "replace": "another run: it would be replaced, at the end",
+        "update": f"this run, with other photos: {existing.changes}; the features of the others would be kept",
+        "clear": "another run: it would be removed first",
+    }[existing.action]

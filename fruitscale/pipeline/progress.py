@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
-from fruitscale.display.events import UNITS, Event, Observer, Stage
+from fruitscale.display.events import Event, Observer, Stage
 from fruitscale.engines.base import EngineInfo
 from fruitscale.errors import FruitscaleError, OutputError, StorageError
 from fruitscale.runs.run_folder import RunFolder
@@ -33,6 +34,7 @@ class RunProgress:
         self._event = Event("list")
         self._began = time.perf_counter()
         self._written = 0.0
+        self._lock = threading.RLock()
 
     @property
     def total_seconds(self) -> float:
@@ -40,33 +42,53 @@ class RunProgress:
         return time.perf_counter() - self._began
 
     @property
-    def so_far(self) -> str:
-        """How far the stage got, as a phrase to follow a verb."""
+    def stopped(self) -> str:
+        """What an interrupted run has done, as sentences."""
         event = self._event
-        return f" after {event.done} of {event.total} {UNITS[event.stage]}" if event.total else ""
+        if event.stage in ("fit", "project", "finish"):
+            return "Stopped. The features of all photos are done and kept."
+        if event.stage != "featurize" or event.total is None:
+            return "Stopped before the first photo."
+        return f"Stopped. {event.done:,} of {event.total:,} photos are done and kept."
 
     @contextmanager
-    def stage(self, stage: Stage, total: int | None = None) -> Iterator[None]:
-        """Report that a stage began, and time it."""
+    def stage(
+        self, stage: Stage, total: int | None = None, message: str | None = None, kept: int = 0
+    ) -> Iterator[None]:
+        """Report that a stage began, and time it. `message` is shown until it advances; `kept` is done already."""
         start = time.perf_counter()
-        self._event = replace(self._event, stage=stage, done=0, total=total, message=None)
-        self._publish()
+        with self._lock:
+            self._event = replace(self._event, stage=stage, done=kept, resumed=kept, total=total, message=message)
+            self._publish()
         try:
             yield
         finally:
             self.seconds[stage] = time.perf_counter() - start
 
     def advance(self, done: int, rejected: int | None = None, resumed: int | None = None) -> None:
-        """Report how far the stage is."""
-        event = self._event
-        rejected = event.rejected if rejected is None else rejected
-        resumed = event.resumed if resumed is None else resumed
-        self._event = replace(event, done=done, rejected=rejected, resumed=resumed)
-        self._publish()
+        """Report how far the stage is: at least as far as before, until all is done and the counts are exact."""
+        with self._lock:
+            event = self._event
+            rejected = event.rejected if rejected is None else rejected
+            resumed = event.resumed if resumed is None else resumed
+            if done != event.total:
+                done, resumed = max(done, event.done), max(resumed, event.resumed)
+            self._event = replace(event, done=done, rejected=rejected, resumed=resumed, message=None)
+            self._publish()
+
+    def advance_to(self, done: int) -> None:
+        """Report that the stage is at least so far, from another thread: tasks may know less."""
+        with self._lock:
+            if self._event.done < done < (self._event.total or 0):
+                self.advance(done)
 
     def warn(self, message: str) -> None:
         """Report a problem that does not fail the run, to the observer."""
         self._observer(replace(self._event, warning=message))
+
+    def unchanged(self) -> None:
+        """Report that there was nothing to do."""
+        self._observer(replace(self._event, unchanged=True))
 
     @contextmanager
     def listening(self) -> Iterator[None]:

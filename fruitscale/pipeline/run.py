@@ -24,6 +24,7 @@ from fruitscale.pipeline.accounting import RunOutcome, Tally, make_record
 from fruitscale.pipeline.engine_start import EngineStart, n_shards
 from fruitscale.pipeline.existing_run import ExistingRun
 from fruitscale.pipeline.input_listing import check_uris, earlier_runs, list_input
+from fruitscale.pipeline.part_watch import watched_parts
 from fruitscale.pipeline.progress import RunProgress, describe_failure
 from fruitscale.pipeline.reject_limits import check_rejects
 from fruitscale.runs import manifest, parts, run_folder
@@ -70,7 +71,7 @@ def run(config: Config, observer: Observer = lambda event: None, access: Storage
             raise known from error
         except KeyboardInterrupt:
             progress.end("interrupted")
-            raise InterruptedRunError(f"Stopped{progress.so_far}.", "Run the same command again: it resumes.") from None
+            raise InterruptedRunError(progress.stopped, "Run the same command again: it resumes.") from None
 
 
 def settle_storage(config: Config, access: StorageAccess) -> tuple[Config, Residency | None]:
@@ -142,7 +143,7 @@ class PipelineRun:
         if config.output.paths == "hashed":
             self._held.callback(self._remove_private_paths, store)  # when the engine has ended, however the run ends
         self._folder = self._locked = RunFolder(store)
-        with progress.stage("export"):
+        with progress.stage("export", message=_how_to_export(config)):
             self._exported = self._export()
         applied = None if self._applied is None else self._applied.facts
         self._plan = make_plan(config, self._photos, self._exported, applied)
@@ -155,6 +156,7 @@ class PipelineRun:
         if existing.action == "keep" and record is not None:
             if not (record.images.rejected and self._has_readable_rejects()):
                 check_rejects(self._folder, config.images, record.images.rejected, record.input.images)
+                progress.unchanged()
                 return record
             existing = ExistingRun("repair", record)
         progress.folder = self._folder  # progress.json may be written from now on
@@ -182,7 +184,11 @@ class PipelineRun:
             for index, start in enumerate(range(0, images, step))
         ]
         shared = self._engine.share(self._exported.payload)
-        with self._progress.stage("featurize", images):
+        sizes = {parts.name(run_folder.FEATURES, shard.index): shard.stop - shard.start for shard in shards}
+        features = self._destination.features
+        kept = 0 if self._job.fresh else sum(sizes.get(name, 0) for name in features.part_names())
+        watching = watched_parts(features, sizes, self._progress.advance_to)
+        with self._progress.stage("featurize", images, "starting the workers", kept), watching:
             self._write_shards(self._job, shards, shared)
             if absent := sorted(self._tally.with_absent):  # photos that were away for a moment may be back
                 self._write_shards(replace(self._job, fresh=False), [shards[index] for index in absent], shared)
@@ -330,6 +336,15 @@ def _merge_in_order(results: Iterator[tuple[int, Moments]], advance: Callable[[i
         advance(merged)
     assert total is not None
     return total
+
+
+def _how_to_export(config: Config) -> str | None:
+    """Return what takes its time, unless the model is cached."""
+    return (
+        None
+        if exported_model.is_cached(config.model)
+        else "TensorFlow exports it, once; later runs take it from a cache"
+    )
 
 
 def _absolute(uri: str) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fruitscale import __version__
-from tests.conftest import QUICK, Cli
+from tests.conftest import QUICK, Cli, Ran
+from tests.integration.test_bench import PATCHES
 
 
 def test_version(cli: Cli) -> None:
@@ -73,3 +74,27 @@ def test_doctor_names_what_is_missing(cli: Cli, tmp_path: Path) -> None:
     assert ran.code == 1
     wrong = [finding for finding in json.loads(ran.out) if finding["needed"] and not finding["ok"]]
     assert [finding["what"] for finding in wrong] == ["input"]
+
+
+def test_the_same_run_again_says_what_is_there(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    same = ("run", "-e", "local", *PATCHES, "-i", photos, "-o", tmp_path / "run")
+
+    def dry(*options: str) -> Ran:
+        return cli(*same, *options, "--dry-run")
+
+    assert "no run yet" in dry().out
+    assert cli(*same).code == 0
+    assert "this run, complete: it would be verified, and nothing done" in dry().out
+    assert "they would be kept, and the PCA fitted again" in dry("-s", "pca.components=3").out
+    refused = dry("-s", "model.input_size=32")
+    assert (refused.code, "another run" in refused.err) == (1, True)
+    again = cli(*same)
+    assert again.code == 0
+    assert "is complete: verified, nothing to do" in again.out
+    assert "Seconds" not in again.out
+
+    part = tmp_path / "run" / "features" / "part-00000.parquet"
+    part.write_bytes(b"")
+    assert "it would be repaired" in dry().out
+    (tmp_path / "run" / "run.json").unlink()
+    assert "unfinished: it would go on" in dry().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -58,15 +59,19 @@ def test_it_resumes(
     assert started(process, run)
     os.kill(process.pid, how)
     _, said = process.communicate(timeout=60)
+    kept = 1
     if how is signal.SIGINT:
         assert process.returncode == 130
+        counted = re.search(r"Stopped\. (\d+) of 240 photos are done and kept", said)
+        assert counted, said
+        kept = int(counted[1])
         assert "Run the same command again" in said
         assert "Traceback" not in said
     assert wait_for(lambda: not list(processes_of(process.pid)), GONE_SECONDS), list(processes_of(process.pid))
     assert not (run / "run.json").exists()
 
     record = cli(*arguments, "--json").record
-    assert 0 < record["images"]["resumed"] < record["images"]["featurized"] == 240
+    assert 0 < kept <= record["images"]["resumed"] < record["images"]["featurized"] == 240
     assert part_bytes(run) == expected_parts
     assert not list(run.rglob("*.staging-*"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -22,13 +23,8 @@ class Partition:
 @cache
 def partition_of(region: str) -> Partition:
     """Return the partition of a region; the commercial one for a name that is no AWS region, as AWS's SDKs do."""
-    from botocore.exceptions import UnknownRegionError
-
-    try:
-        name = _session().get_partition_for_region(region)
-    except UnknownRegionError:
-        name = COMMERCIAL
-    return _every()[name]
+    found = next((each["id"] for each in _data() if re.match(each["regionRegex"], region)), COMMERCIAL)
+    return _every()[found]
 
 
 def is_aws_host(url: str) -> bool:
@@ -48,14 +44,15 @@ def service_domain(region: str, service: str = "") -> str:
 
 
 @cache
-def _session() -> Any:  # noqa: ANN401  botocore has no types of its own
-    import botocore.session
-
-    return botocore.session.get_session()
+def _every() -> dict[str, Partition]:
+    outputs = [(each["id"], each["outputs"]) for each in _data()]
+    return {name: Partition(name, each["dnsSuffix"], each["implicitGlobalRegion"]) for name, each in outputs}
 
 
 @cache
-def _every() -> dict[str, Partition]:
-    found = _session().get_data("partitions")["partitions"]
-    outputs = [(each["id"], each["outputs"]) for each in found]
-    return {name: Partition(name, each["dnsSuffix"], each["implicitGlobalRegion"]) for name, each in outputs}
+def _data() -> list[dict[str, Any]]:
+    """Return the data with which botocore chooses endpoints; its list of regions is large, and takes 0.1 s to read."""
+    import botocore.session
+
+    found: list[dict[str, Any]] = botocore.session.get_session().get_data("partitions")["partitions"]
+    return found

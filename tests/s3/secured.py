@@ -148,7 +148,9 @@ def of(found: Audit, subject: str) -> dict[str, AuditFinding]:
 
 def worker(bucket: str) -> dict[str, Any]:
     """Return the policy that is shipped for a run, for a run that has everything in one bucket."""
-    return policy_documents.filled("worker", values_for(dict.fromkeys(("INPUT", "OUTPUT", "STAGING", "LOG"), (bucket, ""))))
+    return policy_documents.filled(
+        "worker", values_for(dict.fromkeys(("INPUT", "OUTPUT", "STAGING", "LOG"), (bucket, "")))
+    )
 
 
 def values_for(places: dict[str, tuple[str, str]]) -> dict[str, str | None]:

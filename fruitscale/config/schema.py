@@ -24,7 +24,7 @@ Architecture: TypeAlias = Literal[
 Runtime: TypeAlias = Literal["openvino", "tensorflow"]
 Precision: TypeAlias = Literal["f32", "bf16"]
 
-EU_REGIONS = ("eu-central-1", "eu-west-1", "eu-west-3", "eu-north-1", "eu-south-1", "eu-south-2")
+EU_REGIONS = ("eu-central-1", "eu-west-1", "eu-west-3", "eu-north-1", "eu-south-1", "eu-south-2", "eusc-de-east-1")
 PHOTO_GLOB = "**/*.{jpg,jpeg,jfif,jpe,mpo,png,webp,bmp,tif,tiff,gif,avif,heic,heif,hif}"
 PATCH_GRID = 8
 """patch_mean has this many patches per side."""

@@ -81,10 +81,10 @@ def check_key(key: dict[str, Any], allowed: tuple[str, ...], replace: str) -> Co
 def tls_only(bucket: Bucket) -> ControlResult:
     """Check that the policy denies every request without TLS."""
     document = _policy(bucket)
-    if document is not None and iam_policies.requires_tls(document, bucket.name):
+    if document is not None and iam_policies.requires_tls(document, bucket.arn):
         return passes("the bucket's policy denies requests without TLS")
     lacking = "the bucket has no policy" if document is None else "the bucket's policy allows requests without TLS"
-    return fails(lacking, bucket.aws("put-bucket-policy", policy=iam_policies.with_tls(document, bucket.name)))
+    return fails(lacking, bucket.aws("put-bucket-policy", policy=iam_policies.with_tls(document, bucket.arn)))
 
 
 def outside_access(bucket: Bucket) -> ControlResult:

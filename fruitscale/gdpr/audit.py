@@ -18,12 +18,13 @@ from fruitscale.gdpr.findings import Audit, AuditedPlace, AuditFinding, AuditVer
 from fruitscale.gdpr.retention_controls import RETENTION
 from fruitscale.gdpr.services import Services, UnansweredError
 from fruitscale.storage import residency
-from fruitscale.storage.aws import GLOBAL_REGION
 from fruitscale.uris import is_s3, parse_s3
 
 CONTROLS: tuple[Control, ...] = (*ACCESS, *RETENTION)
 ACCESS_LOGS = "access logs"
 USES = ("input", "list", "output", "staging", "logs", ACCESS_LOGS)
+UNCONSTRAINED = "us-east-1"
+"""The region where buckets are created without a location constraint."""
 REGION, REGION_ARTICLES = "region", ("44", "5(2)")
 
 
@@ -168,8 +169,8 @@ def _region(bucket: Bucket, verdict: residency.BucketVerdict) -> ControlResult:
 
 
 def _new_bucket(name: str, region: str | None) -> str:
-    where = region or GLOBAL_REGION
-    place = ["--create-bucket-configuration", as_json({"LocationConstraint": where})] if where != GLOBAL_REGION else []
+    where = region or UNCONSTRAINED
+    place = ["--create-bucket-configuration", as_json({"LocationConstraint": where})] if where != UNCONSTRAINED else []
     return command("s3api", "create-bucket", "--bucket", name, "--region", where, *place)
 
 

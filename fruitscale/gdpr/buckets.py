@@ -11,6 +11,7 @@ from typing import Any
 
 from fruitscale.gdpr.findings import AuditFinding, AuditVerdict, ControlResult, command
 from fruitscale.gdpr.services import Services, UnansweredError, ask
+from fruitscale.storage.partitions import partition_of
 
 PHOTOS = frozenset({"input", "list", "output"})
 """Uses of a bucket that holds photos, their names or data derived from them."""
@@ -36,6 +37,11 @@ class Bucket:
     def uri(self) -> str:
         """The bucket's URI."""
         return f"s3://{self.name}"
+
+    @property
+    def arn(self) -> str:
+        """The bucket's ARN."""
+        return f"arn:{partition_of(self.region or self.services.storage.region or '').name}:s3:::{self.name}"
 
     @property
     def uses(self) -> frozenset[str]:

@@ -57,7 +57,7 @@ def values(statement: Mapping[str, Any], key: str) -> list[str]:
     return [str(each) for each in ([found] if isinstance(found, str | bool) else found)]
 
 
-def requires_tls(document: Document, bucket: str) -> bool:
+def requires_tls(document: Document, bucket_arn: str) -> bool:
     """Return whether a bucket policy denies all requests without TLS, for every principal."""
     denied = [
         resource
@@ -67,18 +67,18 @@ def requires_tls(document: Document, bucket: str) -> bool:
         and _only_without_tls(statement.get("Condition", {}))
         for resource in values(statement, "Resource")
     ]
-    expected = (f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/any/object")
+    expected = (bucket_arn, f"{bucket_arn}/any/object")
     return all(any(_matches(each, pattern) for pattern in denied) for each in expected)
 
 
-def with_tls(document: Document | None, bucket: str) -> dict[str, Any]:
+def with_tls(document: Document | None, bucket_arn: str) -> dict[str, Any]:
     """Return the bucket policy plus a statement that denies requests without TLS."""
     denied = {
         "Sid": TLS_SID,
         "Effect": "Deny",
         "Principal": "*",
         "Action": "s3:*",
-        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+        "Resource": [bucket_arn, f"{bucket_arn}/*"],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
     if document is None:

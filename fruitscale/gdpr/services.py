@@ -1,4 +1,4 @@
-"""AWS clients of the audit, each with an explicit region and endpoint, and the errors of its requests."""
+"""AWS clients of the audit, each with an explicit region, and the errors of its requests."""
 
 from __future__ import annotations
 
@@ -46,14 +46,12 @@ class Services:
         given = os.environ.get(f"AWS_ENDPOINT_URL_{name.upper()}") or os.environ.get("AWS_ENDPOINT_URL")
         if given is None and not self.is_aws:
             raise UnansweredError(f"storage.endpoint is not AWS's, so {name.upper()} is unavailable")
-        endpoint = given or aws.service_endpoint(name, asked_region)
-        key = (name, endpoint)
-        if key not in self._made:
+        if (name, asked_region) not in self._made:
             storage = self.storage.model_copy(update={"region": asked_region})
-            self._made[key] = aws.client(
-                name, storage, aws.BRIEF_ATTEMPTS, endpoint=endpoint, read_seconds=storage.timeout_seconds
+            self._made[name, asked_region] = aws.client(
+                name, storage, aws.BRIEF_ATTEMPTS, endpoint=given, read_seconds=storage.timeout_seconds
             )
-        return self._made[key]
+        return self._made[name, asked_region]
 
 
 def ask(request: Callable[..., Mapping[str, Any]], absent: str = "", **arguments: object) -> dict[str, Any] | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from fruitscale.config.schema import Storage
 from fruitscale.errors import CapacityError, ClusterError
 from fruitscale.storage import botocore_internals, credentials
+from fruitscale.storage.partitions import is_aws_host, partition_of
 
 ATTEMPTS = 8
 BRIEF_ATTEMPTS = 4
@@ -17,11 +17,8 @@ BRIEF_ATTEMPTS = 4
 POLL_SECONDS = 3.0
 CONNECT_SECONDS, READ_SECONDS = 5, 60
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-_DOMAIN = "amazonaws.com"
-_HOSTS = {"emr": "elasticmapreduce"}
-GLOBAL_REGION = "us-east-1"
-_GLOBAL_SERVICES = {"iam": GLOBAL_REGION}
-"""Services without regions, and the region that their requests are signed for."""
+_GLOBAL_SERVICES = frozenset({"iam"})
+"""Services without regions: their requests are signed for one region of the partition."""
 CAPACITY = frozenset(
     {
         "InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity", "Unsupported",
@@ -79,7 +76,7 @@ def client(
 ) -> Any:  # noqa: ANN401
     """Return a client of a service in the run's region, which retries throttled and interrupted requests.
 
-    Without `endpoint`, boto3 chooses it. `options` are botocore's own.
+    Without `endpoint`, boto3 chooses it, by the region's partition. `options` are botocore's own.
     """
     from botocore.config import Config
 
@@ -89,26 +86,22 @@ def client(
         read_timeout=read_seconds,
         **options,
     )
-    region = storage.region if endpoint is None else _GLOBAL_SERVICES.get(service, storage.region)
+    region = storage.region
     assert region is not None
+    if endpoint is not None and service in _GLOBAL_SERVICES:
+        region = partition_of(region).global_region
     return credentials.session().client(service, region_name=region, endpoint_url=endpoint, config=config)
 
 
 def s3_endpoint(storage: Storage) -> str:
     """Return the URL of the store: storage.endpoint, or AWS's own in the region."""
     assert storage.region is not None
-    return storage.endpoint or service_endpoint("s3", storage.region)
-
-
-def service_endpoint(service: str, region: str) -> str:
-    """Return the URL of an AWS service."""
-    host = _HOSTS.get(service, service)
-    return f"https://{host}.{_DOMAIN}" if service in _GLOBAL_SERVICES else f"https://{host}.{region}.{_DOMAIN}"
+    return storage.endpoint or f"https://s3.{storage.region}.{partition_of(storage.region).dns_suffix}"
 
 
 def is_aws(storage: Storage) -> bool:
     """Return whether the store is AWS's own, judged by its address."""
-    return storage.endpoint is None or (urlsplit(storage.endpoint).hostname or "").endswith(f".{_DOMAIN}")
+    return storage.endpoint is None or is_aws_host(storage.endpoint)
 
 
 def uses_path_style(storage: Storage) -> bool:

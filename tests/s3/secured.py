@@ -17,11 +17,11 @@ import boto3
 
 from fruitscale.config.loading import from_mapping
 from fruitscale.config.schema import Config
+from fruitscale.gdpr import policy_documents
 from fruitscale.gdpr.access_controls import BLOCKS
 from fruitscale.gdpr.findings import Audit, AuditFinding
 from fruitscale.gdpr.iam_policies import with_tls
 from fruitscale.gdpr.retention_controls import erasure_rule
-from tests.conftest import ROOT
 from tests.s3 import servers
 
 PARIS = servers.REGION
@@ -64,7 +64,7 @@ class Aws:
         owner = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
         s3.put_bucket_ownership_controls(Bucket=name, OwnershipControls=owner)
         self.encrypt(name, {"SSEAlgorithm": "AES256"})
-        document = with_tls(None, name)
+        document = with_tls(None, f"arn:aws:s3:::{name}")
         if logs is None:
             document["Statement"].insert(0, _delivery(name))  # moto stumbles over a principal `*` before it
         s3.put_bucket_policy(Bucket=name, Policy=json.dumps(document))
@@ -148,11 +148,20 @@ def of(found: Audit, subject: str) -> dict[str, AuditFinding]:
 
 def worker(bucket: str) -> dict[str, Any]:
     """Return the policy that is shipped for a run, for a run that has everything in one bucket."""
-    text = (ROOT / "configs" / "iam" / "worker.json").read_text()
-    for place in ("INPUT", "OUTPUT", "STAGING", "LOG"):
-        text = text.replace(f"{place}_BUCKET", bucket)
-    found: dict[str, Any] = json.loads(text)
-    return found
+    return policy_documents.filled(
+        "worker", values_for(dict.fromkeys(("INPUT", "OUTPUT", "STAGING", "LOG"), (bucket, "")))
+    )
+
+
+def values_for(places: dict[str, tuple[str, str]]) -> dict[str, str | None]:
+    """Return what fills in a policy, for (bucket, prefix) pairs; there are no keys and no list."""
+    return {
+        **dict.fromkeys(policy_documents.BLANKS),
+        **policy_documents.blanks_of_region(PARIS),
+        "ACCOUNT": "123456789012",
+        **{f"{place}_BUCKET": bucket for place, (bucket, _) in places.items()},
+        **{f"{place}_PREFIX": prefix for place, (_, prefix) in places.items()},
+    }
 
 
 def policy(**statement: Any) -> dict[str, Any]:

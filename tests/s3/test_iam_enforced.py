@@ -17,14 +17,15 @@ import pytest
 
 from fruitscale.config.schema import Storage
 from fruitscale.errors import StorageError
+from fruitscale.gdpr import policy_documents
 from fruitscale.gdpr.iam_policies import values
 from fruitscale.sample import draw
 from fruitscale.storage.s3 import S3Store
-from tests.conftest import ROOT, Cli
+from tests.conftest import Cli
 from tests.s3 import servers
 from tests.s3.bucket import Bucket
 from tests.s3.conftest import forget
-from tests.s3.secured import PARIS, Aws
+from tests.s3.secured import PARIS, Aws, values_for
 
 PLACES = {"INPUT": ("policy-photos", "in"), "OUTPUT": ("policy-results", "out")}
 TEXT = {"Content-Type": "text/plain"}
@@ -84,10 +85,7 @@ def count_requests(cloud: Aws, unchecked: str) -> None:
 
 
 def person(cloud: Aws, name: str) -> Person:
-    iam, text = cloud.client("iam"), (ROOT / "configs" / "iam" / f"{name}.json").read_text()
-    for place, (bucket, prefix) in PLACES.items():
-        text = text.replace(f"{place}_BUCKET", bucket).replace(f"{place}_PREFIX", prefix)
-    document = json.loads(text)
+    iam, document = cloud.client("iam"), policy_documents.filled(name, values_for(PLACES))
     for statement in document["Statement"]:
         if "s3:ListBucket" in values(statement, "Action"):
             statement["Action"].append("s3:HeadBucket")

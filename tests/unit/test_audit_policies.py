@@ -51,17 +51,17 @@ TLS = [
 
 @pytest.mark.parametrize(("document", "only"), TLS)
 def test_only_with_tls(document: dict[str, Any], only: bool) -> None:
-    assert requires_tls(document, "photos") is only
+    assert requires_tls(document, BOTH[0]) is only
 
 
 @pytest.mark.parametrize("document", [case.values[0] for case in TLS] + [None])
 def test_what_is_added_keeps_the_rest_and_is_enough(document: Any) -> None:
-    made = with_tls(document, "photos")
-    assert requires_tls(made, "photos")
+    made = with_tls(document, BOTH[0])
+    assert requires_tls(made, BOTH[0])
     there = (document or {}).get("Statement", [])
     kept = [there] if isinstance(there, dict) else there
     assert made["Statement"][:-1] == kept
-    assert with_tls(made, "photos") == made  # a second time adds nothing
+    assert with_tls(made, BOTH[0]) == made  # a second time adds nothing
 
 
 def allow(action: Any, resource: Any, **more: Any) -> list[Policy]:

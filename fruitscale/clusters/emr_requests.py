@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from fruitscale.clusters.bundle import UploadedBundle
@@ -96,6 +97,7 @@ def spark_submit(launch: Launch, cluster: Emr) -> list[str]:
         "spark.pyspark.python": PYTHON,
         "spark.pyspark.driver.python": PYTHON,
         **executor_conf(launch, cluster),
+        **_all_at_once(_most_executors(cluster)),
     }
     options = [word for key, value in conf.items() for word in ("--conf", f"{key}={value}")]
     return [
@@ -165,7 +167,7 @@ def job_run(launch: Launch, cluster: EmrServerless, bundle: UploadedBundle, appl
         "spark.driver.cores": str(cluster.executor_cores),
         "spark.driver.memory": f"{cluster.executor_memory_mb}m",
         "spark.driver.memoryOverhead": f"{_overhead_mb(cluster)}m",
-        "spark.dynamicAllocation.maxExecutors": str(cluster.executors),
+        **_all_at_once(cluster.executors),
         "spark.emr-serverless.driver.disk": f"{cluster.disk_gb}G",
         "spark.emr-serverless.executor.disk": f"{cluster.disk_gb}G",
         **executor_conf(launch, cluster),
@@ -255,6 +257,31 @@ def _limits(cluster: Emr) -> dict[str, Any]:
         "MaximumOnDemandCapacityUnits": cluster.core,
         "MaximumCoreCapacityUnits": cluster.core,
     }
+
+
+def _most_executors(cluster: Emr) -> int | None:
+    """Return the number of executors on all workers; None if the vCPUs of a worker type are not in its name."""
+    cores = [vcpus(each) for each in cluster.worker_types]
+    known = [each for each in cores if each]
+    if not known or len(known) < len(cores):
+        return None
+    return (cluster.core + cluster.spot) * max(max(known) // cluster.executor_cores, 1)
+
+
+def vcpus(machine_type: str) -> int | None:
+    """Return a machine type's number of vCPUs by its name, such as 8 for c6i.2xlarge; None for bare metal and the like."""
+    size = re.fullmatch(r"[\w-]+\.(?:(medium|large)|(\d*)xlarge)", machine_type)
+    if size is None:
+        return None
+    return {"medium": 1, "large": 2}[size[1]] if size[1] else 4 * int(size[2] or 1)
+
+
+def _all_at_once(executors: int | None) -> dict[str, str]:
+    """Return the settings that request all executors at the start: Spark starts with few, and fruitscale cuts tasks for all."""
+    if executors is None:
+        return {}
+    settings = ("spark.dynamicAllocation.maxExecutors", "spark.dynamicAllocation.initialExecutors")
+    return dict.fromkeys(settings, str(executors))
 
 
 def _overhead_mb(cluster: Emr | EmrServerless) -> int:

@@ -19,6 +19,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 LARGEST_CHUNK = 8
+GROWING_CORES = 64
+"""Tasks are cut for at least this many cores on a cluster of unknown final size: more tasks cost less than idle cores."""
 _retry: ContextVar[bool] = ContextVar("retry", default=False)
 
 
@@ -44,6 +46,13 @@ class EngineInfo:
     """Tasks retried so far, because a worker died or failed."""
     machines: int = 1
     """Machines with workers."""
+    expected_cores: int = 0
+    """The cores once every worker that may come has come; 0 if no more are expected."""
+
+    @property
+    def cut_cores(self) -> int:
+        """The cores that tasks are cut for."""
+        return max(self.cores, self.expected_cores)
 
 
 class Engine(Protocol):

@@ -15,6 +15,7 @@ import distributed
 from fruitscale.config.schema import Config
 from fruitscale.engines import dask_internals
 from fruitscale.engines.base import (
+    GROWING_CORES,
     EngineInfo,
     SharedValue,
     TaskOutcome,
@@ -120,7 +121,7 @@ class DaskEngine:
         self._wait_for_workers()
         self._maps += 1
         name = f"{self._run_name}-{self._maps}"
-        chunks = cut(tasks, self.describe().cores)
+        chunks = cut(tasks, self.describe().cut_cores)
         attempts = MapAttempts(self._client, function, chunks, shared, name)
         futures = attempts.start()
         completed = distributed.as_completed(futures, loop=self._client.loop)
@@ -188,12 +189,13 @@ class DaskEngine:
         ui = self._client.dashboard_link if has_bokeh() else None
         if self._cluster is not None:  # all requested workers, even while they start
             cores = workers = self._slots
-            machines = 1
+            machines, expected = 1, 0
         else:
             found = self._client.scheduler_info(n_workers=-1)["workers"].values()
             cores, workers = sum(worker["nthreads"] for worker in found), len(found)
-            machines = len({worker["host"] for worker in found})
-        return EngineInfo("dask", distributed.__version__, address, cores, workers, ui, self._reruns(), machines)
+            machines, expected = len({worker["host"] for worker in found}), GROWING_CORES
+        version, reruns = distributed.__version__, self._reruns()
+        return EngineInfo("dask", version, address, cores, workers, ui, reruns, machines, expected)
 
     def _register_count(self) -> None:
         with contextlib.suppress(Exception):  # a scheduler without fruitscale can run the tasks too

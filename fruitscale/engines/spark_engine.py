@@ -24,7 +24,7 @@ from fruitscale.config.schema import Config
 from fruitscale.engines import spark_internals
 from fruitscale.engines.base import EngineInfo, SharedValue, attempt_all, cut, no_workers, outcomes_of, task_failed
 from fruitscale.engines.spark_session import SparkSessionHandle
-from fruitscale.engines.spark_settings import LOCAL_FAILURES, python_failure
+from fruitscale.engines.spark_settings import LOCAL_FAILURES, expected_cores, python_failure
 from fruitscale.engines.worker_watch import WorkerWatch
 from fruitscale.errors import EngineError
 
@@ -139,7 +139,7 @@ class SparkEngine:
         try:
             context = self._session.context
             inbox = context.accumulator([], ResultInbox(updates))
-            chunks = cut(tasks, self._info.cores)
+            chunks = cut(tasks, self.describe().cut_cores)
             context.setJobGroup(group, f"fruitscale: {len(tasks)} tasks")
             context.parallelize(chunks, len(chunks)).foreach(lambda chunk: _run_chunk(chunk, function, shared, inbox))
             updates.put(RuntimeError("Spark finished the job without delivering every result"))
@@ -192,12 +192,13 @@ class SparkEngine:
     def _current_info(self) -> EngineInfo:
         context = self._session.context
         master = str(context.master).replace(f",{LOCAL_FAILURES}]", "]")
-        cores, workers, machines = context.defaultParallelism, 1, 1
+        cores, workers, machines, expected = context.defaultParallelism, 1, 1, 0
         if not self._session.is_local:
             found = spark_internals.executors(context)
             cores, workers, machines = found.cores or cores, found.workers, found.machines
+            expected = expected_cores(context.getConf().get)
         page, failed = context.uiWebUrl, self._failed_tasks()
-        return EngineInfo("spark", context.version, master, cores, workers, page, failed, machines)
+        return EngineInfo("spark", context.version, master, cores, workers, page, failed, machines, expected)
 
     def _failed_tasks(self) -> int:
         """Return the number of Spark tasks that failed and were retried, over all maps."""

@@ -7,13 +7,15 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from fruitscale.config.schema import Config
+from fruitscale.engines.base import GROWING_CORES
 from fruitscale.errors import EngineError
 
 LIGHT_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+UNLIMITED = 2**31 - 1  # Spark's own default of maxExecutors
 LOCAL_FAILURES = 4  # failures allowed per task, as on a cluster; a bare local[n] allows one
 
 
@@ -54,6 +56,19 @@ def defaults(master: str, version: str) -> dict[str, str]:
         if tuple(int(part) for part in version.split(".")[:2]) >= (4, 1):
             settings["spark.python.unix.domain.socket.enabled"] = "true"
     return settings
+
+
+def expected_cores(setting: Callable[[str, str], str | None]) -> int:
+    """Return the concurrent tasks of a cluster once every executor that may come has come.
+
+    `setting` returns a Spark setting or the given default.
+    """
+    is_dynamic = setting("spark.dynamicAllocation.enabled", "false") == "true"
+    executors = setting("spark.dynamicAllocation.maxExecutors" if is_dynamic else "spark.executor.instances", "")
+    if not executors or int(executors) == UNLIMITED:
+        return GROWING_CORES
+    cores = int(setting("spark.executor.cores", "1") or 1) // int(setting("spark.task.cpus", "1") or 1)
+    return int(executors) * cores
 
 
 def java_variables(home: Path, master: str | None, variables: Mapping[str, str]) -> dict[str, str]:

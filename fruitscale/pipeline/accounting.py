@@ -118,7 +118,7 @@ def make_record(outcome: RunOutcome) -> record.RunRecord:
     made = tally.featurized - tally.resumed
     per_second = made / outcome.seconds["featurize"] if made else None
     seconds = {stage: round(outcome.seconds.get(stage, 0.0), 3) for stage in record.StageSeconds.model_fields}
-    engine = {k: v for k, v in asdict(outcome.engine).items() if k != "retries"}
+    engine = {k: v for k, v in asdict(outcome.engine).items() if k not in ("retries", "expected_cores")}
     exported = {k: getattr(outcome.exported, k) for k in record.ModelRecord.model_fields if k != "precision"}
     return record.RunRecord(
         id=outcome.run_id,

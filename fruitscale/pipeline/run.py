@@ -308,7 +308,7 @@ class PipelineRun:
 
     def _cut(self, tasks: Sequence[T]) -> list[list[T]]:
         """Group the shards or parts of a stage into tasks."""
-        return cut(tasks, self._engine.describe().cores, SHARE)
+        return cut(tasks, self._engine.describe().cut_cores, SHARE)
 
 
 def fit_parts(
@@ -364,7 +364,9 @@ def _check_workers_see_folders(engine: Engine, info: EngineInfo, job: stages.Job
 
 
 def _is_remote(config: Config, info: EngineInfo) -> bool:
-    """Return whether workers may be on other machines, which may lack our folders."""
+    """Return whether workers may be on other machines, which may lack our folders; S3 is seen from everywhere."""
+    if is_s3(config.input.uri) and is_s3(config.output.uri):
+        return False
     if config.engine == "spark":
         return not (info.master or "").startswith("local")
     return config.engine == "dask" and config.dask.scheduler is not None

@@ -1,4 +1,4 @@
-"""AWS credentials, from boto3's usual chain: profile, SSO, environment, instance role.
+"""AWS credentials, from boto3's usual chain: profile, SSO, environment, instance role (`metadata_service`).
 
 Each process gets its own. They are never in a config, a task, a log line or a run folder.
 """
@@ -27,10 +27,15 @@ _generations = [0]
 def session() -> Any:  # noqa: ANN401  boto3 has no types of its own
     """Return this process's boto3 session. Raises StorageError if the profile does not exist."""
     import boto3
+    import botocore.session
     from botocore.exceptions import BotoCoreError
 
+    from fruitscale.storage.metadata_service import be_patient
+
     try:
-        return boto3.session.Session()
+        source = botocore.session.get_session()
+        be_patient(source)
+        return boto3.session.Session(botocore_session=source)
     except BotoCoreError as error:
         raise StorageError(f"No AWS session: {error}", "Check AWS_PROFILE and ~/.aws/config.") from None
 

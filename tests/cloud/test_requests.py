@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,8 @@ from fruitscale.clusters.bundle import UploadedBundle
 from fruitscale.clusters.launch import Launch
 from fruitscale.clusters.launcher_registry import launcher_of
 from fruitscale.config.cluster_section import Ec2Dask, Emr
+from fruitscale.engines.base import GROWING_CORES
+from fruitscale.engines.spark_settings import expected_cores
 from tests.cloud.agent import Agent
 from tests.cloud.cloud import REGION, Asked, user_data
 from tests.cloud.conftest import KEY, Account
@@ -101,6 +104,25 @@ def test_the_step_is_a_spark_submit_of_the_bundle(shared: Account) -> None:
     assert (conf["spark.executor.memory"], conf["spark.executor.memoryOverhead"]) == ("1024m", "3984m")
     assert conf["spark.hadoop.fs.s3a.endpoint.region"] == REGION
     assert words[-5:] == ["/opt/fruitscale/main.py", "--run", launch.uri, "--region", REGION]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "cores"),
+    [
+        pytest.param({}, 64, id="the-defaults"),
+        pytest.param({"core": 3, "spot": 0, "worker_types": ["c6i.4xlarge"], "executor_cores": 5}, 45, id="16-by-5"),
+        pytest.param({"worker_types": ["c6i.large"], "executor_cores": 1}, 16, id="small"),
+        pytest.param({"worker_types": ["c6i.metal"]}, GROWING_CORES, id="not-in-the-name"),
+    ],
+)
+def test_spark_requests_every_executor_at_once(shared: Account, cluster: dict[str, Any], cores: int) -> None:
+    launch = launch_of(shared, "emr", **cluster)
+    assert isinstance(launch.cluster, Emr)
+    words = emr_requests.spark_submit(launch, launch.cluster)
+    conf = dict(word.split("=", 1) for option, word in pairwise(words) if option == "--conf")
+    conf["spark.dynamicAllocation.enabled"] = "true"  # EMR's default
+    assert expected_cores(conf.get) == cores
+    assert conf.get("spark.dynamicAllocation.initialExecutors") == conf.get("spark.dynamicAllocation.maxExecutors")
 
 
 def test_the_security_configuration_encrypts_everything(shared: Account) -> None:

@@ -30,7 +30,15 @@ STYLES = {"pass": "green", "fail": "bold red", "could not be checked": "yellow"}
 
 
 @app.command()
-def plan(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> None:
+def plan(
+    config: ConfigFile = None,
+    sets: Sets = None,
+    json: Json = False,
+    measured: Annotated[
+        Optional[str],  # noqa: UP045  Typer reads it
+        typer.Option("--measured", metavar="RUN", help="A run whose speed the estimate uses."),
+    ] = None,
+) -> None:
     """Show what a launch would create, its price and whether it can succeed. Creates nothing; exits 1 if a check fails.
 
     --json includes every AWS request.
@@ -39,9 +47,9 @@ def plan(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> No
 
     from fruitscale.clusters import launch_plan
 
-    made = launch_plan.plan(load_config(config, sets).config)
+    made = launch_plan.plan(load_config(config, sets).config, measured)
     if json:
-        print_json({**asdict(made), "hour": made.hour, "failed": made.failed})
+        print_json({**asdict(made), "hour": made.hour, "failed": made.failed, "left_out": made.left_out})
     else:
         _show_plan(made)
     if made.failed:
@@ -160,13 +168,7 @@ def _show_plan(made: LaunchPlan) -> None:
 
     out().print(_price_table(made))
     out().print()
-    most = None if made.hour is None else made.hour * made.max_hours
-    dated = f", at the prices of {made.prices_date}" if made.prices_date else ", at undated example prices"
-    rows = [
-        ("per hour", f"{_money(made.hour, made.currency)}{dated}"),
-        (f"all {made.max_hours:g} hours", _money(most, made.currency)),
-    ]
-    out().print(pairs("Estimate, without disks, requests and traffic", rows))
+    out().print(pairs("Estimate", _estimate_rows(made)))
     out().print()
     out().print("Checks", style="bold")
     for check in made.checks:
@@ -174,13 +176,50 @@ def _show_plan(made: LaunchPlan) -> None:
     out().print(f"\nA launch would make {len(made.requests)} requests (shown by --json). Nothing was created.")
 
 
+def _estimate_rows(made: LaunchPlan) -> list[tuple[str, str]]:
+    refresh = "`fruitscale cluster prices --refresh --config …` looks them up"
+    dated = f"at the prices of {made.prices_date}" if made.prices_date else f"at undated example prices; {refresh}"
+    return [
+        ("per hour, at most", f"{_money(made.hour, made.currency)}, {dated}"),
+        (f"at most, after {_time(made.hours * 60)}", f"{_money(made.most, made.currency)}; ended by {made.limit}"),
+        *_photo_rows(made),
+        ("not included", _not_included(made)),
+    ]
+
+
+def _photo_rows(made: LaunchPlan) -> list[tuple[str, str]]:
+    found = made.estimate
+    if isinstance(found, str):
+        return [("these photos", f"no estimate: {found}")]
+    cost = _money(found.high, made.currency)
+    if found.low is not None and found.high is not None and round(found.low, 2) < round(found.high, 2):
+        cost = f"{found.low:.2f} to {cost}"
+    longer = f"; {made.limit} would end it" if found.minutes > made.hours * 60 else ""
+    speed = f"{found.ms_per_image:.1f} ms of a core each ({found.measured}), {found.cores} cores"
+    start = f"{found.start_minutes:.0f} min to start and end the machines (assumed)"
+    return [
+        ("these photos", f"{found.images:,} photos: about {_time(found.minutes)}, {cost}{longer}"),
+        ("at this speed", f"{speed}; {start}"),
+    ]
+
+
+def _not_included(made: LaunchPlan) -> str:
+    missing = [f"{what} (no price)" for what in made.left_out]
+    return ", ".join([*missing, "network traffic, and what is there without a launch (NAT, endpoints)"])
+
+
+def _time(minutes: float) -> str:
+    return f"{minutes / 60:.3g} hours" if minutes >= 120 else f"{max(1, round(minutes))} min"
+
+
 def _price_table(made: LaunchPlan) -> Table:
     from fruitscale.cli.screen import table_of
 
     figures = ("count", "each, per hour", "per hour")
-    table = table_of("machines, at most", *figures, title=f"{made.kind} in {made.region}", right=figures)
+    table = table_of("at most", *figures, title=f"{made.kind} in {made.region}", right=figures)
     for line in made.lines:
-        hour, total = _money(line.hour, made.currency), _money(line.total, made.currency)
+        hour = "unknown" if line.hour is None else f"{line.hour:.3g} {made.currency}"
+        total = _money(line.total, made.currency)
         table.add_row(line.what, str(line.count), hour, total)
     return table
 

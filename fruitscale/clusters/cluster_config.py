@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fruitscale.clusters import cost_limit
 from fruitscale.config.schema import Config
 from fruitscale.errors import ClusterError, UsageError
 from fruitscale.gdpr.audit import audit
@@ -35,6 +36,7 @@ def settle(config: Config) -> Config:
             "output.paths: hashed needs a key that only this machine has.",
             "Run without a cluster, or set output.paths: plain.",
         )
+    cost_limit.check(cluster, config.storage.kms_key)
     storage = residency.settle(config.storage)
     residency.check(storage, [*uris.values(), *([cluster.log_uri] if cluster.log_uri else [])])
     return config.model_copy(update={"storage": storage})

@@ -239,10 +239,15 @@ def _show_reaped(found: list[ExpiredResource], *, dry_run: bool) -> None:
     if not found:
         echo("No expired resources.")
     for resource in found:
-        problem = f"could not be ended: {resource.problem}"
-        result = "would be ended" if dry_run else problem if resource.problem else "ended"
-        expired = resource.expired or "at an unknown time"
-        echo(f"{resource.what} {resource.id} of launch {resource.run}, expired {expired}: {result}")
+        expired = f"expired {resource.expired}" if resource.expired else "with no date of its own"
+        what = f"{resource.what} {resource.id} of launch {resource.run}, {expired}"
+        if resource.left:
+            result = f"left alone: {resource.left}"
+        elif resource.problem:
+            result = f"could not be ended: {resource.problem}"
+        else:
+            result = "would be ended" if dry_run else "ended"
+        echo(f"{what}: {result}" if resource.id else f"{resource.what}: could not be listed: {resource.problem}")
 
 
 def _machine_counts(machines: tuple[Machine, ...]) -> str:

@@ -12,13 +12,13 @@ from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
 from fruitscale.cli.plain_output import echo
 
 if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
+    from pathlib import Path
 
     from fruitscale.clusters.launch_control import LaunchStatus
-    from fruitscale.clusters.launch_plan import LaunchCheck, LaunchPlan
     from fruitscale.clusters.launcher import Machine
     from fruitscale.clusters.reap import ExpiredResource
+    from fruitscale.config.cluster_section import Prices
+    from fruitscale.config.schema import Config
 
 app = typer.Typer(help="Plan, watch and end runs on temporary AWS machines.", no_args_is_help=True)
 
@@ -26,7 +26,6 @@ LaunchId = Annotated[
     Optional[str],  # noqa: UP045  Typer reads it
     typer.Argument(metavar="[LAUNCH]", help="Launch id (default: the latest launch of this config)."),
 ]
-STYLES = {"pass": "green", "fail": "bold red", "could not be checked": "yellow"}
 
 
 @app.command()
@@ -45,15 +44,40 @@ def plan(
     """
     from dataclasses import asdict
 
+    from fruitscale.cli.plan_tables import show_plan
     from fruitscale.clusters import launch_plan
 
     made = launch_plan.plan(load_config(config, sets).config, measured)
     if json:
         print_json({**asdict(made), "hour": made.hour, "failed": made.failed, "left_out": made.left_out})
     else:
-        _show_plan(made)
+        show_plan(made)
     if made.failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def prices(
+    config: ConfigFile = None,
+    sets: Sets = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Look up AWS's list prices and write them into the --config file.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show the prices of a config, with their date. --refresh first looks them up for its region and machines."""
+    from fruitscale.cli.plan_tables import show_prices
+
+    given = load_config(config, sets).config
+    table = _refresh(config, given) if refresh else None
+    if table is None:
+        from fruitscale.clusters import cluster_config
+
+        table = cluster_config.section(given).prices
+    if json:
+        print_json(table)
+    else:
+        show_prices(table)
 
 
 @app.command()
@@ -130,6 +154,18 @@ def reap(
         raise typer.Exit(1)
 
 
+def _refresh(path: Path | None, given: Config) -> Prices:
+    from fruitscale.clusters import price_list, price_table
+    from fruitscale.errors import UsageError
+
+    if path is None:
+        raise UsageError("--refresh writes the prices into a config file, and there is none.", "Give --config.")
+    table = price_list.refreshed(given)
+    price_table.write(path, table)
+    echo(f"The prices of {table.date} were written into {path}.", err=True)
+    return table
+
+
 def _status_values(found: LaunchStatus) -> dict[str, object]:
     """Return the values that --json prints."""
     from dataclasses import asdict
@@ -161,78 +197,6 @@ def _show_status(found: LaunchStatus) -> None:
         ("run", found.launch.config.output.uri),
     ]
     out().print(pairs(f"Launch {found.launch.id}", rows))
-
-
-def _show_plan(made: LaunchPlan) -> None:
-    from fruitscale.cli.screen import out, pairs
-
-    out().print(_price_table(made))
-    out().print()
-    out().print(pairs("Estimate", _estimate_rows(made)))
-    out().print()
-    out().print("Checks", style="bold")
-    for check in made.checks:
-        out().print(_check_line(check))
-    out().print(f"\nA launch would make {len(made.requests)} requests (shown by --json). Nothing was created.")
-
-
-def _estimate_rows(made: LaunchPlan) -> list[tuple[str, str]]:
-    refresh = "`fruitscale cluster prices --refresh --config …` looks them up"
-    dated = f"at the prices of {made.prices_date}" if made.prices_date else f"at undated example prices; {refresh}"
-    return [
-        ("per hour, at most", f"{_money(made.hour, made.currency)}, {dated}"),
-        (f"at most, after {_time(made.hours * 60)}", f"{_money(made.most, made.currency)}; ended by {made.limit}"),
-        *_photo_rows(made),
-        ("not included", _not_included(made)),
-    ]
-
-
-def _photo_rows(made: LaunchPlan) -> list[tuple[str, str]]:
-    found = made.estimate
-    if isinstance(found, str):
-        return [("these photos", f"no estimate: {found}")]
-    cost = _money(found.high, made.currency)
-    if found.low is not None and found.high is not None and round(found.low, 2) < round(found.high, 2):
-        cost = f"{found.low:.2f} to {cost}"
-    longer = f"; {made.limit} would end it" if found.minutes > made.hours * 60 else ""
-    speed = f"{found.ms_per_image:.1f} ms of a core each ({found.measured}), {found.cores} cores"
-    start = f"{found.start_minutes:.0f} min to start and end the machines (assumed)"
-    return [
-        ("these photos", f"{found.images:,} photos: about {_time(found.minutes)}, {cost}{longer}"),
-        ("at this speed", f"{speed}; {start}"),
-    ]
-
-
-def _not_included(made: LaunchPlan) -> str:
-    missing = [f"{what} (no price)" for what in made.left_out]
-    return ", ".join([*missing, "network traffic, and what is there without a launch (NAT, endpoints)"])
-
-
-def _time(minutes: float) -> str:
-    return f"{minutes / 60:.3g} hours" if minutes >= 120 else f"{max(1, round(minutes))} min"
-
-
-def _price_table(made: LaunchPlan) -> Table:
-    from fruitscale.cli.screen import table_of
-
-    figures = ("count", "each, per hour", "per hour")
-    table = table_of("at most", *figures, title=f"{made.kind} in {made.region}", right=figures)
-    for line in made.lines:
-        hour = "unknown" if line.hour is None else f"{line.hour:.3g} {made.currency}"
-        total = _money(line.total, made.currency)
-        table.add_row(line.what, str(line.count), hour, total)
-    return table
-
-
-def _check_line(check: LaunchCheck) -> Text:
-    from rich.text import Text
-
-    remedy = f" {check.remedy}" if check.remedy and check.verdict != "pass" else ""
-    return Text.assemble((check.verdict, STYLES[check.verdict]), f"  {check.name}: {check.found}", (remedy, "dim"))
-
-
-def _money(value: float | None, currency: str) -> str:
-    return "unknown" if value is None else f"{value:.2f} {currency}"
 
 
 def _show_reaped(found: list[ExpiredResource], *, dry_run: bool) -> None:

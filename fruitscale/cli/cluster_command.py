@@ -12,13 +12,12 @@ from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
 from fruitscale.cli.plain_output import echo
 
 if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
+    from pathlib import Path
 
     from fruitscale.clusters.launch_control import LaunchStatus
-    from fruitscale.clusters.launch_plan import LaunchCheck, LaunchPlan
     from fruitscale.clusters.launcher import Machine
     from fruitscale.clusters.reap import ExpiredResource
+    from fruitscale.config.cluster_section import Prices
     from fruitscale.config.schema import Config
 
 app = typer.Typer(help="Plan, watch and end runs on temporary AWS machines.", no_args_is_help=True)
@@ -27,31 +26,63 @@ LaunchId = Annotated[
     Optional[str],  # noqa: UP045  Typer reads it
     typer.Argument(metavar="[LAUNCH]", help="Launch id (default: the latest launch of this config)."),
 ]
-STYLES = {"pass": "green", "fail": "bold red", "could not be checked": "yellow"}
 
 
 @app.command()
-def plan(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> None:
+def plan(
+    config: ConfigFile = None,
+    sets: Sets = None,
+    json: Json = False,
+    measured: Annotated[
+        Optional[str],  # noqa: UP045  Typer reads it
+        typer.Option("--measured", metavar="RUN", help="A run whose speed the estimate uses."),
+    ] = None,
+) -> None:
     """Show what a launch would create, its price and whether it can succeed. Creates nothing; exits 1 if a check fails.
 
     --json includes every AWS request.
     """
-    show_plan(load_config(config, sets).config, as_json=json)
+    print_plan(load_config(config, sets).config, measured, as_json=json)
 
 
-def show_plan(config: Config, *, as_json: bool) -> None:
+def print_plan(config: Config, measured: str | None = None, *, as_json: bool) -> None:
     """Print the plan of a launch; exit with 1 if a check fails."""
     from dataclasses import asdict
 
+    from fruitscale.cli.plan_tables import show_plan
     from fruitscale.clusters import launch_plan
 
-    made = launch_plan.plan(config)
+    made = launch_plan.plan(config, measured)
     if as_json:
-        print_json({**asdict(made), "hour": made.hour, "failed": made.failed})
+        print_json({**asdict(made), "hour": made.hour, "failed": made.failed, "left_out": made.left_out})
     else:
-        _show_plan(made)
+        show_plan(made)
     if made.failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def prices(
+    config: ConfigFile = None,
+    sets: Sets = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Look up AWS's list prices and write them into the --config file.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show the prices of a config, with their date. --refresh first looks them up for its region and machines."""
+    from fruitscale.cli.plan_tables import show_prices
+
+    given = load_config(config, sets).config
+    table = _refresh(config, given) if refresh else None
+    if table is None:
+        from fruitscale.clusters import cluster_config
+
+        table = cluster_config.section(given).prices
+    if json:
+        print_json(table)
+    else:
+        show_prices(table)
 
 
 @app.command()
@@ -130,6 +161,18 @@ def reap(
         raise typer.Exit(1)
 
 
+def _refresh(path: Path | None, given: Config) -> Prices:
+    from fruitscale.clusters import price_list, price_table
+    from fruitscale.errors import UsageError
+
+    if path is None:
+        raise UsageError("--refresh writes the prices into a config file, and there is none.", "Give --config.")
+    table = price_list.refreshed(given)
+    price_table.write(path, table)
+    echo(f"The prices of {table.date} were written into {path}.", err=True)
+    return table
+
+
 def _status_values(found: LaunchStatus) -> dict[str, object]:
     """Return the values that --json prints."""
     from dataclasses import asdict
@@ -163,55 +206,19 @@ def _show_status(found: LaunchStatus) -> None:
     out().print(pairs(f"Launch {found.launch.id}", rows))
 
 
-def _show_plan(made: LaunchPlan) -> None:
-    from fruitscale.cli.screen import out, pairs
-
-    out().print(_price_table(made))
-    out().print()
-    most = None if made.hour is None else made.hour * made.max_hours
-    dated = f", at the prices of {made.prices_date}" if made.prices_date else ", at undated example prices"
-    rows = [
-        ("per hour", f"{_money(made.hour, made.currency)}{dated}"),
-        (f"all {made.max_hours:g} hours", _money(most, made.currency)),
-    ]
-    out().print(pairs("Estimate, without disks, requests and traffic", rows))
-    out().print()
-    out().print("Checks", style="bold")
-    for check in made.checks:
-        out().print(_check_line(check))
-    out().print(f"\nA launch would make {len(made.requests)} requests (shown by --json). Nothing was created.")
-
-
-def _price_table(made: LaunchPlan) -> Table:
-    from fruitscale.cli.screen import table_of
-
-    figures = ("count", "each, per hour", "per hour")
-    table = table_of("machines, at most", *figures, title=f"{made.kind} in {made.region}", right=figures)
-    for line in made.lines:
-        hour, total = _money(line.hour, made.currency), _money(line.total, made.currency)
-        table.add_row(line.what, str(line.count), hour, total)
-    return table
-
-
-def _check_line(check: LaunchCheck) -> Text:
-    from rich.text import Text
-
-    remedy = f" {check.remedy}" if check.remedy and check.verdict != "pass" else ""
-    return Text.assemble((check.verdict, STYLES[check.verdict]), f"  {check.name}: {check.found}", (remedy, "dim"))
-
-
-def _money(value: float | None, currency: str) -> str:
-    return "unknown" if value is None else f"{value:.2f} {currency}"
-
-
 def _show_reaped(found: list[ExpiredResource], *, dry_run: bool) -> None:
     if not found:
         echo("No expired resources.")
     for resource in found:
-        problem = f"could not be ended: {resource.problem}"
-        result = "would be ended" if dry_run else problem if resource.problem else "ended"
-        expired = resource.expired or "at an unknown time"
-        echo(f"{resource.what} {resource.id} of launch {resource.run}, expired {expired}: {result}")
+        expired = f"expired {resource.expired}" if resource.expired else "with no date of its own"
+        what = f"{resource.what} {resource.id} of launch {resource.run}, {expired}"
+        if resource.left:
+            result = f"left alone: {resource.left}"
+        elif resource.problem:
+            result = f"could not be ended: {resource.problem}"
+        else:
+            result = "would be ended" if dry_run else "ended"
+        echo(f"{what}: {result}" if resource.id else f"{resource.what}: could not be listed: {resource.problem}")
 
 
 def _machine_counts(machines: tuple[Machine, ...]) -> str:

@@ -75,9 +75,9 @@ def execute_run(
 
     try:
         if dry_run and given.config.cluster is not None:
-            from fruitscale.cli.cluster_command import show_plan
+            from fruitscale.cli.cluster_command import print_plan
 
-            show_plan(given.config, as_json=json)
+            print_plan(given.config, as_json=json)
         elif dry_run:
             _preview(given, access, as_json=json)
         elif given.config.cluster is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fruitscale.clusters import cost_limit
+from fruitscale.config.cluster_section import Ec2Dask, Emr, EmrServerless
 from fruitscale.config.schema import Config
 from fruitscale.errors import ClusterError, UsageError
 from fruitscale.gdpr.audit import audit
@@ -13,11 +15,16 @@ from fruitscale.uris import is_s3
 ENGINES = {"emr": "spark", "emr-serverless": "spark", "ec2-dask": "dask"}
 
 
+def section(config: Config) -> Emr | EmrServerless | Ec2Dask:
+    """Return the cluster section of a config. Raises UsageError if it has none."""
+    if config.cluster is None:
+        raise UsageError("This config has no cluster.", "See configs/emr.yaml and configs/ec2-dask.yaml.")
+    return config.cluster
+
+
 def settle(config: Config) -> Config:
     """Check a config's URIs, engine and bucket regions; return it with its storage settled. Raises FruitscaleError."""
-    cluster = config.cluster
-    if cluster is None:
-        raise UsageError("This config has no cluster.", "See configs/emr.yaml and configs/ec2-dask.yaml.")
+    cluster = section(config)
     check_uris(config)
     uris = _uris(config)
     for key, uri in uris.items():
@@ -35,6 +42,7 @@ def settle(config: Config) -> Config:
             "output.paths: hashed needs a key that only this machine has.",
             "Run without a cluster, or set output.paths: plain.",
         )
+    cost_limit.check(cluster, config.storage.kms_key)
     storage = residency.settle(config.storage)
     residency.check(storage, [*uris.values(), *([cluster.log_uri] if cluster.log_uri else [])])
     return config.model_copy(update={"storage": storage})

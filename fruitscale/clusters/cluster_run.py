@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from fruitscale.clusters import bundle, cluster_config, job_files
+from fruitscale.clusters import bundle, cluster_config, cost_limit, job_files, photo_count
 from fruitscale.clusters import launch as launches
 from fruitscale.clusters.bundle import UploadedBundle
 from fruitscale.clusters.launch import Launch
@@ -49,18 +49,19 @@ def run(
 ) -> LaunchResult:
     """Launch a run, watch it until it ends, and remove its machines.
 
-    Raises FruitscaleError; the machines have then been removed, unless the message says otherwise.
+    Raises FruitscaleError; the machines have then been removed, unless the message says otherwise. NothingNewError: there
+    are no new photos, so nothing was launched.
     """
     config = cluster_config.settle(config)
     cluster_config.check_audit(config)
-    launch = launches.new(config)
-    launcher = launcher_of(launch)
-    launcher.check()
+    launcher_of(launches.new(config)).check()
 
     def report(text: str) -> None:
         observer(Event("start", message=text))
 
     try:
+        launch = launches.new(config, _count(config, observer))
+        launcher = launcher_of(launch)
         uploaded = bundle.upload(config, report)
         launch.save()
         job_files.put_job(launch, uploaded)
@@ -114,8 +115,18 @@ def tear_down(launcher: Launcher, report: Callable[[str], None], cause: BaseExce
         before = f"{cause}\n" if isinstance(cause, FruitscaleError) else ""
         raise ClusterError(
             f"{before}The machines could not be ended: {error.message}",
-            f"They shut down after cluster.max_hours. To end them now: fruitscale cluster stop {launcher.launch.id}",
+            f"They shut down after {launcher.launch.limit}. To end them now: fruitscale cluster stop {launcher.launch.id}",
         ) from error
+
+
+def _count(config: Config, observer: Observer) -> int | None:
+    """Return the number of photos; None, with a warning, if they can't be listed from here."""
+    assert config.cluster is not None
+    found = photo_count.count(config, observer)
+    if found.images is None:
+        observer(Event("list", warning=f"The photos were not counted before the launch: {found.problem}"))
+    cost_limit.check(config.cluster, config.storage.kms_key, found.images or 0)
+    return found.images
 
 
 def _start(launcher: Launcher, uploaded: UploadedBundle, report: Callable[[str], None]) -> None:

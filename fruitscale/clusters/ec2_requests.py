@@ -100,7 +100,7 @@ def user_data(launch: Launch, bundle: UploadedBundle, command: list[str]) -> str
     """Return a machine's start script. It holds no secret: every process on the machine can read it."""
     bundle_arguments = shlex.join([bundle.uri, *([bundle.wheels_uri] if bundle.wheels_uri else [])])
     return USER_DATA.format(
-        minutes=max(1, -(-round(launch.cluster.max_hours * 3600) // 60)),
+        minutes=max(1, -(-round(launch.lifetime_seconds) // 60)),
         encryption=_encryption(launch),
         run=launch.uri,
         role=command[0],

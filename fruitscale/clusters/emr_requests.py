@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from fruitscale.clusters.bundle import UploadedBundle
+from fruitscale.clusters.executor_sizes import overhead_mb, worker_gb
 from fruitscale.clusters.launch import KEYS, Launch
 from fruitscale.config.cluster_section import Emr, EmrServerless
 from fruitscale.storage import aws
@@ -15,10 +16,7 @@ HOME = "/opt/fruitscale"
 PYTHON = f"{HOME}/bin/python"
 MANAGED_POLICY_TAG = {"for-use-with-amazon-emr-managed-policies": "true"}
 """EMR_DefaultRole_V2 may only use resources with this tag."""
-OVERHEAD_MB = 384
-"""Spark's own minimum of memory outside an executor's heap."""
 SPOT_MINUTES = 10
-SMALLEST_MB = 2048
 
 
 def security_configuration(launch: Launch) -> dict[str, Any]:
@@ -117,7 +115,7 @@ def executor_conf(launch: Launch, cluster: Emr | EmrServerless) -> dict[str, str
     return {
         "spark.executor.cores": str(cluster.executor_cores),
         "spark.executor.memory": f"{cluster.executor_memory_mb}m",
-        "spark.executor.memoryOverhead": f"{_overhead_mb(cluster)}m",
+        "spark.executor.memoryOverhead": f"{overhead_mb(cluster)}m",
         "spark.hadoop.fs.s3a.endpoint.region": launch.region,
     }
 
@@ -157,7 +155,7 @@ def application(launch: Launch, cluster: EmrServerless) -> dict[str, Any]:
 
 
 def job_run(launch: Launch, cluster: EmrServerless, bundle: UploadedBundle, application_id: str) -> dict[str, Any]:
-    """Return the request for the job, which EMR Serverless ends after cluster.max_hours."""
+    """Return the request for the job, which EMR Serverless ends after the launch's lifetime."""
     python = "./environment/bin/python"
     conf = {
         "spark.archives": f"{bundle.archive_uri}#environment",
@@ -166,7 +164,7 @@ def job_run(launch: Launch, cluster: EmrServerless, bundle: UploadedBundle, appl
         "spark.executorEnv.PYSPARK_PYTHON": python,
         "spark.driver.cores": str(cluster.executor_cores),
         "spark.driver.memory": f"{cluster.executor_memory_mb}m",
-        "spark.driver.memoryOverhead": f"{_overhead_mb(cluster)}m",
+        "spark.driver.memoryOverhead": f"{overhead_mb(cluster)}m",
         **_all_at_once(cluster.executors),
         "spark.emr-serverless.driver.disk": f"{cluster.disk_gb}G",
         "spark.emr-serverless.executor.disk": f"{cluster.disk_gb}G",
@@ -196,7 +194,7 @@ def job_run(launch: Launch, cluster: EmrServerless, bundle: UploadedBundle, appl
             }
         },
         "configurationOverrides": overrides,
-        "executionTimeoutMinutes": max(5, round(cluster.max_hours * 60)),
+        "executionTimeoutMinutes": max(5, round(launch.lifetime_seconds / 60)),
         "tags": launch.tags,
     }
 
@@ -282,16 +280,3 @@ def _all_at_once(executors: int | None) -> dict[str, str]:
         return {}
     settings = ("spark.dynamicAllocation.maxExecutors", "spark.dynamicAllocation.initialExecutors")
     return dict.fromkeys(settings, str(executors))
-
-
-def _overhead_mb(cluster: Emr | EmrServerless) -> int:
-    """Return an executor's memory outside its heap; EMR Serverless requires at least 2 GB per vCPU in all."""
-    needed = OVERHEAD_MB + cluster.executor_cores * cluster.python_mb
-    if isinstance(cluster, Emr):
-        return needed
-    return max(needed, cluster.executor_cores * SMALLEST_MB - cluster.executor_memory_mb)
-
-
-def worker_gb(cluster: EmrServerless) -> int:
-    """Return the memory of an EMR Serverless worker, in whole GB."""
-    return -(-(cluster.executor_memory_mb + _overhead_mb(cluster)) // 1024)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from fruitscale.clusters import prices, run_estimate
 from fruitscale.clusters.bundle import UploadedBundle
 from fruitscale.clusters.launch import JOB, KEYS, LOG, STATUS, Launch
 from fruitscale.config.schema import Config
@@ -19,6 +21,7 @@ def put_job(launch: Launch, bundle: UploadedBundle) -> None:
         "config": driver_config(launch.config).model_dump(mode="json"),
         "model_uri": bundle.model_uri,
         "until": launch.expires,
+        "limit": launch.limit,
         "machines": machine_prices(launch),
     }
     launch.store().write(JOB, (json.dumps(job, indent=2) + "\n").encode())
@@ -30,15 +33,20 @@ def driver_config(config: Config) -> Config:
 
 
 def machine_prices(launch: Launch) -> dict[str, Any]:
-    """Return the values from which the driver computes the cost of the run: start time and prices per hour."""
-    from fruitscale.clusters.prices import hourly
-
-    leader, worker = hourly(launch.cluster)
+    """Return the values from which the driver computes the cost of the run, and the estimate that it is compared with."""
+    cluster, kms_key = launch.cluster, launch.config.storage.kms_key
+    leader, worker, worker_at_most = prices.hourly(cluster)
+    reading, unpriced = prices.requests(cluster, 1, kms_key)
+    expected = run_estimate.try_estimate(launch.config, launch.images)
     return {
         "began": time.time(),
         "leader_hour": leader,
         "worker_hour": worker,
-        "currency": launch.cluster.prices.currency,
+        "worker_hour_at_most": worker_at_most,
+        "image": reading,
+        "currency": cluster.prices.currency,
+        "left_out": [*prices.left_out(prices.lines(cluster, kms_key)), *unpriced],
+        "expected": None if isinstance(expected, str) else asdict(expected),
     }
 
 

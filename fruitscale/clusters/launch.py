@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from fruitscale.clusters import cost_limit
 from fruitscale.config.cluster_section import Ec2Dask, Emr, EmrServerless
 from fruitscale.config.loading import from_mapping
 from fruitscale.config.schema import Config
@@ -27,12 +28,16 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 @dataclass(frozen=True)
 class Launch:
-    """A launch. `config` has a cluster and a settled storage region; `created` is in seconds since 1970."""
+    """A launch. `config` has a cluster and a settled storage region; `created` is in seconds since 1970.
+
+    `images` is the number of its photos, if they were listed before the launch.
+    """
 
     id: str
     config: Config
     created: float
     owner: str
+    images: int | None = None
 
     @property
     def cluster(self) -> Emr | EmrServerless | Ec2Dask:
@@ -64,7 +69,29 @@ class Launch:
     @property
     def expires(self) -> float:
         """The time at which its machines end at the latest, in seconds since 1970."""
-        return self.created + self.cluster.max_hours * 3600
+        return self.created + self.lifetime_seconds
+
+    @property
+    def lifetime_seconds(self) -> float:
+        """How long its machines run at most: max_hours, or less if max_cost pays for less."""
+        paid, hours = self._paid_seconds, self.cluster.max_hours * 3600
+        return hours if paid is None else min(hours, paid)
+
+    @property
+    def limit(self) -> str:
+        """The setting that ends it, with its value."""
+        if self.is_limited_by_cost:
+            return f"cluster.max_cost ({self.cluster.max_cost:g} {self.cluster.prices.currency})"
+        return f"cluster.max_hours ({self.cluster.max_hours:g})"
+
+    @property
+    def is_limited_by_cost(self) -> bool:
+        """Whether max_cost ends it before max_hours does."""
+        return self._paid_seconds is not None and self._paid_seconds < self.cluster.max_hours * 3600
+
+    @property
+    def _paid_seconds(self) -> float | None:
+        return cost_limit.paid_seconds(self.cluster, self.config.storage.kms_key, self.images or 0)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -91,15 +118,17 @@ class Launch:
             "id": self.id,
             "created": self.created,
             "owner": self.owner,
+            "images": self.images,
+            "expires": self.expires,
             "config": self.config.model_dump(mode="json"),
         }
         self.store().write(RECORD, (json.dumps(values, indent=2) + "\n").encode())
 
 
-def new(config: Config) -> Launch:
-    """Return a new launch of a settled config; creates nothing."""
+def new(config: Config, images: int | None = None) -> Launch:
+    """Return a new launch of a settled config, for a number of photos if it is known; creates nothing."""
     assert config.cluster is not None
-    return Launch(new_id(), config, time.time(), config.cluster.owner or getpass.getuser())
+    return Launch(new_id(), config, time.time(), config.cluster.owner or getpass.getuser(), images)
 
 
 def find(config: Config, launch_id: str | None = None) -> Launch:
@@ -137,7 +166,9 @@ def staging_uri(config: Config) -> str:
 def _read(store: S3Store, launch_id: str) -> Launch:
     try:
         values = json.loads(store.read(f"runs/{launch_id}/{RECORD}"))
-        return Launch(values["id"], from_mapping(values["config"]), values["created"], values["owner"])
+        return Launch(
+            values["id"], from_mapping(values["config"]), values["created"], values["owner"], values.get("images")
+        )
     except MissingObjectError:
         raise ClusterError(
             f"There is no launch {launch_id} in {store.uri}.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from fruitscale.clusters import cluster_config, prices
+from fruitscale.clusters import cluster_config, photo_count, prices, run_estimate
 from fruitscale.clusters import launch as launches
 from fruitscale.clusters.bundle import PLANNED
 from fruitscale.clusters.ec2_requests import IMAGES
@@ -16,9 +16,10 @@ from fruitscale.clusters.launch import Launch
 from fruitscale.clusters.launcher import Request
 from fruitscale.clusters.launcher_registry import launcher_of
 from fruitscale.clusters.prices import PriceLine
+from fruitscale.clusters.run_estimate import RunEstimate
 from fruitscale.config.cluster_section import Ec2Dask, Emr, EmrServerless
 from fruitscale.config.schema import Config
-from fruitscale.errors import ClusterError
+from fruitscale.errors import ClusterError, FruitscaleError, NothingNewError
 from fruitscale.storage import aws, residency
 from fruitscale.uris import parse_s3
 
@@ -46,7 +47,11 @@ class LaunchCheck:
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """What a launch would create. Prices are None if cluster.prices lacks them."""
+    """What a launch would create. Prices are None if cluster.prices lacks them.
+
+    `estimate` is that for these photos, or why there is none; `most` is the highest price of a launch, and `hours` the time
+    that it pays for: max_hours, or less with max_cost.
+    """
 
     kind: str
     region: str
@@ -56,12 +61,21 @@ class LaunchPlan:
     max_hours: float
     currency: str
     prices_date: str | None
+    hours: float
+    limit: str
+    most: float | None
+    estimate: RunEstimate | str
 
     @property
     def hour(self) -> float | None:
-        """The maximum price per hour of all machines; None if a price is missing."""
-        totals = [line.total for line in self.lines]
-        return None if any(total is None for total in totals) else sum(total or 0.0 for total in totals)
+        """The maximum price per hour of all machines; None if a machine's price is missing."""
+        return prices.at_most(self.lines)
+
+    @property
+    def left_out(self) -> list[str]:
+        """What has no price, and is not in the sums."""
+        unpriced = () if isinstance(self.estimate, str) else self.estimate.left_out
+        return list(dict.fromkeys([*prices.left_out(self.lines), *unpriced]))
 
     @property
     def failed(self) -> bool:
@@ -69,21 +83,44 @@ class LaunchPlan:
         return any(check.verdict is CheckVerdict.FAIL for check in self.checks)
 
 
-def plan(config: Config) -> LaunchPlan:
-    """Return what a launch of a config would create, with read-only checks; creates nothing. Raises FruitscaleError."""
-    launch = launches.new(cluster_config.settle(config))
+def plan(config: Config, measured: str | None = None) -> LaunchPlan:
+    """Return what a launch of a config would create, with read-only checks; creates nothing. Raises FruitscaleError.
+
+    `measured` is a run whose speed the estimate uses.
+    """
+    config = cluster_config.settle(config)
+    photos, images = _photos(config)
+    launch = launches.new(config, images)
     launcher = launcher_of(launch)
     launcher.check()
+    cluster, kms_key, hours = launch.cluster, config.storage.kms_key, launch.lifetime_seconds / 3600
     return LaunchPlan(
-        launch.cluster.kind,
+        cluster.kind,
         launch.region,
-        tuple(prices.lines(launch.cluster)),
-        tuple(_checks(launch)),
+        tuple(prices.lines(cluster, kms_key)),
+        (photos, *_checks(launch)),
         tuple(launcher.requests(PLANNED)),
-        launch.cluster.max_hours,
-        launch.cluster.prices.currency,
-        launch.cluster.prices.date,
+        cluster.max_hours,
+        cluster.prices.currency,
+        cluster.prices.date,
+        hours,
+        launch.limit,
+        run_estimate.most(cluster, kms_key, images, hours),
+        run_estimate.try_estimate(config, images, measured),
     )
+
+
+def _photos(config: Config) -> tuple[LaunchCheck, int | None]:
+    """Return the check of the listing, and the number of photos."""
+    try:
+        found = photo_count.count(config)
+    except NothingNewError as nothing:
+        return LaunchCheck("photos", CheckVerdict.PASS, f"{nothing.message} Nothing would be launched"), None
+    except FruitscaleError as error:
+        return LaunchCheck("photos", CheckVerdict.FAIL, error.message, error.hint or ""), None
+    if found.images is None:
+        return LaunchCheck("photos", CheckVerdict.UNKNOWN, found.problem), None
+    return LaunchCheck("photos", CheckVerdict.PASS, f"{found.images:,} in {config.input.uri}"), found.images
 
 
 def _checks(launch: Launch) -> Iterator[LaunchCheck]:

@@ -16,14 +16,15 @@ from fruitscale.runs import run_folder
 from fruitscale.storage.s3 import S3Store
 
 POLL_SECONDS = 6.0
-GRACE_SECONDS = 900.0
-"""Machines still alive this long after their expiry are ended by whoever watches them."""
+GRACE_SECONDS, COST_GRACE_SECONDS = 900.0, 120.0
+"""Machines still alive this long after their expiry are ended by whoever watches them; the second, if max_cost ends them."""
 LAST_LINES = 20
 
 
 def watch(launch: Launch, launcher: Launcher, observer: Observer, every_seconds: float = POLL_SECONDS) -> ClusterStatus:
     """Poll until the run has ended; return its last status. Failed polls are reported and retried."""
     event = Event("start", message="waiting for the machines")
+    grace = COST_GRACE_SECONDS if launch.is_limited_by_cost else GRACE_SECONDS
     while True:
         try:
             status = launcher.status()
@@ -33,8 +34,8 @@ def watch(launch: Launch, launcher: Launcher, observer: Observer, every_seconds:
                 return _final(launch, status)
         except FruitscaleError as error:  # the run itself goes on
             observer(replace(event, message=f"no status from AWS: {error.message.splitlines()[0]}"))
-        if time.time() > launch.expires + GRACE_SECONDS:
-            return ClusterStatus("expired", "failed", "The machines outlived cluster.max_hours.")
+        if time.time() > launch.expires + grace:
+            return ClusterStatus("expired", "failed", f"The machines outlived {launch.limit}.")
         time.sleep(every_seconds)
 
 

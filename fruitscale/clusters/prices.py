@@ -1,68 +1,193 @@
-"""Prices machines from the config's price table; a missing price is None, never a guess."""
+"""Prices a launch, line by line, from the config's price table; a missing price is None, never a guess."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
-from fruitscale.clusters.emr_requests import worker_gb
-from fruitscale.clusters.launcher import Machine
+from fruitscale.clusters.executor_sizes import worker_gb
 from fruitscale.config.cluster_section import Ec2Dask, Emr, EmrServerless
+
+if TYPE_CHECKING:
+    from fruitscale.clusters.launcher import Machine
+
+AnyCluster: TypeAlias = Emr | EmrServerless | Ec2Dask
+MONTH_HOURS = 720
+"""Hours of a month of 30 days, as in AWS's own examples of what a GB-month costs."""
+FREE_DISK_GB = 20
+"""The part of an EMR Serverless worker's disk that costs nothing."""
+EMR_VOLUMES = 2
+"""Disks of disk_gb per EMR machine: the root volume, and the one that the instance fleets request."""
 
 
 @dataclass(frozen=True)
 class PriceLine:
-    """Machines of one kind: their maximum count, and the price of one per hour (None if the table lacks it)."""
+    """Things of one kind: their maximum count, and the price of one per hour (None if the table lacks it).
+
+    `hour` is the highest price: spot machines at the on-demand price, to which EMR falls back. `low` is the one at
+    spot_fraction. `missing` names the key of the table that is needed. Disks and keys are not `essential`: without a price,
+    estimates leave them out, and say so.
+    """
 
     what: str
     count: int
     hour: float | None
+    low: float | None
+    missing: str | None = None
+    essential: bool = True
 
     @property
     def total(self) -> float | None:
-        """The price of all of them per hour."""
+        """The highest price of all of them per hour."""
         return None if self.hour is None else self.hour * self.count
 
 
-def lines(cluster: Emr | EmrServerless | Ec2Dask) -> list[PriceLine]:
-    """Return the machines a launch creates at most, with their prices."""
+def lines(cluster: AnyCluster, kms_key: str | None = None) -> list[PriceLine]:
+    """Return what a launch pays for, at most, with its prices per hour; `kms_key` is that of the buckets."""
+    made = list(_serverless(cluster) if isinstance(cluster, EmrServerless) else _machines(cluster))
+    n_keys = len({cluster.disk_key, kms_key} - {None})
+    month = cluster.prices.key_month
+    return made + ([_extra("KMS key", n_keys, month and month / MONTH_HOURS, "key_month")] if n_keys else [])
+
+
+def at_most(made: Iterable[PriceLine]) -> float | None:
+    """Return the highest price of all lines per hour; None if that of a machine is missing."""
+    return _sum((line.count, line.hour, line.essential) for line in made)
+
+
+def at_best(made: Iterable[PriceLine]) -> float | None:
+    """Return the price of all lines per hour if every spot machine comes; None if that of a machine is missing."""
+    return _sum((line.count, line.low, line.essential) for line in made)
+
+
+def left_out(made: Iterable[PriceLine]) -> list[str]:
+    """Return what has no price and is left out of the sums."""
+    return [line.what for line in made if line.hour is None and not line.essential]
+
+
+def hourly(cluster: AnyCluster) -> tuple[float | None, float | None, float | None]:
+    """Return the price per hour of the driver's machine, of a worker at best, and of a worker at most.
+
+    Disks are included if the table has their price. None: a machine's price is missing.
+    """
     if isinstance(cluster, EmrServerless):
-        return [
-            PriceLine(
-                f"worker of {cluster.executor_cores} vCPU, {worker_gb(cluster)} GB",
-                cluster.executors + 1,
-                _serverless(cluster),
-            )
-        ]
-    worker = cluster.worker_types[0]
+        vcpu, gb, disk = (line.hour and line.hour * line.count for line in _serverless(cluster))
+        each = None if vcpu is None or gb is None else (vcpu + gb + (disk or 0.0)) / (cluster.executors + 1)
+        return each, each, each
+    disk_hour, leader = _disk_hour(cluster), _price(cluster, leader_type(cluster))
+    leader = None if leader is None else leader + disk_hour
+    if not (known := _priced(cluster)):
+        return leader, None, None
+    count, n_spot = _workers(cluster)
+    spot = min(_price(cluster, worker, spot=True) or 0.0 for worker in known)
+    best = (spot * n_spot + min(known.values()) * (count - n_spot)) / max(count, 1)
+    return leader, best + disk_hour, max(known.values()) + disk_hour
+
+
+def leader_type(cluster: Emr | Ec2Dask) -> str:
+    """Return the type of the machine with the driver."""
+    return cluster.primary_type if isinstance(cluster, Emr) else cluster.scheduler_type
+
+
+def spent(cluster: AnyCluster, machines: Iterable[Machine]) -> tuple[float, float | None]:
+    """Return the total machine-hours and their price; the price is None if any machine's is unknown."""
+    hours, amount = 0.0, 0.0
+    known = True
+    for machine in machines:
+        hours += machine.hours
+        hour = None
+        if not isinstance(cluster, EmrServerless):
+            hour = _price(cluster, machine.type, spot=machine.market == "spot")
+            hour = hour and hour + _disk_hour(cluster)
+        known = known and hour is not None
+        amount += machine.hours * (hour or 0.0)
+    return hours, amount if known else None
+
+
+def requests(cluster: AnyCluster, images: int, kms_key: str | None) -> tuple[float, list[str]]:
+    """Return the price of reading a number of photos from S3 at most, and what of it has no price."""
+    table, amount, missing = cluster.prices, 0.0, []
+    units = [("S3 requests", table.s3_get_1000, 1_000)]
+    units += [("KMS requests", table.kms_10000, 10_000)] if kms_key else []
+    for what, unit_price, unit in units:
+        if unit_price is None:
+            missing.append(what)
+        else:
+            amount += images / unit * unit_price
+    return amount, missing
+
+
+def n_workers(cluster: Emr | Ec2Dask) -> int:
+    """Return the maximum number of workers."""
+    return cluster.core + cluster.spot if isinstance(cluster, Emr) else cluster.workers
+
+
+def _machines(cluster: Emr | Ec2Dask) -> Iterator[PriceLine]:
+    is_emr = isinstance(cluster, Emr)
+    known = _priced(cluster)
+    leader, worker = leader_type(cluster), max(known or cluster.worker_types, key=lambda each: known.get(each, 0.0))
+    count, n_spot = _workers(cluster)
+    yield _machine(cluster, f"{'primary' if is_emr else 'scheduler'} {leader}", 1, leader)
+    if count > n_spot:
+        yield _machine(cluster, f"{'core' if is_emr else 'worker'} {worker}", count - n_spot, worker)
+    if n_spot:
+        yield _machine(cluster, f"spot {worker}, or on-demand", n_spot, worker, spot=True)
+    for other in cluster.worker_types if known else ():
+        if other not in known:
+            table = "emr_hour" if other in cluster.prices.machine_hour else "machine_hour"
+            yield _extra(f"{other} instead", 0, None, f"{table}.{other}")
+    if is_emr:
+        yield _fee(cluster, leader, 1)
+        yield _fee(cluster, worker, count)
+    gb, month = _disk_gb(cluster) * (1 + count), cluster.prices.disk_gb_month
+    yield _extra("GB of disk (gp3)", gb, month and month / MONTH_HOURS, "disk_gb_month")
+
+
+def _machine(cluster: Emr | Ec2Dask, what: str, count: int, machine_type: str, *, spot: bool = False) -> PriceLine:
+    table = cluster.prices
+    hour = table.machine_hour.get(machine_type)
+    low = hour and hour * (table.spot_fraction if spot else 1.0)
+    missing = None if hour is not None else f"machine_hour.{machine_type}"
+    return PriceLine(what, count, hour, low, missing)
+
+
+def _fee(cluster: Emr | Ec2Dask, machine_type: str, count: int) -> PriceLine:
+    hour = cluster.prices.emr_hour.get(machine_type)
+    missing = None if hour is not None else f"emr_hour.{machine_type}"
+    return PriceLine(f"EMR's fee for {machine_type}", count, hour, hour, missing)
+
+
+def _serverless(cluster: EmrServerless) -> Iterator[PriceLine]:
+    table, n_workers = cluster.prices, cluster.executors + 1
+    for what, count, price, key in (
+        ("vCPU", n_workers * cluster.executor_cores, table.vcpu_hour, "vcpu_hour"),
+        ("GB of memory", n_workers * worker_gb(cluster), table.gb_hour, "gb_hour"),
+    ):
+        yield PriceLine(what, count, price, price, None if price is not None else key)
+    extra_gb = n_workers * max(0, cluster.disk_gb - FREE_DISK_GB)
+    yield _extra("GB of disk, beyond 20 GB per worker", extra_gb, table.storage_gb_hour if extra_gb else 0.0,
+                 "storage_gb_hour")  # fmt: skip
+
+
+def _extra(what: str, count: int, hour: float | None, key: str) -> PriceLine:
+    return PriceLine(what, count, hour, hour, key if hour is None else None, essential=False)
+
+
+def _workers(cluster: Emr | Ec2Dask) -> tuple[int, int]:
+    """Return the maximum number of workers, and how many of them are requested as spot machines."""
     if isinstance(cluster, Emr):
-        made = [
-            PriceLine(f"primary {cluster.primary_type}", 1, price(cluster, cluster.primary_type)),
-            PriceLine(f"core {worker}", cluster.core, price(cluster, worker)),
-        ]
-        return made + (
-            [PriceLine(f"spot {worker}", cluster.spot, price(cluster, worker, spot=True))] if cluster.spot else []
-        )
-    return [
-        PriceLine(f"scheduler {cluster.scheduler_type}", 1, price(cluster, cluster.scheduler_type)),
-        PriceLine(
-            f"{cluster.market} worker {worker}", cluster.workers, price(cluster, worker, spot=cluster.market == "spot")
-        ),
-    ]
+        return n_workers(cluster), cluster.spot
+    return n_workers(cluster), cluster.workers if cluster.market == "spot" else 0
 
 
-def hourly(cluster: Emr | EmrServerless | Ec2Dask) -> tuple[float | None, float | None]:
-    """Return the price per hour of the driver's machine and the mean of the workers; None if unknown."""
-    leader, *workers = lines(cluster)
-    if not workers:
-        return leader.hour, leader.hour
-    if any(line.hour is None for line in workers):
-        return leader.hour, None
-    count = sum(line.count for line in workers)
-    return leader.hour, sum(line.total or 0.0 for line in workers) / count
+def _priced(cluster: Emr | Ec2Dask) -> dict[str, float]:
+    """Return the worker types that the table has, with their prices."""
+    prices = {worker: _price(cluster, worker) for worker in cluster.worker_types}
+    return {worker: price for worker, price in prices.items() if price is not None}
 
 
-def price(cluster: Emr | Ec2Dask, machine_type: str, *, spot: bool = False) -> float | None:
+def _price(cluster: Emr | Ec2Dask, machine_type: str, *, spot: bool = False) -> float | None:
     """Return the price per hour of a machine including EMR's surcharge; None if the table lacks it."""
     table = cluster.prices
     machine = table.machine_hour.get(machine_type)
@@ -72,22 +197,18 @@ def price(cluster: Emr | Ec2Dask, machine_type: str, *, spot: bool = False) -> f
     return machine * (table.spot_fraction if spot else 1.0) + extra
 
 
-def spent(cluster: Emr | EmrServerless | Ec2Dask, machines: Iterable[Machine]) -> tuple[float, float | None]:
-    """Return the total machine-hours and their price; the price is None if any machine's is unknown."""
-    hours, amount = 0.0, 0.0
-    known = True
-    for machine in machines:
-        hours += machine.hours
-        hour = None
-        if not isinstance(cluster, EmrServerless):
-            hour = price(cluster, machine.type, spot=machine.market == "spot")
-        known = known and hour is not None
-        amount += machine.hours * (hour or 0.0)
-    return hours, amount if known else None
+def _disk_gb(cluster: Emr | Ec2Dask) -> int:
+    return cluster.disk_gb * (EMR_VOLUMES if isinstance(cluster, Emr) else 1)
 
 
-def _serverless(cluster: EmrServerless) -> float | None:
-    table = cluster.prices
-    if table.vcpu_hour is None or table.gb_hour is None:
-        return None
-    return cluster.executor_cores * table.vcpu_hour + worker_gb(cluster) * table.gb_hour
+def _disk_hour(cluster: Emr | Ec2Dask) -> float:
+    return _disk_gb(cluster) * (cluster.prices.disk_gb_month or 0.0) / MONTH_HOURS
+
+
+def _sum(parts: Iterable[tuple[int, float | None, bool]]) -> float | None:
+    total = 0.0
+    for count, hour, essential in parts:
+        if hour is None and essential:
+            return None
+        total += count * (hour or 0.0)
+    return total

@@ -38,7 +38,7 @@ class ClusterFacts:
 
 
 class Prices(Section):
-    """List prices of machines, for cost estimates, and the date they were looked up."""
+    """List prices, for cost estimates and cluster.max_cost, and the date they were looked up."""
 
     date: str | None = None
     """The day the prices were looked up; null: they are only an example."""
@@ -54,6 +54,16 @@ class Prices(Section):
     """EMR Serverless: price of a vCPU per hour."""
     gb_hour: Price | None = None
     """EMR Serverless: price of a GB of memory per hour."""
+    storage_gb_hour: Price | None = None
+    """EMR Serverless: price of a GB of a worker's disk per hour, beyond the 20 GB that are free."""
+    disk_gb_month: Price | None = None
+    """Price of a GB of a machine's gp3 disk per month."""
+    key_month: Price | None = None
+    """Price of a KMS key of your own per month."""
+    s3_get_1000: Price | None = None
+    """Price of reading 1,000 objects from S3."""
+    kms_10000: Price | None = None
+    """Price of 10,000 KMS requests."""
 
 
 class _Cluster(Section):
@@ -75,6 +85,8 @@ class _Cluster(Section):
     """A hash-locked requirements file of your own; null: the versions installed here."""
     max_hours: float = Field(12, gt=0, le=MOST_HOURS, strict=True)
     """Maximum lifetime of the machines, in hours; they are then terminated in any case."""
+    max_cost: float | None = Field(None, gt=0, strict=True, allow_inf_nan=False)
+    """Maximum cost of a launch, in prices.currency: the run is ended before (finished parts are kept); null: none."""
     log_uri: str | None = None
     """Where logs go; null: logs/ under storage.staging_uri."""
     disk_key: str | None = None

@@ -149,7 +149,7 @@ def make_record(outcome: RunOutcome) -> record.RunRecord:
             reads=tally.reads_retried, writes=tally.writes_retried, tasks=outcome.engine.retries
         ),
         peak_rss_mb=record.PeakRss(driver=round(peak_rss_mb(), 1), worker=round(tally.worker_rss_mb, 1)),
-        cost=_cost(outcome.engine.machines),
+        cost=_cost(outcome.engine.machines, made),
         environment=environment(),
         residency=outcome.residency and record.ResidencyRecord(**asdict(outcome.residency)),
         files=dict(sorted(outcome.files.items())),
@@ -169,12 +169,28 @@ def _pca(outcome: RunOutcome) -> record.PcaRecord:
     )
 
 
-def _cost(workers: int) -> record.Cost | None:
-    """Return the cost of the machines so far; None outside a cluster."""
+def _cost(workers: int, images: int) -> record.Cost | None:
+    """Return the cost of the machines, and of the photos they read, so far; None outside a cluster."""
     prices = json.loads(os.environ.get(MACHINES, "null"))
     if prices is None:
         return None
-    hours = (time.time() - prices["began"]) / 3600
-    leader, worker = prices["leader_hour"], prices["worker_hour"]
-    amount = None if leader is None or worker is None else round(hours * (leader + workers * worker), 4)
-    return record.Cost(machine_hours=round(hours * (1 + workers), 4), amount=amount, currency=prices["currency"])
+    hours: float = (time.time() - prices["began"]) / 3600
+    leader = prices["leader_hour"]
+
+    def amount(worker: float | None) -> float | None:
+        if leader is None or worker is None:
+            return None
+        total: float = hours * (leader + workers * worker) + images * prices.get("image", 0.0)
+        return round(total, 4)
+
+    expected = prices.get("expected")
+    shown = expected and {name: expected[name] for name in record.ExpectedCost.model_fields}
+    return record.Cost(
+        machine_hours=round(hours * (1 + workers), 4),
+        amount=amount(prices["worker_hour"]),
+        currency=prices["currency"],
+        amount_at_most=amount(prices.get("worker_hour_at_most")),
+        minutes=round(hours * 60, 2),
+        left_out=tuple(prices.get("left_out", ())),
+        expected=record.ExpectedCost(**shown) if shown else None,
+    )

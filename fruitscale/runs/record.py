@@ -140,12 +140,33 @@ class PeakRss(_Record):
     worker: float
 
 
+class ExpectedCost(_Record):
+    """The estimate made before a launch: `low` if spot machines come, `high` at on-demand prices."""
+
+    images: int
+    minutes: float
+    low: float | None
+    high: float | None
+    ms_per_image: float
+    measured: str
+    """Where ms_per_image was measured."""
+
+
 class Cost(_Record):
     """The cost of a cluster's machines at the prices in the config; `amount` is null without prices."""
 
     machine_hours: float
     amount: float | None
+    """At the price of spot machines where these were requested."""
     currency: str
+    amount_at_most: float | None = None
+    """If every spot machine was replaced by an on-demand one."""
+    minutes: float | None = None
+    """From the request for machines to the end of the run."""
+    left_out: tuple[str, ...] = ()
+    """What has no price in the config."""
+    expected: ExpectedCost | None = None
+    """The estimate made before the launch; null: there was none."""
 
 
 class EnvironmentRecord(_Record):

@@ -18,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.cloud import price_list
+
 REGION = "eu-west-3"
 ACCOUNT = "123456789012"
 CREDENTIAL = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
@@ -166,6 +168,8 @@ def _forward(proxy: Proxy, asked: Asked) -> tuple[int, list[tuple[str, str]], by
     """Forward a request to moto; a repeated client token gets its first answer again."""
     if asked.operation == "ListSecurityConfigurations":  # which moto lacks, though it has the configurations
         return 200, [("Content-Type", "application/x-amz-json-1.1")], json.dumps(_configurations()).encode()
+    if asked.operation == "GetProducts":  # moto has no price list
+        return 200, [("Content-Type", "application/x-amz-json-1.1")], json.dumps(price_list.answer(asked.said)).encode()
     token = asked.said.get("ClientToken") or asked.said.get("clientToken")
     if token:
         with proxy.lock:

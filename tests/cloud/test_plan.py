@@ -41,12 +41,15 @@ def test_a_plan_shows_what_a_launch_creates_and_creates_nothing(
     path = write(account.config("emr", prices=PRICES, core=2, spot=6), tmp_path)
     shown = cloud_cli("cluster", "plan", "--config", path)
     assert shown.code == 0, shown.out + shown.err
-    assert "3.05 USD, at the prices of 2026-01-31" in shown.out  # 1 × 0.25 + 2 × 0.5 + 6 × 0.3
-    assert "36.60 USD" in shown.out  # for 12 hours
+    assert "4.25 USD, at the prices of 2026-01-31" in shown.out  # 1 × 0.25 + 8 × 0.5: EMR may switch to on-demand
+    assert "51.00 USD; ended by cluster.max_hours (12)" in shown.out
+    assert "no estimate: no speed of patch_mean was measured" in shown.out
+    assert "GB of disk (gp3) (no price), KMS key (no price), network traffic" in shown.out
     assert {asked.operation for asked in account.proxy.asked if asked.operation} == {
         "GetRole", "GetInstanceProfile", "DescribeSubnets", "DescribeInstanceTypes", "GetServiceQuota"
     }  # fmt: skip
-    assert not [asked for asked in account.proxy.asked if asked.is_s3 and asked.method != "HEAD"]
+    s3 = [asked for asked in account.proxy.asked if asked.is_s3 and asked.method != "HEAD"]
+    assert {asked.method for asked in s3} == {"GET"}  # the listing, and the record of an earlier run
     assert left() == []
 
 
@@ -57,7 +60,7 @@ def checks(config: Config) -> dict[str, CheckVerdict]:
 def test_what_is_there_passes(account: Account) -> None:
     found = checks(account.config("ec2-dask"))
     quotas = {name: found.pop(name) for name in list(found) if name.endswith("quota")}
-    assert set(found) == {"bucket photos", "instance profile", f"subnet {account.subnet}", "machines"}
+    assert set(found) == {"photos", "bucket photos", "instance profile", f"subnet {account.subnet}", "machines"}
     assert set(found.values()) == {CheckVerdict.PASS}
     assert set(quotas) == {"on-demand quota"}
 

@@ -1,6 +1,6 @@
 """Drives a run on the cluster's main machine: runs the CLI as a child, copies its log to S3, ends it at its deadline.
 
-A hung run is not idle, so the service would keep its machines: this process enforces the deadline.
+A hung run is not idle, so the service would keep its machines: this process enforces max_hours and max_cost.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ LOG_SECONDS = 10.0
 GRACE_SECONDS = 60.0
 TOO_LONG = 124
 """Exit code of a run ended at its deadline, like timeout(1)."""
+ENDED = "Ended by {}."
 MOST_LOG = 4_000_000
 
 
@@ -56,10 +57,10 @@ def drive(store: S3Store, settings: Mapping[str, str] | None = None, variables: 
     with ScratchFolder("driver") as folder:
         try:
             command = _prepare(store, job, folder, settings or {})
-            code = _run(
-                store, command, folder, {MACHINES: json.dumps(job["machines"]), **(variables or {})}, job["until"]
-            )
-            error = _last_error(folder / "err") if code else None
+            machines = {MACHINES: json.dumps(job["machines"]), **(variables or {})}
+            ended = ENDED.format(job.get("limit", "cluster.max_hours"))
+            code = _run(store, command, folder, machines, job["until"], ended)
+            error = ended if code == TOO_LONG else _last_error(folder / "err") if code else None
         except FruitscaleError as problem:
             error = problem.message
         finally:
@@ -79,8 +80,13 @@ def _prepare(store: S3Store, job: Mapping[str, Any], folder: Path, settings: Map
     return [sys.executable, "-m", "fruitscale", "run", "--config", str(folder / "config.yaml"), *sets, "--json"]
 
 
-def _run(store: S3Store, command: list[str], folder: Path, variables: Mapping[str, str], until: float) -> int:
-    """Run a command until it ends or its deadline passes, copying its stderr to S3; return its exit code."""
+def _run(
+    store: S3Store, command: list[str], folder: Path, variables: Mapping[str, str], until: float, too_long: str
+) -> int:
+    """Run a command until it ends or its deadline passes, copying its stderr to S3; return its exit code.
+
+    `too_long` is logged at the deadline.
+    """
     ended = threading.Event()
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         environment = child_environment(variables)
@@ -91,7 +97,9 @@ def _run(store: S3Store, command: list[str], folder: Path, variables: Mapping[st
             return process.wait(timeout=max(1.0, until - time.time()))
         except subprocess.TimeoutExpired:
             _end(process)
-            err.write(b"Ended: cluster.max_hours has passed.\n")
+            if process.returncode == 0:  # it completed meanwhile
+                return 0
+            err.write(f"{too_long}\n".encode())
             return TOO_LONG
         finally:
             if process.poll() is None:

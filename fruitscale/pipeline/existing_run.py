@@ -14,7 +14,7 @@ from fruitscale.runs.journal import check_finished
 from fruitscale.runs.manifest import Manifest
 from fruitscale.runs.parts import sha256
 from fruitscale.runs.record import RunRecord
-from fruitscale.runs.replacement import NEXT, Destination, clear_next, next_folder
+from fruitscale.runs.replacement import NEXT, Destination, clear_next, next_folder, reserve
 from fruitscale.runs.run_folder import PLAN, RECORD, RunFolder, RunPlan
 from fruitscale.stages import EarlierParts
 from fruitscale.storage.store import each
@@ -86,6 +86,7 @@ def make_ready(existing: ExistingRun, folder: RunFolder, plan: RunPlan) -> Desti
         destination = Destination(folder, beside, results_folder=NEXT)
     if destination.is_beside:
         _clear_unless_resumed(folder, beside, plan)
+        reserve(folder.store)
     else:
         _clear_in_place(existing, folder, plan)
         clear_next(folder.store)

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from fruitscale.config.schema import Output
 from fruitscale.errors import MissingObjectError, OutputError
-from fruitscale.pipeline.changed_photos import earlier_parts
+from fruitscale.pipeline.changed_photos import check_removed, earlier_parts
 from fruitscale.runs.fingerprints import differences
 from fruitscale.runs.journal import check_finished
 from fruitscale.runs.manifest import Manifest
@@ -64,6 +64,8 @@ def inspect(folder: RunFolder, plan: RunPlan, photos: Manifest, output: Output) 
     replaced: Action = "replace" if record is not None and output.keep_old else "clear"
     if prints is None or prints["features"] != plan.fingerprints["features"]:
         if old is not None and (earlier := earlier_parts(folder, old, record, plan, photos)):
+            if record is not None and not output.overwrite:
+                check_removed(folder, old, plan, record.input.images, photos.images)
             return ExistingRun("update", record, earlier=earlier, changes=differences(folder, old, plan, photos))
         if not output.overwrite:
             _refuse(folder, old, plan, photos)

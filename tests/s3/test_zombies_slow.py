@@ -171,7 +171,8 @@ def test_a_suspended_command_changes_nothing_of_its_successor(
     gone = sorted(few.rglob("*.jpg"))[40].relative_to(few).as_posix()
     scene = Scene(s3_cli, few_on_s3, bucket, expected("same"), gone)
     if command not in ("run", "apply"):
-        assert s3_cli(*scene.command("run", "local")).code == 0
+        bucket.put_folder(expected("same"))
+        bucket.client.delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}/_run/lock")
     suspended = suspend(scene, command, moment, engine, proxy, half=half)
     was_complete = has_ended(bucket, moment)
     second = s3_cli(*takeover(scene, command, successor, engine), PYTHONPATH=SHORT_LEASE)
@@ -190,10 +191,11 @@ def test_a_suspended_command_changes_nothing_of_its_successor(
         return
     wanted = successor if successor != "same" else wanted_after(command)
     assert bucket.parts() == part_bytes(expected(wanted))
-    again = s3_cli(*takeover(scene, command, successor, "local"))
-    assert again.code == 0 or "no such photo" in again.err, again.err
-    assert bucket.parts() == part_bytes(expected(wanted))
-    assert not [name for name in bucket.names() if name.startswith("_run/next/") or name == "_run/lock"]
+    if strangers := bucket.files().keys() - after.keys():  # the next command removes them
+        again = s3_cli(*takeover(scene, command, successor, "local"))
+        assert again.code == 0 or "no such photo" in again.err, again.err
+        assert bucket.parts() == part_bytes(expected(wanted))
+        assert not strangers & set(bucket.names())
 
 
 def suspend(

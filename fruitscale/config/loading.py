@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from fruitscale.config.messages import explain
-from fruitscale.config.regular_files import MOST_CONFIG_BYTES, read_regular
+from fruitscale.config.regular_files import read_config
 from fruitscale.config.schema import Config
 from fruitscale.errors import UsageError
 
@@ -111,7 +111,7 @@ def from_mapping(values: Mapping[str, Any], sources: Mapping[str, str] | None = 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML file with a mapping. Raises UsageError for anything else; tags are never executed."""
     try:
-        text = read_regular(path, MOST_CONFIG_BYTES).decode()
+        text = read_config(path).decode()
     except (OSError, ValueError) as error:
         raise UsageError(f"The config file {path} can't be read: {_reason(error)}.", "Check --config.") from None
     try:

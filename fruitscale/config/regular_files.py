@@ -1,13 +1,22 @@
-"""Opens regular files only, without blocking: a pipe, a device or a socket in a photo's or a config's place is refused."""
+"""Opens regular files only, without blocking: a pipe, a device or a socket in a photo's or a config's place is refused.
+
+The one exception is a config that the shell hands over as an open pipe, as in `--config <(…)`.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
+import select
 import stat
+import time
 from pathlib import Path
 
 MOST_CONFIG_BYTES = 1_000_000
+PIPE_SECONDS = 10.0
+_OPEN_FILE = re.compile(r"/dev/(stdin|fd/\d+)|/proc/self/fd/\d+")
+"""Names of files that are open already. The system has them on Linux and macOS."""
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
@@ -37,8 +46,31 @@ def read_regular(path: str | Path, most_bytes: int | None = None) -> bytes:
     """Return a regular file's content. Raises OSError, also if it is larger than `most_bytes`."""
     with open(open_regular(path), "rb") as file:
         if most_bytes is not None and os.fstat(file.fileno()).st_size > most_bytes:
-            raise OSError(errno.EFBIG, f"It is larger than {most_bytes / 1e6:g} MB", str(path))
+            raise _too_large(path, most_bytes)
         return file.read()
+
+
+def read_config(path: str | Path) -> bytes:
+    """Return the content of a config: a regular file, or a pipe that this process was started with.
+
+    Raises OSError, also if it is larger than `MOST_CONFIG_BYTES`, or if the pipe is not closed in time.
+    """
+    is_open = _OPEN_FILE.fullmatch(str(path)) is not None
+    if not (is_open and stat.S_ISFIFO(Path(path).stat().st_mode)):
+        return read_regular(path, MOST_CONFIG_BYTES)
+    descriptor, content = os.open(path, _FLAGS), b""
+    deadline = time.monotonic() + PIPE_SECONDS
+    try:
+        while select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            some = os.read(descriptor, MOST_CONFIG_BYTES)
+            content += some
+            if len(content) > MOST_CONFIG_BYTES:
+                raise _too_large(path, MOST_CONFIG_BYTES)
+            if not some:
+                return content
+    finally:
+        os.close(descriptor)
+    raise OSError(errno.ETIMEDOUT, f"The pipe was not closed within {PIPE_SECONDS:g} s", str(path))
 
 
 def read_head(path: str | Path, size: int) -> bytes:
@@ -48,6 +80,10 @@ def read_head(path: str | Path, size: int) -> bytes:
         return os.read(descriptor, size)
     finally:
         os.close(descriptor)
+
+
+def _too_large(path: str | Path, most_bytes: int) -> OSError:
+    return OSError(errno.EFBIG, f"It is larger than {most_bytes / 1e6:g} MB", str(path))
 
 
 def _refused(path: str | Path, mode: int) -> NotRegularError:

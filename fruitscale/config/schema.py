@@ -49,6 +49,11 @@ class Input(Section):
     """Maximum number of photos: the first in order of path; null: all."""
     new_since: tuple[str, ...] = ()
     """Run folders: process only photos that none of these runs has."""
+    max_removed_fraction: float = Field(0.2, ge=0, le=1, strict=True)
+    """Refuse to replace a complete run if more than this fraction of its photos is gone: a share may be half mounted.
+
+    Not checked below 10 photos, with --overwrite, for lists, or if other settings of the input changed.
+    """
 
 
 class Output(Section):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from fruitscale.errors import FruitscaleError
+from fruitscale.errors import FruitscaleError, OutputError
 from fruitscale.runs import manifest, parts
 from fruitscale.runs.manifest import Manifest
 from fruitscale.runs.record import RunRecord
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 OF_PHOTOS = frozenset({"photos", "versions", "shards.images"})
 """What the features of one photo don't depend on."""
+SAME_INPUT = ("list", "include", "exclude", "hidden", "limit", "new_since")
+"""Settings of the input that decide which of its photos a run has."""
+FEWEST_REMOVED = 10
 
 
 def earlier_parts(
@@ -51,6 +55,22 @@ def earlier_parts(
         for index, (shards, changed) in found.items()
         if shards
     }
+
+
+def check_removed(folder: RunFolder, old: RunPlan, new: RunPlan, before: int, now: int) -> None:
+    """Raise OutputError if many photos of a complete run are gone: part of the input may be missing."""
+    given = new.config["input"]
+    settings = json.loads(json.dumps({key: given[key] for key in SAME_INPUT}))
+    earlier = old.config.get("input") or {}
+    is_same = given["list"] is None and all(earlier.get(key) == value for key, value in settings.items())
+    gone, most = before - now, given["max_removed_fraction"]
+    if is_same and gone >= FEWEST_REMOVED and gone > most * before:
+        raise OutputError(
+            f"{gone} of the {before} photos of the run in {folder.store.uri} are gone from the input ({gone / before:.0%}), "
+            f"more than input.max_removed_fraction ({most:g}). The run was left as it is.",
+            "Check that the whole input is there (a share may not be mounted). If the photos were removed on purpose, add "
+            "--set input.max_removed_fraction=1",
+        )
 
 
 def _settings(plan: RunPlan) -> dict[str, object]:

@@ -8,13 +8,13 @@ from typing import Literal, TypeAlias
 
 from fruitscale.config.schema import Output
 from fruitscale.errors import MissingObjectError, OutputError
-from fruitscale.pipeline.changed_photos import earlier_parts
+from fruitscale.pipeline.changed_photos import check_removed, earlier_parts
 from fruitscale.runs.fingerprints import differences
 from fruitscale.runs.journal import check_finished
 from fruitscale.runs.manifest import Manifest
 from fruitscale.runs.parts import sha256
 from fruitscale.runs.record import RunRecord
-from fruitscale.runs.replacement import NEXT, Destination, clear_next, next_folder
+from fruitscale.runs.replacement import NEXT, Destination, clear_next, next_folder, reserve
 from fruitscale.runs.run_folder import PLAN, RECORD, RunFolder, RunPlan
 from fruitscale.stages import EarlierParts
 from fruitscale.storage.store import each
@@ -64,6 +64,8 @@ def inspect(folder: RunFolder, plan: RunPlan, photos: Manifest, output: Output) 
     replaced: Action = "replace" if record is not None and output.keep_old else "clear"
     if prints is None or prints["features"] != plan.fingerprints["features"]:
         if old is not None and (earlier := earlier_parts(folder, old, record, plan, photos)):
+            if record is not None and not output.overwrite:
+                check_removed(folder, old, plan, record.input.images, photos.images)
             return ExistingRun("update", record, earlier=earlier, changes=differences(folder, old, plan, photos))
         if not output.overwrite:
             _refuse(folder, old, plan, photos)
@@ -86,6 +88,7 @@ def make_ready(existing: ExistingRun, folder: RunFolder, plan: RunPlan) -> Desti
         destination = Destination(folder, beside, results_folder=NEXT)
     if destination.is_beside:
         _clear_unless_resumed(folder, beside, plan)
+        reserve(folder.store)
     else:
         _clear_in_place(existing, folder, plan)
         clear_next(folder.store)

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from dataclasses import dataclass
+from operator import eq
 
-from fruitscale.errors import OutputError
+from fruitscale.errors import MissingObjectError, OutputError
+from fruitscale.runs import parts
 from fruitscale.runs.manifest import PRIVATE
 from fruitscale.runs.record import RunRecord
-from fruitscale.runs.run_folder import FEATURES, PART_REJECTS, RECORD, RunFolder, is_run_file
-from fruitscale.storage.store import Store, StoreView, each
+from fruitscale.runs.run_folder import FEATURES, PART_REJECTS, RECORD, REDUCED, RunFolder, is_run_file
+from fruitscale.storage.store import LocalStore, Store, StoreView, each
 
 NEXT = "_run/next"
 
@@ -53,17 +57,51 @@ def next_folder(store: Store) -> RunFolder:
 
 def is_pending(store: Store) -> bool:
     """Return whether a new run is complete but has not taken its place."""
-    return store.exists(f"{NEXT}/{RECORD}")
+    try:
+        return next_folder(store).read_record() is not None
+    except OutputError:
+        return False
+
+
+def reserve(store: Store) -> None:
+    """Write what the new run's record will replace, on S3.
+
+    The commit is then a conditional write that fails once another run has held the lock, since `finish_pending` removes this.
+    """
+    if store.is_remote:
+        store.write(f"{NEXT}/{RECORD}", json.dumps({"reserved": secrets.token_hex(16)}).encode())
 
 
 def finish_pending(store: Store) -> None:
-    """Finish a switch that was interrupted. A record that a power cut tore counts as absent."""
+    """Finish a switch that was interrupted.
+
+    A record without its files counts as absent, and so does what a power cut tore, or a run only reserved.
+    """
+    new = next_folder(store)
     try:
-        record = next_folder(store).read_record()
+        record = new.read_record()
     except OutputError:
-        record = None
-    if record is not None:
+        new.store.delete(RECORD)
+        return
+    if record is None:
+        return
+    waiting = set(new.store.names(""))
+    if store.exists(RECORD) and waiting.isdisjoint(record.files):
+        clear_next(store)
+        return
+    places = [f"{NEXT}/{name}" if name in waiting else name for name in record.files]
+    found = each(store, lambda name: _checksum(store, name), places)
+    if all(map(eq, found, record.files.values())):
         switch(store, record)
+    else:
+        clear_next(store)
+
+
+def _checksum(store: Store, name: str) -> str | None:
+    try:
+        return parts.sha256(store.read(name))
+    except MissingObjectError:
+        return None
 
 
 def switch(store: Store, record: RunRecord) -> RunRecord:
@@ -72,8 +110,8 @@ def switch(store: Store, record: RunRecord) -> RunRecord:
     `run.json` is missing in between, so that no reader takes a mixture for a run. May be repeated after an interruption.
     """
     folder, new = RunFolder(store), next_folder(store)
-    folder.uncommit()
     moved = [name for name in new.store.names("") if name in record.files]
+    folder.uncommit()
     for _ in each(store, lambda name: store.move(f"{NEXT}/{name}", name), moved):
         pass
     sweep_parts(folder, record)
@@ -89,6 +127,9 @@ def clear_next(store: Store) -> None:
     for name in sorted(folder.names(""), key=lambda name: name != RECORD):
         if name in (RECORD, PRIVATE) or is_run_file(name):
             folder.delete(name)
+    if isinstance(store, LocalStore):
+        for place in (FEATURES, REDUCED, "pca", PART_REJECTS, "_run", ""):
+            store.remove_if_empty(f"{NEXT}/{place}")
 
 
 def sweep_parts(folder: RunFolder, record: RunRecord) -> list[str]:

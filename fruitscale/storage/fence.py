@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from fruitscale.errors import ChangedObjectError, MissingObjectError, StorageError
@@ -75,15 +76,34 @@ class FencedS3Store(S3Store):
             else:
                 self._etags[name] = etag
                 return
-        raise StorageError(
-            f"{self.uri}/{name} can't be written: something else keeps changing it.",
-            "Check that the store supports conditional writes (If-Match), and that nothing else writes there.",
-        )
+        raise self._contested(name, "written")
+
+    def move(self, old: str, new: str) -> None:
+        """Copy an object to its new name, and remove the old one. Raises OutputError if the lock is not held."""
+        self._etags.pop(old, None)
+        self._etags.pop(new, None)
+        super().move(old, new)
 
     def delete(self, name: str) -> None:
-        """Remove an object while the lock is held. Raises OutputError if it is not."""
-        self._etags.pop(name, None)
-        super().delete(name)
+        """Remove an object's current version, if the store has conditional deletions; else whichever version it has.
+
+        Raises OutputError if the lock is not held.
+        """
+        for _ in range(MAX_CONFLICTS):
+            if name not in self._etags:
+                self._look_again(name)
+            seen = self._etags.pop(name, None)
+            if seen is None:
+                return None
+            with suppress(ChangedObjectError):  # by one of this run's workers
+                return self.delete_version(name, seen)
+        raise self._contested(name, "removed")
+
+    def _contested(self, name: str, participle: str) -> StorageError:
+        return StorageError(
+            f"{self.uri}/{name} can't be {participle}: something else keeps changing it.",
+            "Check that the store supports conditional writes (If-Match), and that nothing else writes there.",
+        )
 
     def _look_again(self, name: str) -> None:
         try:

@@ -93,8 +93,8 @@ class Lease:
     def release(self) -> None:
         """Remove the object if it is still this run's."""
         with suppress(FruitscaleError):  # the next run then waits for its silence
-            if self._own_etag(self._brief) is not None:
-                self._brief.delete(self.name)
+            if (etag := self._own_etag(self._brief)) is not None:
+                self._brief.delete_version(self.name, etag)
 
     def _take_over(self) -> None:
         holder = self._holder(self.store)

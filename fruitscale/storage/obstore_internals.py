@@ -120,6 +120,20 @@ def is_unaddressable(error: BaseException) -> bool:
     return "invalid path" in str(error)
 
 
+def refusal(status: int, code: str) -> Exception:
+    """Return what obstore would raise for an error that S3 answered to a request of boto3's."""
+    from obstore.exceptions import GenericError
+
+    return GenericError(f"the store answered {code or 'an error'}, status code: {status:03d}")
+
+
+def no_answer(reason: str) -> Exception:
+    """Return what obstore would raise for a request of boto3's that got no answer."""
+    from obstore.exceptions import GenericError
+
+    return GenericError(reason)
+
+
 def summary(error: BaseException) -> str:
     """Return the first line of an error, without obstore's dump of its source; it never holds a credential."""
     lines = str(error).split(_DEBUG, 1)[0].splitlines()

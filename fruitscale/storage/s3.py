@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from fruitscale.config.schema import Storage
 from fruitscale.errors import (
-    ArchivedObjectError,
     ChangedObjectError,
     DeniedObjectError,
     FruitscaleError,
@@ -20,7 +19,9 @@ from fruitscale.errors import (
     StorageError,
     UnansweredObjectError,
 )
-from fruitscale.storage import aws, credentials, obstore_internals
+from fruitscale.storage import aws, conditional_requests, credentials, obstore_internals
+from fruitscale.storage.conditional_requests import Access
+from fruitscale.storage.object_errors import UnlistableKeyError, as_storage_error
 from fruitscale.storage.retries import RetryCounts
 from fruitscale.storage.waiting import report_unavailable
 from fruitscale.uris import parse_s3
@@ -41,17 +42,6 @@ REPORT_AFTER_SECONDS = 4.0
 PAGE = 1000
 """Keys per listing request: the most that S3 returns."""
 _PARTICIPLES = {"read": "read", "photo": "read", "write": "written", "list": "listed"}
-
-
-class UnlistableKeyError(StorageError):
-    """A listing reached a key that obstore refuses: with empty or dot segments, or control characters.
-
-    `after` is the last name listed before it, or None.
-    """
-
-    def __init__(self, uri: str, after: str | None = None) -> None:
-        super().__init__(f"{uri} has keys that obstore can't list.")
-        self.args, self.after = (uri, after), after  # pickle calls __init__ with args
 
 
 class ListedObject(NamedTuple):
@@ -139,9 +129,31 @@ class S3Store:
         """Do nothing: S3 confirms durable writes only."""
 
     def move(self, old: str, new: str) -> None:
-        """Write the content to the new name, then remove the old one."""
-        self.write(new, self.read(old))
-        self.delete(old)
+        """Let the store copy the object, on condition that its ETag stays the same, then remove it."""
+        _, etag = self.stat(old)
+
+        def copy(key: str) -> bool:
+            return conditional_requests.copy(self._access, self.key(old), key, etag)
+
+        if not self._request("write", new, copy):  # the store has no copies
+            self.write(new, self.read(old))
+        self.delete_version(old, etag)
+
+    def delete_version(self, name: str, etag: str) -> None:
+        """Remove an object that has this ETag, if there is one. Raises ChangedObjectError if it has another.
+
+        A store without conditional deletions removes the object whatever its ETag is.
+        """
+        try:
+            if not self._request("write", name, lambda key: conditional_requests.delete(self._access, key, etag)):
+                S3Store.delete(self, name)
+        except (ChangedObjectError, MissingObjectError):
+            if self.exists(name):  # else our own request, whose response was lost, removed it
+                raise
+
+    @property
+    def _access(self) -> Access:
+        return Access(self.storage, self._generation, self.location.bucket)
 
     def create(self, name: str, content: bytes) -> str:
         """Put a new object; return its ETag. Raises ChangedObjectError if it exists."""
@@ -249,7 +261,7 @@ class S3Store:
                 if is_due and self.answers():
                     raise UnansweredObjectError(f"{self.uri}/{name} does not answer, though the store does.") from None
                 if is_late or not is_transient:
-                    raise _as_storage_error(f"{self.uri}/{name}", _PARTICIPLES[verb], error) from None
+                    raise as_storage_error(f"{self.uri}/{name}", _PARTICIPLES[verb], error) from None
             self._count_retry(verb)
             pause = wait + random.uniform(0, FIRST_WAIT)  # noqa: S311  jitter
             if waited + pause > REPORT_AFTER_SECONDS:
@@ -304,40 +316,4 @@ def _client(bucket: str, storage: Storage, generation: int) -> ObjectStore:
         },
         retry_config={"max_retries": 0},
         credential_provider=credentials.provide,
-    )
-
-
-def _as_storage_error(what: str, participle: str, error: Exception) -> StorageError:
-    """Convert obstore's exception into our own."""
-    from obstore.exceptions import AlreadyExistsError, PreconditionError
-
-    if obstore_internals.is_missing_bucket(error):
-        return StorageError(f"{what} can't be {participle}: there is no such bucket.", "Check the URI.")
-    if obstore_internals.is_unaddressable(error):
-        return UnlistableKeyError(what)
-    if isinstance(error, FileNotFoundError):
-        return MissingObjectError(f"{what} does not exist.")
-    if isinstance(error, (PreconditionError, AlreadyExistsError)):
-        return ChangedObjectError(f"{what} changed since it was listed.")
-    if obstore_internals.is_archived(error) or obstore_internals.is_denied(error):
-        return _as_denial(what, participle, error)
-    problem, hint = obstore_internals.summary(error), "Check the network and storage.endpoint"
-    if obstore_internals.is_redirected(error):
-        problem = "the store redirected the request to another host, which is not followed."
-        hint = "Check storage.endpoint and storage.region, and that no sign-in page of the network answers instead"
-    if "ExpiredToken" in problem:
-        problem, hint = "the AWS credentials have expired.", "Log in again (as in: aws sso login)"
-    return StorageError(
-        f"{what} can't be {participle}: {problem}", f"{hint}; then run the same command again: it resumes."
-    )
-
-
-def _as_denial(what: str, participle: str, error: Exception) -> StorageError:
-    if obstore_internals.is_archived(error):
-        return ArchivedObjectError(f"{what} is archived.", "Restore it, then run the same command again.")
-    if obstore_internals.is_skewed(error):
-        return StorageError(f"{what} can't be {participle}: {aws.SKEWED}.", aws.SKEW_HINT)
-    credentials.provide()  # raises the true reason if there are no credentials
-    return DeniedObjectError(
-        f"{what} can't be {participle}: access is denied.", "Check the credentials and their policy."
     )

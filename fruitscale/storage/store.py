@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -169,6 +170,13 @@ class LocalStore:
             return
         except OSError as error:
             raise _as_storage_error(path, "removed", error) from None
+
+    def remove_if_empty(self, name: str) -> None:
+        """Remove a folder that holds nothing; links are left alone."""
+        path = self.root / name
+        if path.resolve() == self.root.resolve() / name:
+            with suppress(OSError):
+                path.rmdir()
 
     def names(self, prefix: str) -> Iterator[str]:
         """Yield the names of all files below a folder."""

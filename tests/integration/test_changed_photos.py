@@ -71,6 +71,22 @@ def test_only_changed_photos_are_processed(cli: Cli, engine: str, source: Path, 
     assert verified.record == again.record
 
 
+def test_a_complete_run_keeps_photos_that_vanish_together(cli: Cli, source: Path, tmp_path: Path) -> None:
+    """Half of a share may not be mounted."""
+    run = tmp_path / "run"
+    command = ["run", "-e", "local", *RUN, "-i", source, "-o", run]
+    assert cli(*command).code == 0
+    before = part_bytes(run)
+    shutil.rmtree(paths(source)[0].parent)
+    refused = cli(*command)
+    assert refused.code == 1
+    assert "16 of the 64 photos" in refused.err
+    assert "input.max_removed_fraction" in refused.err
+    assert part_bytes(run) == before
+    meant = cli(*command, "--set", "input.max_removed_fraction=1", "--json")
+    assert meant.record["images"] == {"featurized": 48, "rejected": 0, "resumed": 48}
+
+
 def test_a_run_that_failed_by_its_rejects_keeps_its_work(cli: Cli, source: Path, tmp_path: Path) -> None:
     run, broken = tmp_path / "run", paths(source)[10]
     good = broken.read_bytes()

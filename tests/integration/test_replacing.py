@@ -74,7 +74,7 @@ def test_the_new_run_takes_the_place_of_the_old(
     assert fresh.code == 0, fresh.err
     assert part_bytes(run) == part_bytes(tmp_path / "fresh")
     assert left_over(run) == []
-    assert not list((run / NEXT).rglob("*.parquet"))
+    assert not (run / NEXT).exists()
 
 
 @pytest.mark.parametrize(
@@ -193,6 +193,19 @@ def test_a_switch_stopped_at_any_change_is_finished(pending: Path, tmp_path: Pat
         shutil.rmtree(folder)
         stopped += 1
     assert stopped > len(expected)
+
+
+@pytest.mark.parametrize("left", [["run.json"], ["run.json", "pca/pca.npz"]], ids=["alone", "incomplete"])
+def test_a_commit_without_its_files_replaces_nothing(pending: Path, tmp_path: Path, left: list[str]) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(pending, folder)
+    before = files_of(folder)
+    for path in (folder / NEXT).rglob("*"):
+        if path.is_file() and path.relative_to(folder / NEXT).as_posix() not in left:
+            path.unlink()
+    finish_pending(LocalStore(folder))
+    assert files_of(folder) == before
+    assert not (folder / NEXT).exists()
 
 
 def test_readers_refuse_a_switch_that_was_interrupted(cli: Cli, pending: Path, source: Path, tmp_path: Path) -> None:

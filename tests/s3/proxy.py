@@ -59,6 +59,15 @@ class Faults:
     latency_seconds: float = 0.0
 
 
+class Hold:
+    """Keeps the first request that matches, or the second half of its content, from the server until it is released."""
+
+    def __init__(self, matches: Callable[[Seen], bool], *, half: bool) -> None:
+        self.matches, self.half = matches, half
+        self.arrived, self.released, self.answered = threading.Event(), threading.Event(), threading.Event()
+        self.status: int | None = None
+
+
 class Proxy:
     """Stands before `upstream`. A request's fate is `rule`'s, else the next of `script`, else by chance, from a seed.
 
@@ -78,6 +87,7 @@ class Proxy:
         self.seen: list[Seen] = []
         self.failures: list[BaseException] = []
         self.closed = threading.Event()
+        self.held: Hold | None = None
         self._random, self._lock = Random(seed), threading.Lock()
         self._server = _Server(("127.0.0.1", 0), self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -86,9 +96,20 @@ class Proxy:
         """Keep a request and decide what becomes of it."""
         with self._lock:
             self.seen.append(seen)
-            fate = "down" if self.down else self.rule(seen) or self._next()
+            fate = "down" if self.down else self._held(seen) or self.rule(seen) or self._next()
             self.counts[fate] += 1
             return fate
+
+    def hold(self, matches: Callable[[Seen], bool], *, half: bool = False) -> Hold:
+        """Hold the next request that matches back."""
+        self.held = Hold(matches, half=half)
+        return self.held
+
+    def _held(self, seen: Seen) -> str | None:
+        if self.held is None or self.held.arrived.is_set() or not self.held.matches(seen):
+            return None
+        self.held.arrived.set()
+        return "held"
 
     def _next(self) -> str:
         if self.script:
@@ -124,6 +145,8 @@ class Proxy:
     def close(self) -> None:
         """Stop listening and cut what is connected."""
         self.closed.set()
+        if self.held is not None:
+            self.held.released.set()
         self._server.shutdown()
         self._server.server_close()
         self._server.cut_all()
@@ -202,7 +225,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self, body: bytes, fate: str) -> None:
         try:
-            status, headers, content = self._fetch(body)
+            status, headers, content = self._fetch(body, self.server.proxy.held if fate == "held" else None)
         except (OSError, http.client.HTTPException):
             self._cut()
             return
@@ -216,17 +239,26 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(status, headers, content[: len(content) // 2] if fate == "short" else content)
 
-    def _fetch(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _fetch(self, body: bytes, hold: Hold | None) -> tuple[int, list[tuple[str, str]], bytes]:
         upstream = http.client.HTTPConnection(self.server.proxy.upstream, timeout=UPSTREAM_SECONDS)
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 if name.lower() not in (*LAST_HEADERS, "expect"):
                     upstream.putheader(name, value)
-            upstream.endheaders(body or None)
+            if hold is not None and not hold.half:
+                hold.released.wait()
+            upstream.endheaders(body[: len(body) // 2] if hold is not None and hold.half else body or None)
+            if hold is not None and hold.half:
+                hold.released.wait()
+                upstream.send(body[len(body) // 2 :])
             answer = upstream.getresponse()
+            if hold is not None:
+                hold.status = answer.status
             return answer.status, answer.getheaders(), answer.read()
         finally:
+            if hold is not None:
+                hold.answered.set()
             upstream.close()
 
     def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes, sent: int | None = None) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from fruitscale.config import regular_files
+from fruitscale.config.loading import read_yaml
 from fruitscale.config.regular_files import NotRegularError, open_regular, read_head, read_regular
-from fruitscale.errors import ChangedObjectError, ModelError, StorageError
+from fruitscale.errors import ChangedObjectError, ModelError, StorageError, UsageError
 from fruitscale.model import exported_model
 from fruitscale.storage.store import LocalStore, file_version
 
@@ -61,3 +65,49 @@ def test_a_regular_file_is_read_through_links(tmp_path: Path) -> None:
     assert read_head(tmp_path / "b", 4) == b"0123"
     with pytest.raises(OSError, match="larger than"):
         read_regular(tmp_path / "b", 9)
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[str, int]]:
+    """The name of an open pipe, as a shell gives it for `<(…)`, and the descriptor to write to."""
+    reading, writing = os.pipe()
+    yield f"/dev/fd/{reading}", writing
+    os.close(reading)
+    with suppress(OSError):
+        os.close(writing)
+
+
+def test_a_config_may_come_from_the_shells_pipe(pipe: tuple[str, int]) -> None:
+    name, writing = pipe
+    text = "slots: 3\n" + "# a comment\n" * 20_000  # more than a pipe holds
+
+    def write() -> None:
+        with open(writing, "w", closefd=True) as file:  # noqa: PTH123  a descriptor
+            file.write(text)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert read_yaml(name) == {"slots": 3}
+    writer.join()
+
+
+def test_a_pipe_that_is_not_closed_is_not_waited_for_long(
+    pipe: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regular_files, "PIPE_SECONDS", 0.1)
+    os.write(pipe[1], b"slots: 3\n")
+    with pytest.raises(UsageError, match=r"was not closed within 0\.1 s"):
+        read_yaml(pipe[0])
+
+
+def test_a_pipe_without_end_is_refused(pipe: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regular_files, "MOST_CONFIG_BYTES", 1_000)
+    os.write(pipe[1], b"#" * 5_000)
+    with pytest.raises(UsageError, match="larger than"):
+        read_yaml(pipe[0])
+
+
+def test_a_pipe_in_a_folder_is_no_config(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.yaml")
+    with pytest.raises(UsageError, match="not a regular file"):
+        read_yaml(tmp_path / "config.yaml")

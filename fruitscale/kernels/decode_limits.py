@@ -33,14 +33,11 @@ def excess(kind: str, width: int, height: int, settings: Images, deep: bool = Fa
     return _over_pixels(width, height, settings) or _over_memory(width, height, width * height * per_pixel, settings)
 
 
-def jpeg_excess(content: bytes, frame: JpegFrame, least: int, settings: Images) -> Rejection | None:
-    """Return a Rejection if a JPEG that is scaled to at least `least` pixels per side (0: full scale) exceeds a limit."""
+def jpeg_excess(content: bytes, frame: JpegFrame, eighths: int, settings: Images) -> Rejection | None:
+    """Return a Rejection if a JPEG that is decoded at a scale of so many eighths exceeds a limit."""
     pixels = frame.width * frame.height
     if settings.max_pixels is None and pixels * (_INK + _COEFFICIENTS) <= settings.max_decode_mb * _MB:
         return None
-    eighths = 8
-    if least:
-        eighths = next(n for n in range(1, 9) if min(frame.width, frame.height) * n >= least * 8 or n == 8)
     taken = pixels * eighths**2 // 64 * (_INK if len(frame.samplings) == 4 else _RGB)
     if frame.progressive or content.count(b"\xff\xda") > 1:
         taken += frame.blocks * _BLOCK_BYTES

@@ -34,6 +34,11 @@ _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})"
 _MOST_REPAIRS, _MOST_CANDIDATES = 4, 4
 _MOST_VISITS = 2_000_000
 """Blocks times scans of a JPEG whose stray bytes are looked for, which takes up to 80 decodes."""
+_FULL, _OVERSAMPLING, _LEAST_SIDE = 8, 3, 256
+"""Full scale in eighths; pixels per side for each one of the result, and in all, for a difference of 1 grey level at most.
+
+Of 300 photos of cameras and phones one differed by 1.2, and by 4.8 at 1.5 pixels.
+"""
 _READ_AHEAD = 8
 """Bytes that libjpeg has read already when it counts extraneous ones."""
 _HUFFMAN = (0xC0, 0xC1)
@@ -52,7 +57,7 @@ _HARMLESS = {
 def decode_jpeg(content: bytes, size: int, settings: Images) -> tuple[Pixels | Rejection, int, str | None]:
     """Return a JPEG's stored pixels, the orientation to apply, and a warning; or a Rejection.
 
-    There are at least 1.5 times `size` pixels per side, if the photo has as many.
+    There are at least 3 times `size` pixels per side, if the photo has as many.
     """
     frame = jpeg_frame(content)
     if frame is None:
@@ -82,12 +87,8 @@ def _strictly(content: bytes, frame: JpegFrame, size: int, settings: Images) -> 
     """Decode with simplejpeg. Raises whatever it raises, also for harmless faults."""
     decoder = simplejpeg()
     height, width, colours, _ = decoder.decode_jpeg_header(content)
-    # At least 1.5 times the target: a 12-megapixel photo is decoded at 1/8 scale, in half the time.
-    least = size + (size + 1) // 2
-    if min(height, width) <= least:
-        least = 0  # full scale: a scaled transform would blur the short side
-    ink = colours in ("CMYK", "YCCK")
-    excess = jpeg_excess(content, frame, least, settings)
+    ink, eighths = colours in ("CMYK", "YCCK"), _scale(height, width, size)
+    excess = jpeg_excess(content, frame, eighths, settings)
     if excess is not None:
         return excess
     # The accurate transform and chroma: 5 % slower than the fast ones, but the same pixels as Pillow's.
@@ -96,11 +97,20 @@ def _strictly(content: bytes, frame: JpegFrame, size: int, settings: Images) -> 
         "CMYK" if ink else "RGB",
         fastdct=False,
         fastupsample=False,
-        min_height=least,
-        min_width=least,
+        min_height=0 if eighths == _FULL else -(-height * eighths // _FULL),
+        min_width=0 if eighths == _FULL else -(-width * eighths // _FULL),
         strict=True,
     )
     return _rgb_from_ink(pixels) if ink else pixels
+
+
+def _scale(height: int, width: int, size: int) -> int:
+    """Return the scale of decoding in eighths: the smallest that leaves enough pixels to average like Pillow.
+
+    A 12-megapixel photo is decoded at 2/8 for a size of 224, in half the time. The fast scales are 1, 2, 4 and 8.
+    """
+    least = max(_OVERSAMPLING * size, _LEAST_SIDE)
+    return next((eighths for eighths in (1, 2, 4) if min(height, width) * eighths >= least * _FULL), _FULL)
 
 
 def _second_try(content: bytes, error: Exception, size: int, settings: Images) -> tuple[Pixels | Rejection, str | None]:
@@ -155,7 +165,7 @@ def _ends_in_padding(scans: JpegScans, scan: int, settings: Images) -> bool:
 
     Data that went out of step ends anywhere. Bits that can be inverted without a change in any pixel are padding.
     """
-    if scans.frame.marker not in _HUFFMAN or jpeg_excess(b"", scans.frame, 0, settings) is not None:
+    if scans.frame.marker not in _HUFFMAN or jpeg_excess(b"", scans.frame, _FULL, settings) is not None:
         return True  # a bit of a refinement may change no pixel; or the photo is too large to decode at full scale
     decoder, colours = simplejpeg(), _colours(scans)
     pixels = decoder.decode_jpeg(scans.content(), colours, strict=False)

@@ -1,7 +1,7 @@
 """Lists the objects under an S3 prefix with their storage class, through boto3.
 
 obstore's listing has no storage class, refuses some keys, and names a folder's marker `x/` like an object `x`. boto3's own
-parser takes 90 ms for a page of 1,000 keys; here four regular expressions read it in 2 ms, while the next page is under way.
+parsers take 100 ms for a page of 1,000 keys; here four regular expressions read it in 2 ms, while the next page is under way.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from fruitscale.storage.waiting import report_unavailable
 
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Objects of these classes can't be read unless they were restored. GLACIER_IR can be read at once."""
-_PARSING = "before-parse.s3.ListObjectsV2"
-_FIELDS = tuple(re.compile(f"<{name}>(.*?)</{name}>", re.DOTALL) for name in ("Key", "Size", "ETag", "StorageClass"))
+_PARSING = "before-parse.*.ListObjectsV2"
+"""With a wildcard for the service, it precedes botocore's search for errors, which parses the whole answer (8 ms)."""
+_FIELDS = tuple(re.compile(f"<{name}>([^<]*)</{name}>") for name in ("Key", "Size", "ETag", "StorageClass"))
+_QUOTES = (b"&quot;", b"&#34;")
 _END = b"</Contents>"
 _MARKER = re.compile(r"/$", re.MULTILINE)
 _QUOTED = re.compile("[%+]")
@@ -133,7 +135,10 @@ def _take_contents(response_dict: dict[str, Any], customized_response_dict: dict
     columns, rest = _Columns([], [], [], []), body
     if begin >= 0 and end >= 0:
         end += len(_END)
-        columns, rest = parse_contents(body[begin:end].replace(b"&quot;", b'"').decode()), body[:begin] + body[end:]
+        contents, rest = body[begin:end], body[:begin] + body[end:]
+        for quote in _QUOTES:  # of every ETag
+            contents = contents.replace(quote, b'"')
+        columns = parse_contents(contents.decode())
     if b"<EncodingType>url</EncodingType>" in rest:
         columns = columns._replace(names=[*map(_unquoted, columns.names)])
     customized_response_dict["Columns"] = columns

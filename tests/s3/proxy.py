@@ -29,6 +29,7 @@ ANSWERS = {
     "gone": (404, b"NoSuchKey"),
     "expired": (400, b"ExpiredToken"),
     "skewed": (403, b"RequestTimeTooSkewed"),
+    "late error": (200, b"InternalError"),
 }
 PORTAL = b"<!DOCTYPE html><html><head><title>Guest network</title></head><body>Sign in</body></html>"
 LAST_YEAR = "Wed, 21 Oct 2015 07:28:00 GMT"
@@ -73,7 +74,7 @@ class Proxy:
 
     Fates: pass, reset, lost (done, and never answered), busy, broken, denied (403), archived (403), expired, skewed (a clock
     that differs), portal (a sign-in page for any answer), elsewhere (a redirect to `other`), regionless (its region is left
-    out), stall, gone (404), short (half of the content, as if it were all).
+    out), stall, gone (404), short (half of the content, as if it were all), late error (in an answer with status 200).
     """
 
     def __init__(self, upstream: str, seed: int = 0) -> None:

@@ -38,10 +38,10 @@ class Client:
 
     def list_objects_v2(self, Bucket, Prefix, MaxKeys, ContinuationToken="0", StartAfter=None):
         if StartAfter is not None:
-            return {"Columns": [[], [], [], []]}
+            return {"Name": Bucket, "Columns": [[], [], [], []]}
         start, stop = int(ContinuationToken), min(int(ContinuationToken) + 1000, KEYS)
         keys = [(f"{Prefix}{key(i)}", 5000 + i % 997, f'"{i:032x}"', "STANDARD") for i in range(start, stop)]
-        return {"Columns": [*zip(*keys)], "IsTruncated": stop < KEYS, "NextContinuationToken": str(stop)}
+        return {"Name": Bucket, "Columns": [*zip(*keys)], "IsTruncated": stop < KEYS, "NextContinuationToken": str(stop)}
 
 aws.s3_client = lambda storage, attempts: Client()
 began = time.perf_counter()

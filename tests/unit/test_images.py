@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from fruitscale.kernels.exif import jpeg_orientation
+from fruitscale.kernels.images import resize
 from tests.unit.pictures import (
     assert_close,
     chunk,
@@ -297,3 +298,14 @@ def test_every_type_of_orientation_is_read_as_pillow_reads_it(
     for content in (exif_jpeg(block), encode(picture(), "PNG", exif=block)):
         want = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
         assert_close(pixels(content), expected(want, 64))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size"), [(128, 128, 64), (600, 450, 64), (640, 480, 224), (1400, 1500, 224), (1100, 1100, 64)]
+)
+def test_fine_detail_at_a_smaller_scale_is_that_of_the_whole_photo(width: int, height: int, size: int) -> None:
+    grains = np.random.default_rng(0).integers(64, 192, (height // 8, width // 8, 3), np.uint8)
+    photo = Image.fromarray(grains).resize((width, height), Image.Resampling.BILINEAR)
+    content = encode(photo, "JPEG", quality=95)
+    whole = resize(np.asarray(Image.open(io.BytesIO(content))), size).astype(int)
+    assert np.abs(pixels(content, size) - whole).mean() <= 1

@@ -13,7 +13,7 @@ from fruitscale.config import wizard
 from fruitscale.config.loading import from_mapping
 from fruitscale.config.schema import EU_REGIONS, Storage
 from fruitscale.gdpr import policy_documents
-from fruitscale.gdpr.audit import Bucket
+from fruitscale.gdpr.buckets import Bucket
 from fruitscale.gdpr.services import Services
 from fruitscale.storage import aws
 from fruitscale.storage.partitions import partition_of, service_domain

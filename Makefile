@@ -43,9 +43,13 @@ endef
 demo: $(READY) ## Draw sample photos and run the whole pipeline on them with Spark
 	@test -d demo/photos || $(BIN)/fruitscale sample demo/photos --classes 12 --per-class 60
 	$(BIN)/fruitscale run --engine spark --config configs/quickstart.yaml --input demo/photos --output demo/run
+	@echo
+	@echo "Open demo/run/report.html in a browser. Then try:"
+	@echo "  $(BIN)/fruitscale run --input YOUR_PHOTOS --output results/run --config configs/quickstart.yaml"
+	@echo "  $(BIN)/fruitscale --help"
 
 test: install ## Run the tests in 2 processes, one file at a time in each (about 17 minutes on 2 cores)
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile -r s
 
 test-slow: test-spark-versions ## Run the long tests: repeated kills, outages, full sizes, several Spark versions
 	$(BIN)/python -m pytest -m slow

@@ -21,6 +21,7 @@ __all__ = [
     "evaluate",
     "export",
     "read",
+    "record",
     "run",
 ]
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         evaluate,
         export,
         read,
+        record,
         run,
     )
     from fruitscale.config.schema import Config
@@ -47,6 +49,10 @@ _HOMES = {
     "FruitscaleError": "fruitscale.errors",
     "RunRecord": "fruitscale.runs.record",
 }
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> object:

@@ -30,15 +30,22 @@ __all__ = [
 ]  # fmt: skip
 
 
-def run(config: Given, observer: Observer | None = None) -> RunRecord:
+def run(
+    config: Given | None = None,
+    observer: Observer | None = None,
+    *,
+    input: str | None = None,  # noqa: A002  the config's own words
+    output: str | None = None,
+    engine: str | None = None,
+) -> RunRecord:
     """Run, resume or verify what a config describes, write the page, and return the run's record.
 
-    `config` is the path of a YAML file, a mapping, or a Config. `observer` is called with each progress Event; without
-    one, a notebook shows the progress. Raises a FruitscaleError whatever goes wrong; finished parts are kept, and the
-    same call resumes.
+    `config` is the path of a YAML file, a mapping, or a Config. `input` (the photos), `output` (the run folder) and `engine`
+    override it, or are enough without it. `observer` is called with each progress Event; without one, a notebook shows the
+    progress. Raises a FruitscaleError whatever goes wrong; finished parts are kept, and the same call resumes.
     """
-    config = as_config(config)
-    return run_config(config, StorageAccess(config.storage), observer)
+    given = as_config(config, flags={"input.uri": input, "output.uri": output, "engine": engine})
+    return run_config(given, StorageAccess(given.storage), observer)
 
 
 def run_config(config: Config, access: StorageAccess, observer: Observer | None = None) -> RunRecord:

@@ -76,16 +76,19 @@ def load(
     return LoadedConfig(from_mapping(tree, sources), sources)
 
 
-def as_config(given: Given, earlier: InheritedSettings | None = None) -> Config:
+def as_config(
+    given: Given | None, earlier: InheritedSettings | None = None, flags: Mapping[str, object] | None = None
+) -> Config:
     """Return a Config from a file, a mapping or a Config. `earlier` settings do not apply to a Config, which is complete.
 
-    Raises UsageError.
+    `flags` maps dotted keys to values that override it; None means not given. Raises UsageError.
     """
+    flags = {key: value for key, value in (flags or {}).items() if value is not None}
     if isinstance(given, Config):
-        return given
-    if isinstance(given, Mapping) and earlier is None:
+        return load(given.model_dump(), flags=flags).config if flags else given
+    if isinstance(given, Mapping) and earlier is None and not flags:
         return from_mapping(given)
-    return load(given, earlier=earlier).config
+    return load(given, flags=flags, earlier=earlier).config
 
 
 def from_mapping(values: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> Config:

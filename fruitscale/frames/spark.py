@@ -2,19 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from fruitscale.config.loading import Given
 from fruitscale.config.schema import Storage
+from fruitscale.engines import java, spark_settings
+from fruitscale.errors import EngineError
 from fruitscale.frames.kernel import ROWS, check_columns, featurizer, projector
+from fruitscale.processes import child_environment
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
     Batches: TypeAlias = Iterator[pa.RecordBatch]
+
+
+def session(master: str = "local[*]", conf: Mapping[str, str] | None = None) -> SparkSession:
+    """Return the active Spark session, or start one with a Java that fits and with this Python in its workers.
+
+    `master` and `conf` are for a new session. Raises EngineError if the workers of the session can't import fruitscale, or
+    if there is no Java for this Spark.
+    """
+    import pyspark
+    from pyspark.sql import SparkSession
+
+    found = SparkSession.getActiveSession()
+    if found is None:
+        settings = {**spark_settings.defaults(master, pyspark.__version__), **(conf or {})}
+        ours = spark_settings.java_variables(java.find_java(pyspark.__version__).home, master, os.environ)
+        variables = child_environment({"PYSPARK_PYTHON": sys.executable} | ours)
+        builder = SparkSession.builder.appName("fruitscale").master(master)
+        for key, value in settings.items():
+            builder = builder.config(key, value)
+        with spark_settings.environment(variables):
+            found = builder.getOrCreate()
+    _check_workers(found)
+    return found
+
+
+def _check_workers(found: SparkSession) -> None:
+    """Raise EngineError if a worker of a session can't import fruitscale."""
+    def work(batches: Batches) -> Batches:
+        import fruitscale.frames.kernel as _kernel
+
+        assert _kernel
+        yield from batches
+
+    try:
+        found.range(1).mapInArrow(work, "id long").collect()
+    except Exception as error:  # of Spark or py4j
+        why = spark_settings.python_failure(str(error)) or str(error).strip().splitlines()[0]
+        raise EngineError(
+            f"The workers of this Spark session can't use fruitscale: {why}",
+            "Install fruitscale in their Python, or stop the session and let fruitscale.frames.spark.session() start one.",
+        ) from error
 
 
 def featurize(

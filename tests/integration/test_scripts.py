@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fruitscale
 from tests.conftest import ROOT, Cli
 
 SCRIPT = """
@@ -81,3 +82,15 @@ def test_every_verb_has_help(cli: Cli) -> None:
         ran = cli(*verb, "--help")
         assert ran.code == 0
         assert "Usage" in ran.out
+
+
+def test_keywords_are_enough_for_a_run(photos: Path, tmp_path: Path) -> None:
+    model = {"architecture": "patch_mean", "input_size": 64}
+    settings = {"input": {"limit": 24}, "model": model, "pca": {"components": 3}, "report": False}
+    made = fruitscale.run(settings, input=str(photos), output=str(tmp_path / "run"), engine="local")
+    assert (made.images.featurized, made.engine.name) == (24, "local")
+    assert fruitscale.record(str(tmp_path / "run")).id == made.id
+
+
+def test_tab_completion_lists_the_api() -> None:
+    assert dir(fruitscale) == sorted(fruitscale.__all__)

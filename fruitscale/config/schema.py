@@ -94,6 +94,8 @@ class Images(Section):
     """Photos whose decoding takes more memory (MB of 10^6 bytes) are rejected; large JPEGs are decoded at a smaller scale."""
     max_bytes: Count = 256_000_000
     """Larger files are rejected without being read."""
+    max_seconds: Count = 60
+    """Photos whose decoding takes more CPU time are rejected, when their task is retried."""
     exif_orientation: Literal["apply", "ignore"] = "apply"
     """apply: rotate photos by their EXIF orientation; ignore: leave them as stored."""
 

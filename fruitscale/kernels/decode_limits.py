@@ -34,7 +34,7 @@ def excess(kind: str, width: int, height: int, settings: Images, deep: bool = Fa
 
 
 def jpeg_excess(content: bytes, frame: JpegFrame, eighths: int, settings: Images) -> Rejection | None:
-    """Return a Rejection if a JPEG that is decoded at a scale of so many eighths exceeds a limit."""
+    """Return a Rejection if a JPEG that is decoded at a scale of `eighths` / 8 exceeds a limit."""
     pixels = frame.width * frame.height
     if settings.max_pixels is None and pixels * (_INK + _COEFFICIENTS) <= settings.max_decode_mb * _MB:
         return None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 
 from fruitscale.config.schema import Images
 from fruitscale.errors import ChangedObjectError, MissingObjectError
 from fruitscale.kernels import images
 from fruitscale.kernels.images import Pixels, Rejection
+from fruitscale.runs.careful_decoder import CarefulDecoders
 from fruitscale.storage.folder_listing import UNADDRESSABLE
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.residency import StorageAccess
@@ -35,24 +38,23 @@ def thumbnails(uri: str, photos: Sequence[Photo], options: Images, access: Stora
     storage = storage.model_copy(update={"retry_seconds": min(storage.retry_seconds, PATIENCE)})
     source, most = open_store(uri, storage), most_bytes // len(photos)
 
-    def make(photo: Photo) -> str:
-        return _thumbnail(source, photo, options, most)
+    with closing(CarefulDecoders(photo.size for photo in photos)) as decoders:
+        decode = partial(decoders.decode, size=SIDE, settings=options)
+        pool = ThreadPoolExecutor(storage.concurrency if is_s3(uri) else THREADS, "thumbnail")
+        try:
+            return list(pool.map(lambda photo: _thumbnail(source, photo, decode, most), photos))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
-    pool = ThreadPoolExecutor(storage.concurrency if is_s3(uri) else THREADS, "thumbnail")
-    try:
-        return list(pool.map(make, photos))
-    finally:
-        pool.shutdown(cancel_futures=True)
 
-
-def _thumbnail(source: Store, photo: Photo, options: Images, most: int) -> str:
+def _thumbnail(source: Store, photo: Photo, decode: Callable[[bytes], Pixels | Rejection], most: int) -> str:
     if photo.version == UNADDRESSABLE:
         return ""
     try:
         content = source.read(photo.path, photo.version)
     except (MissingObjectError, ChangedObjectError):
         return ""
-    pixels = images.decode(content, SIDE, options)
+    pixels = decode(content)
     return "" if isinstance(pixels, Rejection) else _encode(pixels, most)
 
 

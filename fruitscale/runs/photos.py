@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +14,7 @@ from fruitscale.config.schema import Images
 from fruitscale.errors import FruitscaleError
 from fruitscale.kernels import images
 from fruitscale.runs import manifest
+from fruitscale.runs.careful_decoder import CarefulDecoders
 from fruitscale.runs.reader import CompleteRun
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.read_ahead import ReadAhead
@@ -48,13 +50,14 @@ def read_pixels(run: CompleteRun, paths: Sequence[str], size: int, access: Stora
     A photo that is gone, has changed or can't be read is white, and counted. Raises ResidencyError if the input's bucket
     is outside the allowed regions.
     """
-    source = access.open(run.record.input.uri)
+    source, photos = access.open(run.record.input.uri), list(_photos(run, paths))
     values = np.full((len(paths), size, size, 3), 255, np.uint8)
-    decode = partial(_decode, source, _settings(run), size)
     readable = np.zeros(len(paths), bool)
-    for row, (_, pixels) in enumerate(ReadAhead(decode, list(_photos(run, paths)), READS)):
-        if pixels is not None:
-            values[row], readable[row] = pixels, True
+    with closing(CarefulDecoders(photo.size for photo in photos)) as decoders:
+        decode = partial(_decode, source, decoders, _settings(run), size)
+        for row, (_, pixels) in enumerate(ReadAhead(decode, photos, READS)):
+            if pixels is not None:
+                values[row], readable[row] = pixels, True
     return PhotoPixels(values, readable)
 
 
@@ -68,12 +71,14 @@ def _settings(run: CompleteRun) -> Images:
     return Images.model_validate(run.plan.config.get("images", {}))
 
 
-def _decode(source: Store, settings: Images, size: int, photo: Photo) -> NDArray[np.uint8] | None:
+def _decode(
+    source: Store, decoders: CarefulDecoders, settings: Images, size: int, photo: Photo
+) -> NDArray[np.uint8] | None:
     if images.too_large(photo.size, settings) is not None:
         return None
     try:
         content = source.read(photo.path, photo.version)
     except FruitscaleError:
         return None
-    pixels = images.decode(content, size, settings)
+    pixels = decoders.decode(content, size, settings)
     return pixels if isinstance(pixels, np.ndarray) else None

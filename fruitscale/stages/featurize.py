@@ -23,10 +23,10 @@ from fruitscale.kernels import backbone, images
 from fruitscale.kernels.backbone import Backbone
 from fruitscale.kernels.images import Rejection
 from fruitscale.runs import manifest, parts, run_folder
+from fruitscale.runs.careful_decoder import REASON as CRASHED
+from fruitscale.runs.careful_decoder import CarefulDecoder, Decoded, decode_in_time
 from fruitscale.runs.parts import DamagedPartError, Part, Reject
 from fruitscale.stages.absent import came_back, count_absent, read_photo
-from fruitscale.stages.careful_decoder import REASON as CRASHED
-from fruitscale.stages.careful_decoder import CarefulDecoder
 from fruitscale.stages.memory import peak_rss_mb
 from fruitscale.stages.tasks import Job, Shard, ShardBatch, ShardReport, SharedBytes
 from fruitscale.storage import lock
@@ -35,7 +35,7 @@ from fruitscale.storage.read_ahead import ReadAhead
 from fruitscale.storage.store import Store, StoreView, open_store
 from fruitscale.uris import is_s3
 
-Decode: TypeAlias = Callable[[bytes, int, Images], tuple[NDArray[np.uint8] | Rejection, str | None]]
+Decode: TypeAlias = Callable[[bytes, int, Images], Decoded]
 
 IMAGES = 8
 """Images decoded before inference."""
@@ -69,7 +69,7 @@ def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[Shar
         ahead.result() if ahead and len(todo) == len(batch.shards) else _contents(job, source, results, todo, earlier)
     )
     with closing(CarefulDecoder()) as careful, ThreadPoolExecutor(1, "write") as writer:
-        decode = careful.decode if is_retry() else images.decode_noting
+        decode = careful.decode if is_retry() else decode_in_time
         writes: list[Future[None]] = []
         for shard in todo:
             builder = _PartBuilder(job, reports[shard.index], shared, decode)

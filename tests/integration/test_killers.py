@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from fruitscale.bench.local_clusters import dask_cluster, spark_cluster
-from fruitscale.config.schema import Images
+from fruitscale.config.schema import Images, Input, Storage
 from fruitscale.kernels.images import Rejection, decode
-from fruitscale.stages.careful_decoder import REASON, CarefulDecoder
+from fruitscale.report.thumbnails import thumbnails
+from fruitscale.runs.careful_decoder import REASON, CarefulDecoder
+from fruitscale.storage.listing import list_photos
+from fruitscale.storage.residency import StorageAccess
 from tests.conftest import QUICK, ROOT, Cli, part_bytes, take
 
 SIGNALS = ("SIGSEGV", "SIGABRT", "SIGKILL")
@@ -25,6 +29,8 @@ def kill_or_decode(content, *arguments, **options):
     for name in ("SIGSEGV", "SIGABRT", "SIGKILL"):
         if b"this decoder ends by " + name.encode() in content:
             os.kill(os.getpid(), getattr(signal, name))
+    while b"this decoder ends by nothing" in content:
+        pass
     return decode(content, *arguments, **options)
 simplejpeg.decode_jpeg = kill_or_decode
 """
@@ -116,6 +122,56 @@ def test_after_a_crash_the_next_photo_is_decoded(
         assert not isinstance(decoder.decode(content, 64, Images())[0], Rejection)
     finally:
         decoder.close()
+
+
+def test_a_decoder_that_does_not_end_is_ended(photos: Path, killing_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", killing_path)
+    content = min(photos.rglob("*.jpg")).read_bytes()
+    with closing(CarefulDecoder()) as decoder:
+        found, _ = decoder.decode(mark(content, "nothing"), 64, Images(max_seconds=1))
+        assert found == Rejection(REASON, "Decoding it took more than 1 s (images.max_seconds).")
+        assert not isinstance(decoder.decode(content, 64, Images(max_seconds=1))[0], Rejection)
+
+
+@pytest.mark.slow
+def test_photos_that_take_too_long_are_rejects(
+    cli: Cli, engine_name: str, photos: Path, killing_path: str, tmp_path: Path
+) -> None:
+    folder = take(photos, tmp_path / "in", labels=2, each=16)
+    slow = min(folder.rglob("*.jpg"))
+    slow.write_bytes(mark(slow.read_bytes(), "nothing"))
+    options = ["--engine", engine_name, "--set", "images.max_seconds=1", "--json"]
+    done = cli("run", *QUICK, *options, "-i", folder, "-o", tmp_path / "run", PYTHONPATH=killing_path)
+    assert done.code == 0, done.err
+    (reject,) = pq.read_table(tmp_path / "run" / "rejects.parquet").to_pylist()
+    assert (reject["path"], reject["reason"]) == (slow.relative_to(folder).as_posix(), REASON)
+    assert "images.max_seconds" in reject["detail"]
+
+
+def test_thumbnails_survive_photos_that_kill_their_decoder(
+    photos: Path, killing_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", killing_path)
+    folder = take(photos, tmp_path / "in", labels=1, each=3)
+    victim = sorted(folder.rglob("*.jpg"))[1]
+    victim.write_bytes(mark(victim.read_bytes(), "SIGSEGV"))
+    listed = sorted(list_photos(Input(uri=str(folder)), Storage()))
+    made = thumbnails(str(folder), listed, Images(), StorageAccess(), 100_000)
+    assert [bool(one) for one in made] == [True, False, True]
+
+
+@pytest.mark.slow
+def test_the_driver_survives_photos_that_kill_a_decoder(
+    cli: Cli, dangerous: Path, killing_path: str, tmp_path: Path
+) -> None:
+    """They were decoded by the workers; in the driver a decoder may meet another scale, or be another version."""
+    run = tmp_path / "run"
+    done = cli("run", *QUICK, "--engine", "local", "-i", dangerous, "-o", run)
+    assert done.code == 0, done.err
+    for command in (["report", run], ["evaluate", run, run]):
+        done = cli(*command, PYTHONPATH=killing_path)
+        assert done.code == 0, done.err
+    assert "4 of " in (run / "report.html").read_text()
 
 
 def test_a_huge_file_is_a_reject_that_nobody_reads(cli: Cli, photos: Path, tmp_path: Path) -> None:

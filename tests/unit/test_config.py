@@ -238,6 +238,7 @@ WRONG: list[tuple[str, str, tuple[str, ...]]] = [
     ("images.max_pixels", "1e8", (WHOLE,)),
     ("images.max_decode_mb", "0", (AT_LEAST_1,)),
     ("images.max_bytes", "0", ("at least 1",)),
+    ("images.max_seconds", "0", ("at least 1",)),
     ("worker_timeout_seconds", "0", ("greater than 0",)),
     ("images.exif_orientation", "true", ("'apply' or 'ignore'",)),
     ("model.architecture", "vgg16", (f"{ARCHITECTURES}",)),

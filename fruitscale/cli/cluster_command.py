@@ -133,11 +133,18 @@ def resume(
     from fruitscale.cli.run_results import ask_on_interrupt, print_launch_result, print_progress
     from fruitscale.clusters import launch_control
     from fruitscale.display.terminal import display
+    from fruitscale.errors import NothingNewError
 
     given = load_config(config, sets).config
-    with display(quiet=quiet) as observer:
-        result = launch_control.resume(given, launch, observer, on_interrupt=ask_on_interrupt, report=print_progress)
-    print_launch_result(result, as_json=json)
+    try:
+        with display(quiet=quiet) as observer:
+            result = launch_control.resume(
+                given, launch, observer, on_interrupt=ask_on_interrupt, report=print_progress
+            )
+    except NothingNewError as nothing:
+        echo("null" if json else nothing.message)
+    else:
+        print_launch_result(result, as_json=json)
 
 
 @app.command()

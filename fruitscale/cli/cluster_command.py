@@ -207,7 +207,7 @@ def _show_status(found: LaunchStatus) -> None:
         ("progress", f"{progress.stage}, {progress.done} of {progress.total}" if progress else "none reported yet"),
         ("machines", _machine_counts(cluster.machines)),
         ("spent", _spent(found.machine_hours, found.amount, found.currency)),
-        ("ends at the latest", found.expires),
+        ("ends at the latest", f"{found.expires}, by {found.launch.limit}"),
         ("run", found.launch.config.output.uri),
     ]
     out().print(pairs(f"Launch {found.launch.id}", rows))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fruitscale.clusters import cluster_config, cluster_run, job_files, launch_plan
+from fruitscale.clusters import cluster_config, cluster_run, job_files, launch_plan, monitoring
 from fruitscale.clusters.bundle import UploadedBundle
 from fruitscale.clusters.launch import LOG, Launch
 from fruitscale.clusters.launch_plan import CheckVerdict
+from fruitscale.clusters.launcher import ClusterStatus
 from fruitscale.clusters.launcher_registry import launcher_of
 from fruitscale.clusters.machines import driver
 from fruitscale.config.loading import from_mapping
@@ -62,6 +65,7 @@ def test_a_quiet_night_is_no_failure(cloud_cli: Cli, account: Account, nightly: 
         assert (ran.code, ran.out.strip()) == (0, shown), ran.err
 
 
+@pytest.mark.slow
 def test_new_photos_are_launched_for(account: Account, nightly: Config, left: Callable[[], list[str]]) -> None:
     s3, keys = account.client("s3"), [f"in/new/{n}.jpg" for n in range(3)]
     photo = s3.list_objects_v2(Bucket="photos", Prefix="in/")["Contents"][0]["Key"]
@@ -135,6 +139,29 @@ def test_the_driver_ends_a_run_before_max_cost_is_exceeded(account: Account, loc
     assert ended is not None
     assert (ended["code"], ended["error"], ended["page"]) == (124, "Ended by cluster.max_cost (2 USD).", False)
     assert b"Ended by cluster.max_cost (2 USD)." in store.read(LOG)
+
+
+class Running:
+    """A launcher whose machines run, whatever the time."""
+
+    def status(self) -> ClusterStatus:
+        return ClusterStatus("running")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "late_seconds", "limit"),
+    [
+        pytest.param({"max_cost": 2.0}, monitoring.COST_GRACE_SECONDS + 1, r"cluster\.max_cost \(2 USD\)", id="cost"),
+        pytest.param({"max_hours": 3}, monitoring.GRACE_SECONDS + 1, r"cluster\.max_hours \(3\)", id="hours"),
+    ],
+)
+def test_who_watches_ends_machines_that_outlive_their_limit(
+    account: Account, cluster: dict[str, object], late_seconds: float, limit: str
+) -> None:
+    launch = launched(account, **cluster)
+    late = replace(launch, created=time.time() - launch.lifetime_seconds - late_seconds)
+    ended = monitoring.watch(late, Running(), lambda _: None, 0.1)  # type: ignore[arg-type]
+    assert (ended.outcome, bool(re.search(limit, ended.problem or ""))) == ("failed", True)
 
 
 def test_machines_install_what_draws_the_page(

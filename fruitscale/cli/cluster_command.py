@@ -133,11 +133,18 @@ def resume(
     from fruitscale.cli.run_results import ask_on_interrupt, print_launch_result, print_progress
     from fruitscale.clusters import launch_control
     from fruitscale.display.terminal import display
+    from fruitscale.errors import NothingNewError
 
     given = load_config(config, sets).config
-    with display(quiet=quiet) as observer:
-        result = launch_control.resume(given, launch, observer, on_interrupt=ask_on_interrupt, report=print_progress)
-    print_launch_result(result, as_json=json)
+    try:
+        with display(quiet=quiet) as observer:
+            result = launch_control.resume(
+                given, launch, observer, on_interrupt=ask_on_interrupt, report=print_progress
+            )
+    except NothingNewError as nothing:
+        echo("null" if json else nothing.message)
+    else:
+        print_launch_result(result, as_json=json)
 
 
 @app.command()
@@ -200,7 +207,7 @@ def _show_status(found: LaunchStatus) -> None:
         ("progress", f"{progress.stage}, {progress.done} of {progress.total}" if progress else "none reported yet"),
         ("machines", _machine_counts(cluster.machines)),
         ("spent", _spent(found.machine_hours, found.amount, found.currency)),
-        ("ends at the latest", found.expires),
+        ("ends at the latest", f"{found.expires}, by {found.launch.limit}"),
         ("run", found.launch.config.output.uri),
     ]
     out().print(pairs(f"Launch {found.launch.id}", rows))

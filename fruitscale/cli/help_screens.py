@@ -30,6 +30,7 @@ EXAMPLES = {
     "bench overhead": "bench overhead --engines spark,dask",
     "bench recovery": "bench recovery --input photos --engines spark,dask",
     "cluster plan": "cluster plan --config my-emr.yaml",
+    "cluster prices": "cluster prices --refresh --config my-emr.yaml",
     "cluster status": "cluster status --config my-emr.yaml",
     "cluster logs": "cluster logs --config my-emr.yaml",
     "cluster resume": "cluster resume --config my-emr.yaml",

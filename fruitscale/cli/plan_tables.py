@@ -59,7 +59,7 @@ def _photo_rows(made: LaunchPlan) -> list[tuple[str, str]]:
 
 def _not_included(made: LaunchPlan) -> str:
     missing = [f"{what} (no price)" for what in made.left_out]
-    return ", ".join([*missing, "network traffic, and what is there without a launch (NAT, endpoints)"])
+    return ", ".join([*missing, "network traffic, existing NAT gateways and endpoints"])
 
 
 def _time(minutes: float) -> str:

@@ -34,7 +34,10 @@ def print_launch_result(result: LaunchResult, *, as_json: bool) -> None:
     """Print the record of a run on a cluster, or where to find a run that continues unwatched."""
     launch = result.launch
     if result.record is not None:
-        print_record(result.record, as_json=as_json, page=launch.config.report)
+        print_record(result.record, as_json=as_json, page=result.has_page)
+        if launch.config.report and not result.has_page:
+            log = f"fruitscale cluster logs {launch.id} --config …"
+            print_progress(f"Warning: report.html was not made on the cluster; the reason is in its log: {log}")
     elif as_json:
         print_json({"launch": launch.id, "uri": launch.uri, "output": launch.config.output.uri})
     else:

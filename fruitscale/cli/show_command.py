@@ -96,13 +96,15 @@ def listing_rows(
 
 
 def _result(record: RunRecord) -> list[tuple[str, str]]:
+    from fruitscale.display.formatting import cost
+
     pca, speed = record.pca, record.images_per_second
     per_core = record.images_per_second_per_core
     kept = f"{pca.components} of {record.model.features} keep {pca.retained_variance:.2%} of the variance"
     if pca.applied is not None:
         kept = f"{pca.components}, from {pca.applied.uri} (run {pca.applied.id})"
     fast = "no photo was featurized again" if speed is None else f"{speed:.0f} images/s, {per_core:.0f} per core"
-    return [("components", kept), ("speed", fast)]
+    return [("components", kept), ("speed", fast), *([("cost", cost(record.cost))] if record.cost else [])]
 
 
 def _times(record: RunRecord) -> list[tuple[str, str]]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from fruitscale.clusters import wheels
 from fruitscale.clusters.launch import staging_uri
@@ -24,8 +25,8 @@ from fruitscale.storage.s3 import S3Store
 from fruitscale.storage.scratch import ScratchFolder
 
 SUMS, BOOT, MAIN, REQUIREMENTS = "SHA256SUMS", "boot.sh", "main.py", "requirements.txt"
-EXTRAS = {"emr": "", "emr-serverless": "", "ec2-dask": "dask"}
-"""The extras that machines install, by cluster kind; EMR has its own Spark."""
+EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType({"emr": (), "emr-serverless": (), "ec2-dask": ("dask",)})
+"""The extras that machines install, by cluster kind; EMR has its own Spark. With a page, they install `report` too."""
 HERE = Path(__file__).parent
 SHORT = 32
 UPLOAD_SECONDS = 600.0
@@ -113,7 +114,7 @@ def _requirements(config: Config, scratch: Path, report: Callable[[str], None]) 
                 f"cluster.requirements: {cluster.requirements}: {error.strerror}.", "Check the path."
             ) from None
         return wheels.check_lock(text, cluster.requirements)
-    extra = EXTRAS[cluster.kind]
+    extra = ",".join([*EXTRAS[cluster.kind], *(["report"] if config.report else [])])
     inputs = [extra, cluster.architecture, wheels.PYTHON, *wheels.dependencies(), *sorted(wheels.installed_versions())]
     cached = cache_folder() / f"lock-{_sha256(repr(inputs).encode())[:SHORT]}.txt"
     if cached.is_file():

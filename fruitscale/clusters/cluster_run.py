@@ -28,10 +28,11 @@ OnInterrupt: TypeAlias = Callable[[Launch], Literal["detach", "stop"]]
 
 @dataclass(frozen=True)
 class LaunchResult:
-    """A launch and its run's record; `record` is None if the run continues unwatched."""
+    """A launch and its run's record; `record` is None if the run continues unwatched. `has_page`: it has a report.html."""
 
     launch: Launch
     record: RunRecord | None
+    has_page: bool = False
 
 
 def stop_at_once(_: Launch) -> Literal["detach", "stop"]:
@@ -99,7 +100,7 @@ def watch_until_end(
         raise
     lines = [] if status.outcome == "complete" else last_lines(launch, launcher)
     tear_down(launcher, report)
-    return LaunchResult(launch, _record(launch, status, lines))
+    return _result(launch, status, lines)
 
 
 def tear_down(launcher: Launcher, report: Callable[[str], None], cause: BaseException | None = None) -> None:
@@ -143,11 +144,13 @@ def _start(launcher: Launcher, uploaded: UploadedBundle, report: Callable[[str],
         raise
 
 
-def _record(launch: Launch, status: ClusterStatus, lines: list[str]) -> RunRecord:
+def _result(launch: Launch, status: ClusterStatus, lines: list[str]) -> LaunchResult:
+    """Return the result of a run that has ended. Raises ClusterError unless it is complete."""
     if status.outcome == "complete":
         record = RunFolder(S3Store(launch.config.output.uri, launch.config.storage)).read_record()
         if record is not None:
-            return record
+            ended = job_files.status(launch) or {}
+            return LaunchResult(launch, record, bool(ended.get("page")))
         raise ClusterError(
             "The cluster reports a complete run, but its folder has no run.json.",
             f"See the driver's log: fruitscale cluster logs {launch.id}",

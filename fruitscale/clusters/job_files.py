@@ -64,7 +64,7 @@ def remove_keys(launch: Launch) -> None:
 
 
 def status(launch: Launch) -> dict[str, Any] | None:
-    """Return the driver's exit status (code, error, time); None while it is running."""
+    """Return the driver's exit status (code, error, time, page); None while it is running."""
     try:
         values: dict[str, Any] = json.loads(launch.store().read(STATUS))
     except (MissingObjectError, ValueError):

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol, TypeAlias
 
 from fruitscale.clusters.executor_sizes import worker_gb
 from fruitscale.config.cluster_section import Ec2Dask, Emr, EmrServerless
-
-if TYPE_CHECKING:
-    from fruitscale.clusters.launcher import Machine
 
 AnyCluster: TypeAlias = Emr | EmrServerless | Ec2Dask
 MONTH_HOURS = 720
@@ -19,6 +16,17 @@ FREE_DISK_GB = 20
 """The part of an EMR Serverless worker's disk that costs nothing."""
 EMR_VOLUMES = 2
 """Disks of disk_gb per EMR machine: the root volume, and the one that the instance fleets request."""
+
+
+class UsedMachine(Protocol):
+    """What a machine's price so far depends on."""
+
+    @property
+    def type(self) -> str: ...  # noqa: D102
+    @property
+    def market(self) -> str: ...  # noqa: D102
+    @property
+    def hours(self) -> float: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ def leader_type(cluster: Emr | Ec2Dask) -> str:
     return cluster.primary_type if isinstance(cluster, Emr) else cluster.scheduler_type
 
 
-def spent(cluster: AnyCluster, machines: Iterable[Machine]) -> tuple[float, float | None]:
+def spent(cluster: AnyCluster, machines: Iterable[UsedMachine]) -> tuple[float, float | None]:
     """Return the total machine-hours and their price; the price is None if any machine's is unknown."""
     hours, amount = 0.0, 0.0
     known = True

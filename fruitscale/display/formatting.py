@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fruitscale.runs.record import Cost
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters other than newline and tab, changes of the writing direction, and bytes that are not text."""
@@ -48,3 +52,23 @@ def size(n_bytes: float) -> str:
             return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
         n_bytes /= 1000
     return f"{n_bytes:.1f} TB"
+
+
+def cost(found: Cost) -> str:
+    """Return what a run's machines cost, and what was expected before the launch, as text."""
+    spent = _amounts(found.amount, found.amount_at_most, found.currency) or "at prices that the config lacks"
+    text = f"{spent} for {found.machine_hours:.2f} machine hours"
+    if found.left_out:
+        text += f", without {', '.join(found.left_out)}"
+    if found.expected is None:
+        return text
+    expected = _amounts(found.expected.low, found.expected.high, found.currency)
+    took = "" if found.minutes is None else f", and it took {found.minutes:.0f} min"
+    return f"{text}; expected were {expected + ' in ' if expected else ''}{found.expected.minutes:.0f} min{took}"
+
+
+def _amounts(low: float | None, high: float | None, currency: str) -> str:
+    """Return an amount or a range; empty if it is unknown."""
+    if low is None:
+        return ""
+    return f"{low:.2f} {currency}" if high is None or high - low < 0.005 else f"{low:.2f} to {high:.2f} {currency}"

@@ -149,7 +149,7 @@ def make_record(outcome: RunOutcome) -> record.RunRecord:
             reads=tally.reads_retried, writes=tally.writes_retried, tasks=outcome.engine.retries
         ),
         peak_rss_mb=record.PeakRss(driver=round(peak_rss_mb(), 1), worker=round(tally.worker_rss_mb, 1)),
-        cost=_cost(outcome.engine.machines, made),
+        cost=machine_cost(outcome.engine.machines, made),
         environment=environment(),
         residency=outcome.residency and record.ResidencyRecord(**asdict(outcome.residency)),
         files=dict(sorted(outcome.files.items())),
@@ -169,7 +169,7 @@ def _pca(outcome: RunOutcome) -> record.PcaRecord:
     )
 
 
-def _cost(workers: int, images: int) -> record.Cost | None:
+def machine_cost(workers: int, images: int) -> record.Cost | None:
     """Return the cost of the machines, and of the photos they read, so far; None outside a cluster."""
     prices = json.loads(os.environ.get(MACHINES, "null"))
     if prices is None:

@@ -47,7 +47,8 @@ def render(template: str, facts: Mapping[str, Any], data: Mapping[str, Any], plo
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"number": formatting.number, "seconds": formatting.seconds, "size": formatting.size}
+    formats = (formatting.number, formatting.seconds, formatting.size, formatting.cost)
+    environment.filters |= {each.__name__: each for each in formats}
     text: str = environment.get_template(template).render(
         facts,
         version=__version__,

@@ -83,6 +83,8 @@ def test_a_run_is_launched_made_watched_and_torn_down(account: Account, kind: st
     assert record.cost is not None
     assert record.cost.machine_hours > 0
     assert record.cost.amount
+    assert record.cost.amount <= (record.cost.amount_at_most or 0)
+    assert ended.has_page
     assert {"featurize", "project"} & {event.stage for event in told}
     assert any("EMR" in (event.message or "") or "EC2" in (event.message or "") for event in told)
     assert left() == []

@@ -76,6 +76,7 @@ def test_the_endpoint_is_of_the_same_partition(region: str, endpoint: str) -> No
         price_list.endpoint_region(Storage(region="us-gov-west-1"))
 
 
+@pytest.mark.slow
 def test_a_price_list_that_may_not_be_asked_changes_nothing(cloud_cli: Cli, account: Account, tmp_path: Path) -> None:
     path = tmp_path / "my-emr.yaml"
     path.write_text((ROOT / "configs" / "emr.yaml").read_text())

@@ -86,21 +86,30 @@ def test_a_cluster_of_another_name_is_not_asked_for(account: Account, config: Co
     assert alive(account, theirs)
 
 
-def test_a_cluster_that_may_not_be_looked_at_is_reported_and_its_keys_stay(
-    cloud_cli: Cli, account: Account, config: Config, tmp_path: Path
-) -> None:
+def test_a_cluster_that_may_not_be_looked_at_is_reported_and_its_keys_stay(account: Account, config: Config) -> None:
     theirs, ours = start(account, "fruitscale-theirs", "theirs"), start(account, "fruitscale-ours", "ours")
     store(account, "theirs")
     store(account, "ours")
+    account.proxy.rule = denied_to_describe(theirs)
+    found = by_id(reap.reap(config))
+    assert (found[theirs].left or "").startswith("it may not be looked at: describe_cluster was refused")
+    assert found["s3://photos/staging/runs/theirs/tls"].left == "its machines were not ended"
+    assert {each.problem for each in found.values()} == {None}
+    assert keys(account) == ["theirs"]
+    account.proxy.rule = lambda asked: None
+    assert (alive(account, theirs), alive(account, ours)) == (True, False)
+
+
+@pytest.mark.slow
+def test_what_is_left_alone_is_no_failure(cloud_cli: Cli, account: Account, config: Config, tmp_path: Path) -> None:
+    theirs = start(account, "fruitscale-theirs", "theirs")
+    store(account, "theirs")
     account.proxy.rule = denied_to_describe(theirs)
     shown = cloud_cli("cluster", "reap", "--config", write(config, tmp_path))
     assert shown.code == 0, shown.out + shown.err
     assert f"EMR cluster {theirs} of launch theirs" in shown.out
     assert "left alone: it may not be looked at: describe_cluster was refused (AccessDeniedException)" in shown.out
     assert "tls of launch theirs, with no date of its own: left alone: its machines were not ended" in shown.out
-    assert keys(account) == ["theirs"]
-    account.proxy.rule = lambda asked: None
-    assert (alive(account, theirs), alive(account, ours)) == (True, False)
 
 
 def test_no_key_goes_while_its_machines_may_be_running(account: Account, config: Config) -> None:
@@ -133,3 +142,30 @@ def test_keys_of_a_launch_that_cannot_be_read_stay(account: Account, config: Con
     found = by_id(reap.reap(config))
     assert "access is denied" in (found["s3://photos/staging/runs/unread/tls"].left or "")
     assert keys(account) == ["unread"]
+
+
+def test_an_application_that_may_not_be_looked_at_is_left(account: Account, config: Config) -> None:
+    serverless = account.client("emr-serverless")
+
+    def create(name: str, **tags: str) -> str:
+        made = serverless.create_application(
+            name=name, releaseLabel="emr-7.13.0", type="SPARK", clientToken=name, tags=tags
+        )
+        return str(made["applicationId"])
+
+    tags = {"fruitscale:run": "mine", "fruitscale:expires": PAST}
+    theirs, other, ours = create("fruitscale-yours"), create("etl"), create("fruitscale-mine", **tags)
+    account.proxy.clear()
+    account.proxy.rule = lambda asked: (
+        Refusal("AccessDeniedException", 403)
+        if asked.operation == "GetApplication" and asked.path.split("/")[-1] in (theirs, other)
+        else None
+    )
+    found = by_id(reap.reap(config))
+    assert "it may not be looked at" in (found[theirs].left or "")
+    assert other not in found
+    assert (found[ours].problem, found[ours].left) == (None, None)
+    account.proxy.rule = lambda asked: None
+    for application in (theirs, other):
+        serverless.stop_application(applicationId=application)
+        serverless.delete_application(applicationId=application)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fruitscale.clusters import cost_limit, prices, run_estimate
+from fruitscale.clusters import cost_limit, job_files, prices, run_estimate
 from fruitscale.clusters.launch import Launch
 from fruitscale.clusters.launcher import Machine
 from fruitscale.clusters.run_estimate import MeasuredSpeed
 from fruitscale.config.loading import from_mapping, load
 from fruitscale.config.schema import Config
+from fruitscale.display import formatting
 from fruitscale.errors import UsageError
+from fruitscale.pipeline import accounting
 
 ROOT = Path(__file__).parents[2]
 KEY = "arn:aws:kms:eu-west-3:123456789012:key/1"
@@ -162,3 +166,36 @@ def test_these_photos_by_hand() -> None:
 def test_a_network_without_a_measured_speed_has_no_estimate() -> None:
     found = run_estimate.try_estimate(emr_default("model.architecture=resnet50"), 1000)
     assert found == "no speed of resnet50 was measured: name a run of this model with --measured"
+
+
+def test_the_record_has_what_was_expected_and_what_it_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = config("emr", core=2, spot=6, disk_gb=40)
+    expected = run_estimate.estimate(given, 1000, 64, MeasuredSpeed(15.6, "here"))
+    monkeypatch.setattr(run_estimate, "try_estimate", lambda *_: expected)
+    machines = job_files.machine_prices(Launch("1", given, 0.0, "me", 1000))
+    half_an_hour_ago = {**machines, "began": time.time() - 1800}
+    monkeypatch.setenv(accounting.MACHINES, json.dumps(half_an_hour_ago))
+    cost = accounting.machine_cost(8, 1000)
+    assert cost is not None
+    leader, worker, most = prices.hourly(given.cluster)  # type: ignore[arg-type]
+    assert leader is not None
+    assert worker is not None
+    assert most is not None
+    assert cost.amount == pytest.approx((leader + 8 * worker) / 2 + 0.0004, abs=1e-3)
+    assert cost.amount_at_most == pytest.approx((leader + 8 * most) / 2 + 0.0004, abs=1e-3)
+    assert cost.minutes == pytest.approx(30, abs=0.1)
+    assert cost.expected is not None
+    assert (cost.expected.images, cost.expected.low, cost.expected.measured) == (1000, expected.low, "here")
+    assert formatting.cost(cost).startswith(
+        "1.57 to 2.17 USD for 4.50 machine hours; expected were 0.52 to 0.72 USD in 10 min, and it took 30 min"
+    )
+    monkeypatch.delenv(accounting.MACHINES)
+    assert accounting.machine_cost(8, 1000) is None
+
+
+def test_a_launch_of_an_earlier_version_has_a_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = {"began": time.time(), "leader_hour": None, "worker_hour": None, "currency": "EUR"}
+    monkeypatch.setenv(accounting.MACHINES, json.dumps(old))
+    cost = accounting.machine_cost(8, 1000)
+    assert cost is not None
+    assert (cost.amount, cost.amount_at_most, cost.expected) == (None, None, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from fruitscale.report.run_page import LONGEST_NAME, MOST_BYTES, budget, make_ru
 from fruitscale.report.sampling import evenly
 from fruitscale.report.thumbnails import SIDE, thumbnails
 from fruitscale.runs import manifest
+from fruitscale.runs.record import Cost
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.residency import StorageAccess
 from fruitscale.storage.store import file_version
@@ -131,6 +133,20 @@ def test_long_names_leave_fewer_bytes_to_thumbnails() -> None:
     assert name.replace("…", "") == "é" * 100
     assert 1_500_000 < budget(long_names(6000)) < MOST_BYTES
     assert budget(long_names(100)) == MOST_BYTES
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        pytest.param(0.02, "0.02 EUR for 0.10 machine hours", id="known"),
+        pytest.param(None, "at prices that the config lacks for 0.10 machine hours", id="null"),
+    ],
+)
+def test_a_cost_without_a_price_is_shown_as_such(amount: float | None, shown: str) -> None:
+    found = findings_of(["a.jpg", "b.jpg", "c.jpg"], ["a", "b", "c"])
+    cost = Cost(machine_hours=0.1, amount=amount, currency="EUR")
+    made = replace(found, record=found.record.model_copy(update={"cost": cost}))
+    assert f"<dt>Cost</dt><dd>{shown}</dd>".encode() in make_run_page(made, StorageAccess())
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from fruitscale.config.schema import Storage
 from fruitscale.errors import FruitscaleError
 from fruitscale.pipeline.accounting import MACHINES
 from fruitscale.processes import child_environment
+from fruitscale.runs.run_folder import REPORT
 from fruitscale.storage import residency
 from fruitscale.storage.s3 import S3Store
 from fruitscale.storage.scratch import ScratchFolder
@@ -64,9 +65,17 @@ def drive(store: S3Store, settings: Mapping[str, str] | None = None, variables: 
         except FruitscaleError as problem:
             error = problem.message
         finally:
-            status = {"code": code, "error": error, "time": time.time()}
+            page = code == 0 and _has_page(job["config"]["output"]["uri"], store.storage)
+            status = {"code": code, "error": error, "time": time.time(), "page": page}
             store.write(STATUS, (json.dumps(status) + "\n").encode())
     return code
+
+
+def _has_page(uri: str, storage: Storage) -> bool:
+    """Return whether a run folder has a page; the launching machine may not be allowed to look."""
+    with suppress(FruitscaleError):
+        return S3Store(uri, storage).exists(REPORT)
+    return False
 
 
 def _prepare(store: S3Store, job: Mapping[str, Any], folder: Path, settings: Mapping[str, str]) -> list[str]:

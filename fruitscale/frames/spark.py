@@ -47,6 +47,7 @@ def session(master: str = "local[*]", conf: Mapping[str, str] | None = None) -> 
 
 def _check_workers(found: SparkSession) -> None:
     """Raise EngineError if a worker of a session can't import fruitscale."""
+
     def work(batches: Batches) -> Batches:
         import fruitscale.frames.kernel as _kernel
 

@@ -23,7 +23,7 @@ def fenced(bucket: Bucket, proxy: Proxy | None = None) -> FencedS3Store:
         if proxy is not None and proxy.held is not None and proxy.held.released.is_set():
             raise OutputError("another run took over")
 
-    return FencedS3Store(bucket.store(proxy and proxy.url, retry_seconds=0.0), check)
+    return FencedS3Store(bucket.store(proxy.url if proxy is not None else None, retry_seconds=0.0), check)
 
 
 def is_write(seen: Seen) -> bool:

@@ -12,6 +12,7 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,12 @@ class LocalDaskCluster:
         self._cluster: Any = None
         self._dashboard: threading.Thread | None = None
         self._workers: subprocess.Popen[bytes] | None = None
+        self._restarting = threading.Lock()
+        self._may_restart = True
         try:
             address_path = self._folder / "scheduler.json"
-            self._workers = self._start_workers(address_path, slots, warm)
+            self._start_workers = partial(self._new_workers, address_path, slots, warm)
+            self._workers = self._start_workers()
             self._cluster = self._start_scheduler()
             address_path.write_text(json.dumps({"address": self._cluster.scheduler_address}), encoding="utf-8")
             self.client = distributed.Client(self._cluster, set_as_default=False)
@@ -65,6 +69,20 @@ class LocalDaskCluster:
         """Return whether the process that starts the workers, and restarts them, ended."""
         return self._workers is not None and self._workers.poll() is not None
 
+    def restart_workers(self) -> bool:
+        """Start the workers again, once, if the process that starts them ended; return whether that was done.
+
+        Nannies give up when workers are killed while they start, as for lack of memory.
+        """
+        with self._restarting:
+            if not (self._may_restart and self.has_ended()):
+                return False
+            self._may_restart = False
+            assert self._workers is not None
+            processes.stop(self._workers)
+            self._workers = self._start_workers()
+            return True
+
     def last_log_line(self) -> str:
         """Return the last line that the workers logged, as a sentence; empty if they logged nothing."""
         lines = (self._folder / "workers.log").read_text(errors="replace").strip().splitlines()
@@ -77,6 +95,8 @@ class LocalDaskCluster:
 
     def close(self) -> None:
         """End the workers and the scheduler. The client is closed by its user before."""
+        with self._restarting:
+            self._may_restart = False
         if self._workers is not None:
             processes.stop(self._workers)
         if self._cluster is not None:
@@ -93,7 +113,7 @@ class LocalDaskCluster:
                 silence_logs=logging.CRITICAL,
             )
 
-    def _start_workers(self, address_path: Path, slots: int, warm: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _new_workers(self, address_path: Path, slots: int, warm: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start the workers, which wait until the scheduler's address is in a file."""
         arguments = ["--scheduler-file", str(address_path), "--nworkers", str(slots), "--nthreads", "1", "--nanny"]
         arguments += ["--host", "127.0.0.1", "--no-dashboard", "--local-directory", str(self._folder)]

@@ -2,8 +2,9 @@
 
 Two things keep a run that lost its lock from harming the run that took over. Before each attempt of a write, the fence
 checks that the lock is still held; that stops a process that was suspended or cut off. A request that had already left
-is harmless because it is conditional: it creates an object, or replaces the version this run has seen, so it fails once
-the new holder has written there, and is overwritten by the new holder otherwise.
+is harmless because it is conditional: it creates an object, or replaces or removes the version this run has seen, so it
+fails once the new holder has written there, and is overwritten by the new holder otherwise. A copy needs its source, which
+whoever finishes the switch removes.
 """
 
 from __future__ import annotations

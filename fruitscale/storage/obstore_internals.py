@@ -85,7 +85,8 @@ def same_host_only(endpoint: str) -> dict[str, str]:
     """Return client options with which a redirect to another host fails instead of being followed.
 
     obstore has no option for that, and would send the session's token along: so all hosts but the endpoint's are behind a
-    proxy that does not exist. If the environment prescribes a proxy for the endpoint, it is used, and redirects too.
+    proxy that does not exist. If the environment prescribes a proxy for the endpoint, that is used, and redirects are followed
+    through it: a client has one proxy for all hosts, so others can't be excluded.
     """
     url = urlsplit(endpoint)
     host, proxies = url.hostname or "", urllib.request.getproxies()

@@ -70,14 +70,22 @@ def _command(process: psutil.Process) -> list[str]:
     return command
 
 
-def test_the_process_that_starts_dasks_workers_is_killed() -> None:
+def _kill_nannies() -> None:
+    nannies = [child for child in psutil.Process().children() if "distributed.cli.dask_worker" in _command(child)]
+    assert len(nannies) == 1
+    nannies[0].kill()
+
+
+def test_the_process_that_starts_dasks_workers_is_started_again_once() -> None:
     engine = open_engine(from_mapping({"engine": "dask"}), 2)
     try:
+        results = engine.map(tasks.wait, [0.0, 0.0] + [0.2] * 20)
+        next(results)
+        _kill_nannies()
+        assert len(list(results)) == 21
         results = engine.map(tasks.wait, [0.0, 0.0] + [1.0] * 200)
         next(results)
-        nannies = [child for child in psutil.Process().children() if "distributed.cli.dask_worker" in _command(child)]
-        assert len(nannies) == 1
-        nannies[0].kill()
+        _kill_nannies()
         with pytest.raises(EngineError, match="process that starts Dask's workers ended") as caught:
             list(results)
     finally:

@@ -71,6 +71,7 @@ def test_only_changed_photos_are_processed(cli: Cli, engine: str, source: Path, 
     assert verified.record == again.record
 
 
+@pytest.mark.slow
 def test_a_complete_run_keeps_photos_that_vanish_together(cli: Cli, source: Path, tmp_path: Path) -> None:
     """Half of a share may not be mounted."""
     run = tmp_path / "run"

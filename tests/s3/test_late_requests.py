@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from fruitscale.errors import FruitscaleError
+from fruitscale.errors import FruitscaleError, OutputError
 from fruitscale.storage.fence import FencedS3Store
 from tests.s3.bucket import Bucket
 from tests.s3.proxy import Proxy, Seen
@@ -16,8 +16,14 @@ from tests.s3.proxy import Proxy, Seen
 NAME, NEXT = "features/part-00000.parquet", "_run/next/features/part-00000.parquet"
 
 
-def fenced(bucket: Bucket, endpoint: str | None = None) -> FencedS3Store:
-    return FencedS3Store(bucket.store(endpoint, retry_seconds=0.0), lambda: None)
+def fenced(bucket: Bucket, proxy: Proxy | None = None) -> FencedS3Store:
+    """Return the store of a run; one behind the proxy has lost the lock when its request is no longer held back."""
+
+    def check() -> None:
+        if proxy is not None and proxy.held is not None and proxy.held.released.is_set():
+            raise OutputError("another run took over")
+
+    return FencedS3Store(bucket.store(proxy.url if proxy is not None else None, retry_seconds=0.0), check)
 
 
 def is_write(seen: Seen) -> bool:
@@ -38,7 +44,6 @@ def late(proxy: Proxy, change: Callable[[], None], takeover: Callable[[], None],
     takeover()
     hold.released.set()
     assert hold.answered.wait(30)
-    proxy.down = True  # only the late request counts, not what follows its refusal
     changing.join(60)
     assert not changing.is_alive()
     return hold.status
@@ -47,7 +52,7 @@ def late(proxy: Proxy, change: Callable[[], None], takeover: Callable[[], None],
 @pytest.mark.parametrize("half", [False, True], ids=["request", "body"])
 @pytest.mark.parametrize("before", [None, b"old"], ids=["new", "replaced"])
 def test_a_late_write(bucket: Bucket, proxy: Proxy, before: bytes | None, *, half: bool) -> None:
-    store = fenced(bucket, proxy.url)
+    store = fenced(bucket, proxy)
     if before is not None:
         store.write(NAME, before)
     status = late(
@@ -59,9 +64,7 @@ def test_a_late_write(bucket: Bucket, proxy: Proxy, before: bytes | None, *, hal
 
 def test_a_late_deletion(bucket: Bucket, proxy: Proxy) -> None:
     bucket.put(NAME, b"old")
-    status = late(
-        proxy, lambda: fenced(bucket, proxy.url).delete(NAME), lambda: fenced(bucket).write(NAME, b"successor")
-    )
+    status = late(proxy, lambda: fenced(bucket, proxy).delete(NAME), lambda: fenced(bucket).write(NAME, b"successor"))
     assert status == 412
     assert bucket.get(NAME) == b"successor"
 
@@ -77,7 +80,7 @@ def test_a_late_copy(bucket: Bucket, proxy: Proxy, after: bytes | None) -> None:
         if after is not None:
             bucket.put(NEXT, after)
 
-    status = late(proxy, lambda: fenced(bucket, proxy.url).move(NEXT, NAME), finish)
+    status = late(proxy, lambda: fenced(bucket, proxy).move(NEXT, NAME), finish)
     assert status in (404, 412)
     assert bucket.get(NAME) == b"old"
 

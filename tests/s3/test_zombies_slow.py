@@ -107,7 +107,7 @@ class Scene:
             return ["erase", self.bucket.uri, "--path", self.gone, *refit, *self.bucket.flags(endpoint)]
         words = arguments(engine, self.source, self.bucket, endpoint)
         if of == "apply":
-            return ["apply", str(self.fitted), *words[1:]]
+            return ["apply", "--pca", str(self.fitted), *words[1:]]
         return words + {"overwrite": OTHER_MODEL, "refit": OTHER_PCA}.get(of, [])
 
     def resume(self, process: subprocess.Popen[str]) -> None:
@@ -126,7 +126,7 @@ def expected(s3_cli: TidyCli, few: Path, tmp_path_factory: pytest.TempPathFactor
         if name not in made:
             made[name] = base / name
             of, erased = name.partition("+")[::2]
-            words = ["apply", run("same")] if of == "apply" else ["run"]
+            words = ["apply", "--pca", run("same")] if of == "apply" else ["run"]
             words += ["-e", "local", *QUICK, *SHARD, "-i", few, "-o", made[name], *SUCCESSORS.get(of, [])]
             assert s3_cli(*words).code == 0
             if erased:
@@ -135,6 +135,15 @@ def expected(s3_cli: TidyCli, few: Path, tmp_path_factory: pytest.TempPathFactor
         return made[name]
 
     return run
+
+
+@pytest.fixture(scope="module")
+def complete_on_s3(s3_cli: TidyCli, few_on_s3: Bucket, weed: str) -> dict[str, bytes]:
+    """The files of a complete run of the photos on S3; made once."""
+    place = Bucket(weed, "fruits", "complete", few_on_s3.client)
+    made = s3_cli(*arguments("local", few_on_s3, place))
+    assert made.code == 0, made.err
+    return place.files()
 
 
 def cases() -> list[object]:
@@ -162,6 +171,7 @@ def test_a_suspended_command_changes_nothing_of_its_successor(
     bucket: Bucket,
     proxy: Proxy,
     expected: Callable[..., Path],
+    complete_on_s3: dict[str, bytes],
     command: str,
     moment: str,
     successor: str,
@@ -171,8 +181,8 @@ def test_a_suspended_command_changes_nothing_of_its_successor(
     gone = sorted(few.rglob("*.jpg"))[40].relative_to(few).as_posix()
     scene = Scene(s3_cli, few_on_s3, bucket, expected("same"), gone)
     if command not in ("run", "apply"):
-        bucket.put_folder(expected("same"))
-        bucket.client.delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}/_run/lock")
+        for name, content in complete_on_s3.items():
+            bucket.put(name, content)
     suspended = suspend(scene, command, moment, engine, proxy, half=half)
     was_complete = has_ended(bucket, moment)
     second = s3_cli(*takeover(scene, command, successor, engine), PYTHONPATH=SHORT_LEASE)
@@ -183,15 +193,15 @@ def test_a_suspended_command_changes_nothing_of_its_successor(
     scene.resume(suspended)
     code, _, err = finish(suspended)
     check_ending(code, err, was_complete=was_complete)
-    check_unchanged(bucket, after)
-    if second.code != 0:  # refused, until the erasure is finished
+    if second.code != 0:  # refused, until the erasure is finished: it has changed nothing itself
         assert "erasure" in second.err, second.err
         assert s3_cli("erase", bucket.uri, *bucket.flags()).code == 0
         assert bucket.parts() == part_bytes(expected(f"same+{command}"))
         return
+    check_unchanged(bucket, after)
     wanted = successor if successor != "same" else wanted_after(command)
     assert bucket.parts() == part_bytes(expected(wanted))
-    if strangers := bucket.files().keys() - after.keys():  # the next command removes them
+    if strangers := {name for name in bucket.names() if name not in after and not name.startswith("_run/next/")}:
         again = s3_cli(*takeover(scene, command, successor, "local"))
         assert again.code == 0 or "no such photo" in again.err, again.err
         assert bucket.parts() == part_bytes(expected(wanted))

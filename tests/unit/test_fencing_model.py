@@ -2,8 +2,8 @@
 
 Each write is two steps, as in storage/fence.py: the lock is checked, then a conditional request leaves; it is applied at
 any later moment, also after its sender lost the lock (a slow network), or never. Either run may stop for ever between any
-two steps. Deletes are checked and applied in one step: not every store has conditional deletes, so the model assumes that a
-run is not suspended within one, and that S3 answers or drops it before the lock's silence is over.
+two steps. Deletes are checked and applied in one step, as for a store without conditional deletes; test_switch_model.py
+has conditional ones.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ $(INSTALLED): $(READY)
 	$(call install_with,dev)
 	@touch $@
 
-# uv takes a fraction of pip's time. Where it can't be had, or can't reach an index that pip is configured for, pip does it.
+# uv takes a fraction of pip's time. Where it is not available, or can't reach an index that pip is configured for, pip does it.
 define install_with
 	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv && \
 	  $(BIN)/uv pip install --system-certs --python $(BIN)/python --constraint constraints.txt --editable '.[$(1)]'; } || \

@@ -70,17 +70,13 @@ def bench(
                     bench__images=_numbers("--images", images), bench__repeats=repeats, bench__seed=seed)  # fmt: skip
     from fruitscale.bench import result_tables, results, trial
 
-    out = output or out
-    _check_writable(out)
+    _check_writable(out := output or out)
     found = trial.run_bench(given, _log)
     text = results.to_json(found)
     if out is not None:
         (out / "bench.json").write_text(text, encoding="utf-8")
         (out / "bench.md").write_text(result_tables.markdown(found), encoding="utf-8")
-    if json:
-        print_text(text)
-        return
-    _print_results(found)
+    print_text(text) if json else _print_results(found)
 
 
 @app.command()
@@ -157,7 +153,7 @@ def _check_writable(out: Path | None) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{out} can't be created: {error.strerror}.", "Choose another --out.") from None
+        raise OutputError(f"{out} can't be created: {error.strerror}.", "Choose another --output.") from None
 
 
 def _log(line: str) -> None:

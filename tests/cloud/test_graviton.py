@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fruitscale.clusters import wheels
+from fruitscale.config.cluster_section import Architecture
 from fruitscale.config.schema import Model
 from fruitscale.kernels import backbone
 from fruitscale.model import exported_model
@@ -48,7 +49,7 @@ def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("extra", ["", "dask"])
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
-def test_every_package_has_a_wheel_for_the_machines(index: Path, architecture: wheels.Architecture, extra: str) -> None:
+def test_every_package_has_a_wheel_for_the_machines(index: Path, architecture: Architecture, extra: str) -> None:
     wheel = index / wheels.wheel_name()
     wheel.write_bytes(wheels.build_wheel())
     lines = wheels.lock(wheel, extra, architecture).splitlines()
@@ -63,7 +64,7 @@ def test_every_package_has_a_wheel_for_the_machines(index: Path, architecture: w
 
 @pytest.mark.slow
 def test_its_openvino_reads_our_model_and_gives_our_features(index: Path) -> None:
-    exported = exported_model.export(Model(input_size=64), index)
+    exported = exported_model.export(Model(weights="random", input_size=64), index)
     pixels = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), np.uint8)
     model, photos, features, packages = (index / name for name in ("model", "pixels.npy", "features.npy", "packages"))
     model.write_bytes(exported.payload)

@@ -15,6 +15,8 @@ from fruitscale.cli import (
     apply_command,
     bench_command,
     cluster_command,
+    cluster_schedule_command,
+    cluster_setup_command,
     config_command,
     doctor_command,
     drift_command,
@@ -91,6 +93,8 @@ app.command("erase")(erase_command.erase)
 app.command("sample")(sample_command.sample)
 app.command("doctor")(doctor_command.doctor)
 app.add_typer(bench_command.app, name="bench")
+cluster_command.app.command("setup")(cluster_setup_command.setup)
+cluster_command.app.command("schedule")(cluster_schedule_command.schedule)
 app.add_typer(cluster_command.app, name="cluster")
 app.add_typer(config_command.app, name="config")
 app.add_typer(gdpr_command.app, name="gdpr")

@@ -27,6 +27,8 @@ def find(launch: Launch) -> Iterator[LaunchCheck]:
     yield attempt("instance profile", lambda: _profile(launch, cluster), cluster.instance_profile)
     if isinstance(cluster, Emr):
         yield attempt("service role", lambda: _role(launch, "service role", cluster.service_role), cluster.service_role)
+        if cluster.security_configuration is None and cluster.disk_key is None:
+            yield attempt("disk encryption", lambda: _disks(launch), "disk encryption")
         if cluster.security_configuration is not None:
             yield attempt("security configuration", lambda: _configuration(launch), cluster.security_configuration)
         yield attempt("release", lambda: _release(launch, cluster), cluster.release)
@@ -68,6 +70,18 @@ def _key(launch: Launch, name: str, key: str) -> LaunchCheck:
             name, f"{key} is of the kind {kind}, which can't encrypt disks or objects", "Use a symmetric key."
         )
     return passed(name, f"{key} is enabled")
+
+
+def _disks(launch: Launch) -> LaunchCheck:
+    """Check that the account encrypts new disks, where nothing else encrypts EMR's."""
+    ec2 = aws.client("ec2", launch.config.storage)
+    if aws.ask(ec2, "get_ebs_encryption_by_default")["EbsEncryptionByDefault"]:
+        return passed("disk encryption", "the account encrypts new disks by default")
+    return failed(
+        "disk encryption",
+        "cluster.disk_key is not set, and the account does not encrypt new disks by default",
+        "Set it to the ARN of a KMS key, or run: aws ec2 enable-ebs-encryption-by-default",
+    )
 
 
 def _role(launch: Launch, check: str, name: str) -> LaunchCheck:

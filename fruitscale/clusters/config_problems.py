@@ -101,11 +101,6 @@ def _missing(config: Config) -> Iterator[ConfigProblem]:
         yield ConfigProblem("cluster.execution_role is not set.", "Set it to the ARN of the role of the run.")
     if isinstance(cluster, EmrServerless) and bool(cluster.subnets) != bool(cluster.security_groups):
         yield ConfigProblem("Only one of cluster.subnets and cluster.security_groups is set.", "Set both, or neither.")
-    if isinstance(cluster, Emr) and cluster.security_configuration is None and cluster.disk_key is None:
-        yield ConfigProblem(
-            "cluster.disk_key is not set: EMR encrypts disks only with a key of your own.",
-            "Set it to the ARN of a KMS key, or set cluster.security_configuration.",
-        )
 
 
 def _places(config: Config) -> Iterator[ConfigProblem]:

@@ -25,7 +25,7 @@ def security_configuration(launch: Launch) -> dict[str, Any]:
     at_rest: dict[str, Any] = {"EncryptionMode": "SSE-S3"}
     if storage.encryption == "sse-kms" and storage.kms_key:
         at_rest = {"EncryptionMode": "SSE-KMS", "AwsKmsKey": storage.kms_key}
-    encryption = {
+    encryption: dict[str, Any] = {
         "EnableInTransitEncryption": True,
         "EnableAtRestEncryption": True,
         "InTransitEncryptionConfiguration": {
@@ -34,15 +34,11 @@ def security_configuration(launch: Launch) -> dict[str, Any]:
                 "S3Object": f"{launch.uri}/{KEYS}/certificates.zip",
             }
         },
-        "AtRestEncryptionConfiguration": {
-            "S3EncryptionConfiguration": at_rest,
-            "LocalDiskEncryptionConfiguration": {
-                "EncryptionKeyProviderType": "AwsKms",
-                "AwsKmsKey": cluster.disk_key,
-                "EnableEbsEncryption": True,
-            },
-        },
+        "AtRestEncryptionConfiguration": {"S3EncryptionConfiguration": at_rest},
     }
+    if cluster.disk_key is not None:  # otherwise the account encrypts all new disks
+        disks = {"EncryptionKeyProviderType": "AwsKms", "AwsKmsKey": cluster.disk_key, "EnableEbsEncryption": True}
+        encryption["AtRestEncryptionConfiguration"]["LocalDiskEncryptionConfiguration"] = disks
     metadata = {"MinimumInstanceMetadataServiceVersion": 2, "HttpPutResponseHopLimit": 1}
     configuration = {"EncryptionConfiguration": encryption, "InstanceMetadataServiceConfiguration": metadata}
     return {"Name": launch.name, "SecurityConfiguration": json.dumps(configuration)}

@@ -16,15 +16,19 @@ from fruitscale.errors import MissingObjectError
 
 
 def put_job(launch: Launch, bundle: UploadedBundle) -> None:
-    """Write the driver's job. Its config has no cluster section, so that the driver does not launch again."""
-    job = {
+    """Write the driver's job."""
+    launch.store().write(JOB, (json.dumps(job_of(launch, bundle), indent=2) + "\n").encode())
+
+
+def job_of(launch: Launch, bundle: UploadedBundle) -> dict[str, Any]:
+    """Return the driver's job. Its config has no cluster section, so that the driver does not launch again."""
+    return {
         "config": driver_config(launch.config).model_dump(mode="json"),
         "model_uri": bundle.model_uri,
         "until": launch.expires,
         "limit": launch.limit,
         "machines": machine_prices(launch),
     }
-    launch.store().write(JOB, (json.dumps(job, indent=2) + "\n").encode())
 
 
 def driver_config(config: Config) -> Config:

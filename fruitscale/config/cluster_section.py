@@ -35,6 +35,8 @@ class ClusterFacts:
     inbound: bool | None
     imdsv2: bool | None
     max_hours: float
+    disks_by_default: bool = False
+    """Whether disks are encrypted only if the account encrypts all new ones."""
 
 
 class Prices(Section):
@@ -90,7 +92,7 @@ class _Cluster(Section):
     log_uri: str | None = None
     """Where logs go; null: logs/ under storage.staging_uri."""
     disk_key: str | None = None
-    """ARN of the KMS key of the machines' disks; null: the account's default EBS key, where the kind allows it."""
+    """ARN of the KMS key of the machines' disks; null: the account's default key (EMR: if it encrypts all new disks)."""
     prices: Prices = Prices()
 
 
@@ -141,12 +143,13 @@ class Emr(_Cluster):
             roles=(),
             instance_profiles=(self.instance_profile,),
             subnets=self.subnets,
-            disks_encrypted=by_us,
+            disks_encrypted=by_us if self.disk_key else None,
             transit_encrypted=by_us,
             public_addresses=None,
             inbound=None,
             imdsv2=by_us,
             max_hours=self.max_hours,
+            disks_by_default=self.disk_key is None and self.security_configuration is None,
         )
 
 

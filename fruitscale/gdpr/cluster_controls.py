@@ -67,6 +67,21 @@ def _check(control: _ClusterControl, facts: ClusterFacts) -> ControlResult:
     return ControlResult(AuditVerdict.FAIL, control.bad)
 
 
+def _inspect_default_encryption(facts: ClusterFacts, services: Services) -> ControlResult | None:
+    """Check whether the account encrypts all new disks, where nothing else encrypts those of the cluster."""
+    if not facts.disks_by_default:
+        return None
+    try:
+        response = ask(services.other("ec2").get_ebs_encryption_by_default) or {}
+    except UnansweredError as reason:
+        text = f"{reason}; ec2:GetEbsEncryptionByDefault is needed"
+        return ControlResult(AuditVerdict.UNKNOWN, text, command("ec2", "get-ebs-encryption-by-default"))
+    if response.get("EbsEncryptionByDefault"):
+        return ControlResult(AuditVerdict.PASS, "the account encrypts all new disks, with a key that AWS manages")
+    remedy = command("ec2", "enable-ebs-encryption-by-default")
+    return ControlResult(AuditVerdict.FAIL, "not encrypted: cluster.disk_key is not set", remedy)
+
+
 def _inspect_subnets(facts: ClusterFacts, services: Services) -> ControlResult | None:
     """Check whether the subnets assign public addresses to machines; None without subnets."""
     if not facts.subnets:
@@ -122,7 +137,7 @@ BLOCKED, RANGES = "BlockPublicSecurityGroupRules", "PermittedPublicSecurityGroup
 _CONTROLS = (
     _ClusterControl(
         "disks", lambda facts: facts.disks_encrypted, _is(True), "encrypted", "not encrypted",
-        ("32(1)(a)",), ("EMR.3", "EC2.3"),
+        ("32(1)(a)",), ("EMR.3", "EC2.3"), _inspect_default_encryption,
     ),
     _ClusterControl(
         "between machines", lambda facts: facts.transit_encrypted, _is(True), "TLS", "traffic is not encrypted",

@@ -239,7 +239,7 @@ def test_an_interrupt_can_leave_it_running(account: Account, left: Left) -> None
         pytest.param({"storage": {"staging_uri": None}}, UsageError, "storage.staging_uri is not set", id="no-staging"),
         pytest.param({"storage": {"staging_uri": "s3://nowhere/x"}}, ResidencyError, "no such bucket", id="no-bucket"),
         pytest.param(
-            {"cluster": {"disk_key": None}}, UsageError, "cluster.disk_key is not set", id="no-key-of-the-disks"
+            {"cluster": {"disk_key": None}}, ClusterError, "cluster.disk_key is not set", id="no-key-of-the-disks"
         ),
         pytest.param({"output": {"paths": "hashed"}}, UsageError, "hashed needs a key", id="hashed"),
     ],

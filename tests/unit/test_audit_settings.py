@@ -119,7 +119,8 @@ OWN_SECURITY = dict.fromkeys(("disks", "between machines", "instance metadata"),
 @pytest.mark.parametrize(
     ("section", "others"),
     [
-        ("kind: emr", NETWORK),
+        ("kind: emr", NETWORK | {"disks": UNKNOWN}),  # the account may encrypt all new ones
+        ("{kind: emr, disk_key: 'arn:aws:kms:eu-west-3:123456789012:key/1'}", NETWORK),
         ("{kind: emr, security_configuration: ours}", NETWORK | OWN_SECURITY),
         ("kind: emr-serverless", {"between machines": UNKNOWN, "instance metadata": UNKNOWN}),
         ("kind: ec2-dask", {}),

@@ -40,19 +40,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="main.py", description="The driver of a launch.")
     parser.add_argument("--run", required=True, metavar="URI", help="the folder of the launch")
     parser.add_argument("--region", required=True)
+    parser.add_argument("--job", metavar="URI", help="the folder of a schedule's job, which its launches share")
     given = parser.parse_args(arguments)
-    sys.exit(drive(open_folder(given.run, given.region)))
+    sys.exit(drive(open_folder(given.run, given.region, given.job), job_uri=given.job))
 
 
-def open_folder(uri: str, region: str) -> S3Store:
+def open_folder(uri: str, region: str, job_uri: str | None = None) -> S3Store:
     """Open the folder of a launch with the storage settings of its job."""
-    store = S3Store(uri, residency.settle(Storage(region=region)))
+    store = S3Store(job_uri or uri, residency.settle(Storage(region=region)))
     return S3Store(uri, Storage.model_validate(json.loads(store.read(JOB))["config"]["storage"]))
 
 
-def drive(store: S3Store, settings: Mapping[str, str] | None = None, variables: Mapping[str, str] | None = None) -> int:
+def drive(
+    store: S3Store,
+    settings: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
+    job_uri: str | None = None,
+) -> int:
     """Run the CLI with the job's config and extra `--set` settings; write its exit status to S3 and return its code."""
-    job = json.loads(store.read(JOB))
+    job = read_job(store if job_uri is None else S3Store(job_uri, store.storage))
     code = 1
     error: str | None = "the driver could not start"
     with ScratchFolder("driver") as folder:
@@ -69,6 +75,18 @@ def drive(store: S3Store, settings: Mapping[str, str] | None = None, variables: 
             status = {"code": code, "error": error, "time": time.time(), "page": page}
             store.write(STATUS, (json.dumps(status) + "\n").encode())
     return code
+
+
+def read_job(store: S3Store) -> dict[str, Any]:
+    """Return a job; the deadline and the costs of a schedule's count from now."""
+    job: dict[str, Any] = json.loads(store.read(JOB))
+    now = time.time()
+    machines = job["machines"]
+    return {
+        **job,
+        "until": job["until"] or now + job["seconds"],
+        "machines": {**machines, "began": machines["began"] or now},
+    }
 
 
 def _has_page(uri: str, storage: Storage) -> bool:

@@ -1,0 +1,1 @@
+"""The one-time set-up of an AWS account, and scheduled runs, as CloudFormation stacks."""

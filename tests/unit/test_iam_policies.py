@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from fruitscale.errors import ClusterError
 from fruitscale.gdpr import policy_documents
 from fruitscale.gdpr.iam_policies import Policy, foreign_resources, statements, values, wildcard_actions
+from fruitscale.storage import aws
 from tests.conftest import ROOT
 
 FILES = sorted((ROOT / "configs" / "iam").glob("*.json"))
@@ -150,3 +152,49 @@ def test_what_does_not_exist_is_left_out() -> None:
 def test_a_blank_without_a_value_is_an_error() -> None:
     with pytest.raises(KeyError, match="VPC_ID"):
         policy_documents.filled("launch-ec2-dask", {name: value for name, value in FILLED.items() if name != "VPC_ID"})
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "operation", "service"),
+    [
+        ("AuthFailure.ServiceLinkedRoleCreationNotPermitted", "The provided credentials do not have permission to create the "
+         "service-linked role for EC2 Spot Instances.", "RunInstances", "spot.amazonaws.com"),
+        ("AccessDeniedException", "User: x is not authorized to perform: iam:CreateServiceLinkedRole on resource: y",
+         "RunJobFlow", "elasticmapreduce.amazonaws.com"),
+        ("AccessDeniedException", "You are not authorized to perform: iam:CreateServiceLinkedRole", "CreateApplication",
+         "ops.emr-serverless.amazonaws.com"),
+    ],
+)  # fmt: skip
+def test_a_missing_service_linked_role_is_named(code: str, message: str, operation: str, service: str) -> None:
+    from botocore.exceptions import ClientError
+
+    class Refusing:
+        def request(self) -> None:
+            raise ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+    with pytest.raises(ClusterError) as caught:
+        aws.ask(Refusing(), "request")
+    assert f"aws iam create-service-linked-role --aws-service-name {service} (" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("path", ROLES, ids=ids)
+def test_each_condition_on_ec2_is_one_of_its_resources(path: Path, known: dict[str, Any]) -> None:
+    """AWS ignores no condition: on a resource without that key, the statement allows nothing."""
+    kinds = known["ec2"]["Resources"]
+    for statement in document(path)["Statement"]:
+        keys = {key for tested in statement.get("Condition", {}).values() for key in tested if key.startswith("ec2:")}
+        for arn in values(statement, "Resource") if keys - {"ec2:CreateAction"} else ():
+            kind = arn.rsplit(":", 1)[-1].partition("/")[0]
+            assert keys <= set(kinds[kind]["ConditionKeys"]), (statement["Sid"], kind)
+
+
+def test_machines_are_encrypted_private_and_ours() -> None:
+    conditions: dict[str, Any] = {}
+    for statement in policy_documents.filled("launch-ec2-dask", FILLED)["Statement"]:
+        if statement["Action"] == ["ec2:RunInstances"]:
+            for arn in statement["Resource"]:
+                conditions[arn.rsplit(":", 1)[-1]] = statement.get("Condition", {})
+    assert conditions["volume/*"]["Bool"] == {"ec2:Encrypted": "true"}
+    assert conditions["network-interface/*"]["Bool"] == {"ec2:AssociatePublicIpAddress": "false"}
+    assert conditions["instance/*"]["StringEquals"] == {"ec2:MetadataHttpTokens": "required"}
+    assert [kind for kind, condition in conditions.items() if not condition] == ["image/*"]

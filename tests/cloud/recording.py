@@ -1,0 +1,97 @@
+"""Records the requests of a launch of each kind, of an audit, and of a reaper."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from typing import Any
+
+from fruitscale.clusters import cluster_config, cluster_run, launch_control, reap
+from fruitscale.clusters import launch as launches
+from fruitscale.clusters.bundle import PLANNED
+from fruitscale.clusters.launch import Launch
+from fruitscale.clusters.launch_plan import plan
+from fruitscale.clusters.launcher_registry import launcher_of
+from fruitscale.config.schema import Config
+from fruitscale.errors import ClusterError
+from fruitscale.gdpr import policy_documents
+from fruitscale.gdpr.audit import audit
+from tests.cloud.agent import Agent
+from tests.cloud.cloud import ACCOUNT, REGION, Asked
+from tests.cloud.conftest import KEY, Account
+
+KINDS = ("emr", "emr-serverless", "ec2-dask")
+STAGING, OUTPUT = "s3://photos/recorded", "s3://photos/recorded-out"
+"""Where launches are staged, and the folder of their runs."""
+SOON = 0.0001
+"""Hours until a launch is to be reaped: less than a second."""
+
+
+def record(account: Account) -> dict[str, list[Asked]]:
+    """Return the requests by what made them."""
+    found = {}
+    _give_policies(account)
+    for kind in KINDS:
+        account.proxy.clear()
+        _launch(account, _config(account, kind))
+        found[kind] = list(account.proxy.asked)
+    account.proxy.clear()
+    audit(_config(account, "emr"))
+    found["audit"] = list(account.proxy.asked)
+    found["reap"] = _reap(account)
+    return found
+
+
+def _config(account: Account, kind: str, **more: float) -> Config:
+    """Return a config that uses what a launcher can, with a staging area of its own."""
+    special: dict[str, dict[str, Any]] = {
+        "emr": {},
+        "emr-serverless": {"subnets": [account.subnet], "security_groups": ["sg-1"]},
+        "ec2-dask": {"market": "spot"},
+    }
+    config = account.config(kind, disk_key=KEY, **special[kind], **more)
+    storage = config.storage.model_copy(update={"staging_uri": STAGING})
+    output = config.output.model_copy(update={"uri": f"{OUTPUT}/{kind}"})
+    return config.model_copy(update={"storage": storage, "output": output})
+
+
+def _launch(account: Account, config: Config) -> None:
+    """Plan, launch, look at, and end a launch."""
+    plan(config)
+    with Agent(account, never_ends=True):
+        launch = cluster_run.run(config, detach=True).launch
+        launch_control.status(config, launch.id)
+        with suppress(ClusterError):  # there is no driver, so no log
+            launch_control.log(config, launch.id)
+        cluster_run.tear_down(launcher_of(launch), lambda _: None)
+
+
+def _reap(account: Account) -> list[Asked]:
+    """Return the requests that end an expired launch of each kind, and a disk that was left."""
+    with Agent(account, never_ends=True):
+        for kind in KINDS:
+            launch = launches.new(cluster_config.settle(_config(account, kind, max_hours=SOON)))
+            launch.save()
+            launcher_of(launch).up(PLANNED)
+        _leave_a_disk(account, launch)
+        time.sleep(max(0.0, launch.expires - time.time()) + 1)  # its tag has whole seconds
+        account.proxy.clear()
+        reap.reap(launch.config)
+    return list(account.proxy.asked)
+
+
+def _leave_a_disk(account: Account, launch: Launch) -> None:
+    tags = [{"Key": name, "Value": value} for name, value in launch.tags.items()]
+    account.client("ec2").create_volume(
+        AvailabilityZone=f"{REGION}a", Size=1, TagSpecifications=[{"ResourceType": "volume", "Tags": tags}]
+    )
+
+
+def _give_policies(account: Account) -> None:
+    """Give the role of EMR's machines a policy of its own and an attached one, for the audit to read."""
+    values = policy_documents.values_of(account.config("emr"), ACCOUNT)
+    iam, document = account.client("iam"), json.dumps(policy_documents.filled("worker", values))
+    iam.put_role_policy(RoleName="EMR_EC2_DefaultRole", PolicyName="own", PolicyDocument=document)
+    made = iam.create_policy(PolicyName="attached", PolicyDocument=document)["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName="EMR_EC2_DefaultRole", PolicyArn=made)

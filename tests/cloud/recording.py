@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from fruitscale.clusters import cluster_config, cluster_run, launch_control, reap
+from fruitscale.clusters import cluster_config, cluster_run, launch_control, price_list, reap
 from fruitscale.clusters import launch as launches
 from fruitscale.clusters.bundle import PLANNED
 from fruitscale.clusters.launch import Launch
@@ -22,6 +23,10 @@ from tests.cloud.cloud import ACCOUNT, REGION, Asked
 from tests.cloud.conftest import KEY, Account
 
 KINDS = ("emr", "emr-serverless", "ec2-dask")
+CALLER = "moto"
+MADE = tuple(f"{verb}{what}" for verb in ("Create", "Delete", "Put", "Add", "Remove") for what in
+             ("User", "Group", "UserPolicy", "GroupPolicy", "UserToGroup", "UserFromGroup"))  # fmt: skip
+"""What makes and removes the caller."""
 STAGING, OUTPUT = "s3://photos/recorded", "s3://photos/recorded-out"
 """Where launches are staged, and the folder of their runs."""
 SOON = 0.0001
@@ -38,7 +43,12 @@ def record(account: Account) -> dict[str, list[Asked]]:
         found[kind] = list(account.proxy.asked)
     account.proxy.clear()
     audit(_config(account, "emr"))
-    found["audit"] = list(account.proxy.asked)
+    with _user(account):  # an audit without a cluster looks at the caller, who is this user at moto
+        audit(_config(account, "emr").model_copy(update={"cluster": None}))
+    found["audit"] = [asked for asked in account.proxy.asked if asked.operation not in MADE]
+    account.proxy.clear()
+    price_list.refreshed(_config(account, "ec2-dask"))
+    found["prices"] = list(account.proxy.asked)
     found["reap"] = _reap(account)
     return found
 
@@ -86,6 +96,25 @@ def _leave_a_disk(account: Account, launch: Launch) -> None:
     account.client("ec2").create_volume(
         AvailabilityZone=f"{REGION}a", Size=1, TagSpecifications=[{"ResourceType": "volume", "Tags": tags}]
     )
+
+
+@contextmanager
+def _user(account: Account) -> Iterator[None]:
+    """Have the caller as a user with a policy, in a group with a policy."""
+    iam, document = account.client("iam"), json.dumps(policy_documents.filled("emr-disks", {"DISK_KEY": KEY}))
+    iam.create_user(UserName=CALLER)
+    iam.create_group(GroupName=CALLER)
+    iam.add_user_to_group(UserName=CALLER, GroupName=CALLER)
+    iam.put_user_policy(UserName=CALLER, PolicyName="own", PolicyDocument=document)
+    iam.put_group_policy(GroupName=CALLER, PolicyName="own", PolicyDocument=document)
+    try:
+        yield
+    finally:
+        iam.delete_user_policy(UserName=CALLER, PolicyName="own")
+        iam.remove_user_from_group(UserName=CALLER, GroupName=CALLER)
+        iam.delete_user(UserName=CALLER)
+        iam.delete_group_policy(GroupName=CALLER, PolicyName="own")
+        iam.delete_group(GroupName=CALLER)
 
 
 def _give_policies(account: Account) -> None:

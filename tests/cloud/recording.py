@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from fruitscale.clusters import cluster_config, cluster_run, launch_control, price_list, reap
@@ -29,38 +29,39 @@ MADE = tuple(f"{verb}{what}" for verb in ("Create", "Delete", "Put", "Add", "Rem
 """What makes and removes the caller."""
 STAGING, OUTPUT = "s3://photos/recorded", "s3://photos/recorded-out"
 """Where launches are staged, and the folder of their runs."""
-SOON = 0.0001
-"""Hours until a launch is to be reaped: less than a second."""
+HOURS = 12
+"""Hours that a launch may take, by default."""
 
 
 def record(account: Account) -> dict[str, list[Asked]]:
     """Return the requests by what made them."""
     found = {}
     _give_policies(account)
-    for kind in KINDS:
+    configs = {kind: _config(account, kind) for kind in KINDS}
+    for kind, config in configs.items():
         account.proxy.clear()
-        _launch(account, _config(account, kind))
+        _launch(account, config)
         found[kind] = list(account.proxy.asked)
     account.proxy.clear()
-    audit(_config(account, "emr"))
+    audit(configs["emr"])
     with _user(account):  # an audit without a cluster looks at the caller, who is this user at moto
-        audit(_config(account, "emr").model_copy(update={"cluster": None}))
+        audit(configs["emr"].model_copy(update={"cluster": None}))
     found["audit"] = [asked for asked in account.proxy.asked if asked.operation not in MADE]
     account.proxy.clear()
-    price_list.refreshed(_config(account, "ec2-dask"))
+    price_list.refreshed(configs["ec2-dask"])
     found["prices"] = list(account.proxy.asked)
     found["reap"] = _reap(account)
     return found
 
 
-def _config(account: Account, kind: str, **more: float) -> Config:
+def _config(account: Account, kind: str) -> Config:
     """Return a config that uses what a launcher can, with a staging area of its own."""
     special: dict[str, dict[str, Any]] = {
         "emr": {},
-        "emr-serverless": {"subnets": [account.subnet], "security_groups": ["sg-1"]},
+        "emr-serverless": {"subnets": [account.subnet], "security_groups": [_group(account)]},
         "ec2-dask": {"market": "spot"},
     }
-    config = account.config(kind, disk_key=KEY, **special[kind], **more)
+    config = account.config(kind, disk_key=KEY, **special[kind])
     storage = config.storage.model_copy(update={"staging_uri": STAGING})
     output = config.output.model_copy(update={"uri": f"{OUTPUT}/{kind}"})
     return config.model_copy(update={"storage": storage, "output": output})
@@ -81,11 +82,11 @@ def _reap(account: Account) -> list[Asked]:
     """Return the requests that end an expired launch of each kind, and a disk that was left."""
     with Agent(account, never_ends=True):
         for kind in KINDS:
-            launch = launches.new(cluster_config.settle(_config(account, kind, max_hours=SOON)))
+            launch = launches.new(cluster_config.settle(_config(account, kind)))
+            launch = replace(launch, created=launch.created - 2 * HOURS * 3600)
             launch.save()
             launcher_of(launch).up(PLANNED)
         _leave_a_disk(account, launch)
-        time.sleep(max(0.0, launch.expires - time.time()) + 1)  # its tag has whole seconds
         account.proxy.clear()
         reap.reap(launch.config)
     return list(account.proxy.asked)
@@ -96,6 +97,14 @@ def _leave_a_disk(account: Account, launch: Launch) -> None:
     account.client("ec2").create_volume(
         AvailabilityZone=f"{REGION}a", Size=1, TagSpecifications=[{"ResourceType": "volume", "Tags": tags}]
     )
+
+
+def _group(account: Account) -> str:
+    """Return a security group of the subnet's network."""
+    ec2 = account.client("ec2")
+    network = ec2.describe_subnets(SubnetIds=[account.subnet])["Subnets"][0]["VpcId"]
+    found = ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [network]}])
+    return str(found["SecurityGroups"][0]["GroupId"])
 
 
 @contextmanager

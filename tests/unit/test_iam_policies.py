@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from fnmatch import fnmatchcase
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from tests.conftest import ROOT
 FILES = sorted((ROOT / "configs" / "iam").glob("*.json"))
 ROLES = [path for path in FILES if not path.name.startswith("trust")]
 PLACES = ("INPUT", "OUTPUT", "STAGING", "LOG")
+LIST = "input-bucket/list.csv"
 KEY = "arn:aws:kms:eu-west-3:123456789012:key/00000000-1111-2222-3333-444444444444"
 FILLED = {
     **policy_documents.blanks_of_region("eu-west-3"),
     **{f"{place}_BUCKET": f"{place.lower()}-bucket" for place in PLACES},
     **{f"{place}_PREFIX": "some/prefix" for place in PLACES},
-    "ACCOUNT": "123456789012", "INPUT_LIST": "input-bucket/list.csv", "STORAGE_KEY": KEY, "DISK_KEY": KEY,
+    "ACCOUNT": "123456789012", "INPUT_LIST": LIST, "STORAGE_KEY": KEY, "DISK_KEY": KEY,
     "WORKER_ROLE": "worker", "EMR_ROLE": "emr", "VPC_ID": "vpc-1",
 }  # fmt: skip
 ANY_POLICY = {f"iam on arn:aws:iam::{owner}:policy/*" for owner in ("123456789012", "aws")}
@@ -133,7 +135,7 @@ def test_who_runs_can_change_no_photo() -> None:
 @pytest.mark.parametrize("name", sorted({path.stem for path in ROLES} - {"worker"}))
 def test_nobody_else_can_read_photos(name: str) -> None:
     for statement in policy_documents.filled(name, FILLED)["Statement"]:
-        assert not any("input-bucket/" in arn for arn in values(statement, "Resource"))
+        assert not any("input-bucket/" in arn.replace(LIST, "") for arn in values(statement, "Resource"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=ids)
@@ -199,3 +201,14 @@ def test_machines_are_encrypted_private_and_ours() -> None:
     assert conditions["network-interface/*"]["Bool"] == {"ec2:AssociatePublicIpAddress": "false"}
     assert conditions["instance/*"]["StringEquals"] == {"ec2:MetadataHttpTokens": "required"}
     assert [kind for kind, condition in conditions.items() if not condition] == ["image/*"]
+
+
+@pytest.mark.parametrize("kind", ["emr", "emr-serverless", "ec2-dask"])
+@pytest.mark.parametrize("name", ["run.json", "manifest.parquet", "_run/progress.json"])
+def test_launchers_follow_runs_below_the_prefix(kind: str, name: str) -> None:
+    """They look at the progress and the record, and at the photos of earlier runs for input.new_since."""
+    document = policy_documents.filled(f"launch-{kind}", FILLED)
+    readable = [arn for each in document["Statement"] if "s3:GetObject" in each["Action"] for arn in each["Resource"]]
+    for run in ("some/prefix", "some/prefix/first"):
+        assert any(fnmatchcase(f"arn:aws:s3:::output-bucket/{run}/{name}", arn) for arn in readable)
+        assert not any(fnmatchcase(f"arn:aws:s3:::output-bucket/{run}/features/0.parquet", arn) for arn in readable)

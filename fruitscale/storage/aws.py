@@ -9,7 +9,7 @@ from typing import Any
 from fruitscale.config.schema import Storage
 from fruitscale.errors import CapacityError, ClusterError
 from fruitscale.storage import botocore_internals, credentials
-from fruitscale.storage.partitions import is_aws_host, partition_of
+from fruitscale.storage.partitions import is_aws_host, partition_of, service_domain
 
 ATTEMPTS = 8
 BRIEF_ATTEMPTS = 4
@@ -51,6 +51,10 @@ _SIGNATURES = frozenset({"SignatureDoesNotMatch", "InvalidSignatureException"})
 """Codes of a wrong key, and of a wrong clock, which only the message distinguishes."""
 SKEWED = "the clock of this machine is wrong by more than 5 minutes, so the request was refused"
 SKEW_HINT = "Set the clock, as in: sudo timedatectl set-ntp true"
+_LINKED_ROLES = {
+    "CreateApplication": "ops.emr-serverless", "RunInstances": "spot", "RunJobFlow": "elasticmapreduce",
+}  # fmt: skip
+"""Services that make a role for themselves, by the request that needs it."""
 UNSUPPORTED = frozenset(
     {"NotImplemented", "MethodNotAllowed", "NotSupported", "UnknownOperationException", "405", "501"}
 )
@@ -210,7 +214,18 @@ def _refused(operation: str, error: Any) -> ClusterError:  # noqa: ANN401  botoc
         return CapacityError(message, "Name more subnets or machine types, or try later.")
     if is_skewed(error):
         return ClusterError(f"{message}. Most likely {SKEWED}", SKEW_HINT)
+    if "ServiceLinkedRole" in f"{reason} {message}" or "service-linked role" in message:
+        return ClusterError(message, _remedy_of_linked_role(error.operation_name))
     return ClusterError(message, _remedy(reason))
+
+
+def _remedy_of_linked_role(operation: str) -> str:
+    """Return how to create the role that AWS's service makes for itself at the first request of a kind."""
+    service = _LINKED_ROLES.get(operation, "SERVICE")
+    return (
+        "AWS's service needs a role of its own in this account, which you may not create. Have it created once: "
+        f"aws iam create-service-linked-role --aws-service-name {service}.{service_domain('')} (docs/iam.md)"
+    )
 
 
 def _remedy(reason: str) -> str:

@@ -102,6 +102,8 @@ def _rest_operation(method: str, path: str) -> str:
         return names.get(len(parts), "")
     verb = {"GET": "Get", "DELETE": "Delete", "PATCH": "Update"}[method]
     what = {1: "Applications", 2: "Application", 3: "JobRuns", 4: "JobRun"}[len(parts)]
+    if (verb, what) == ("Delete", "JobRun"):
+        return "CancelJobRun"
     return f"{'List' if what.endswith('s') else verb}{what}"
 
 

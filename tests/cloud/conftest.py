@@ -19,7 +19,7 @@ from fruitscale.clusters.wheels import zipped
 from fruitscale.config.loading import from_mapping
 from fruitscale.config.schema import Config
 from fruitscale.storage import aws as asking
-from tests.cloud.cloud import ACCOUNT, REGION, Proxy, proxied
+from tests.cloud.cloud import ACCOUNT, REGION, Asked, Proxy, proxied
 from tests.conftest import Cli, take
 from tests.s3 import servers
 from tests.s3.bucket import Bucket
@@ -193,6 +193,15 @@ def _make_key(arn: str) -> None:
     del keys.keys[made.id]
     made.id, made.arn = arn.rpartition("/")[2], arn
     keys.keys[made.id] = made
+
+
+@pytest.fixture(scope="session")
+def recorded(shared: Account) -> Iterator[dict[str, list[Asked]]]:
+    """All requests of a launch of each kind, from plan to teardown, of an audit, and of a reaper."""
+    from tests.cloud.recording import record
+
+    yield record(shared)
+    shared.proxy.clear()
 
 
 @pytest.fixture

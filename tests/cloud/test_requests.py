@@ -8,27 +8,25 @@ import shlex
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from fruitscale.clusters import cluster_run, ec2_requests, emr_requests
+from fruitscale.clusters import ec2_requests, emr_requests
 from fruitscale.clusters.bundle import UploadedBundle
 from fruitscale.clusters.launch import Launch
 from fruitscale.clusters.launcher_registry import launcher_of
 from fruitscale.config.cluster_section import Ec2Dask, Emr
 from fruitscale.engines.base import GROWING_CORES
 from fruitscale.engines.spark_settings import expected_cores
-from tests.cloud.agent import Agent
 from tests.cloud.cloud import REGION, Asked, user_data
 from tests.cloud.conftest import KEY, Account
-from tests.conftest import ROOT
 from tests.s3.servers import KEY_ID, SECRET
 
 BUNDLE = UploadedBundle(
     "s3://photos/staging/bundles/abc", "0" * 64, "s3://photos/staging/wheels/def", "s3://a/b.tar.gz", "s3://a/m"
 )
 GLOBAL = ("iam",)
+KINDS = ("emr", "emr-serverless", "ec2-dask")
 
 
 def launch_of(shared: Account, kind: str, **cluster: Any) -> Launch:
@@ -165,27 +163,7 @@ def test_a_client_token_is_of_one_request(shared: Account) -> None:
     assert len(token("a", "x")) <= 64
 
 
-@pytest.fixture(scope="module")
-def recorded(shared: Account) -> dict[str, list[Asked]]:
-    """All requests of a launch of each kind, from plan to teardown."""
-    from fruitscale.clusters.launch_plan import plan
-
-    found = {}
-    for kind in ("emr", "emr-serverless", "ec2-dask"):
-        shared.proxy.clear()
-        config = shared.config(kind, market="spot") if kind == "ec2-dask" else shared.config(kind, disk_key=KEY)
-        storage = config.storage.model_copy(update={"staging_uri": f"s3://photos/recorded-{kind}"})
-        config = config.model_copy(update={"storage": storage})
-        plan(config)
-        with Agent(shared, never_ends=True):
-            ended = cluster_run.run(config, detach=True)
-        cluster_run.tear_down(launcher_of(ended.launch), lambda _: None)
-        found[kind] = list(shared.proxy.asked)
-    shared.proxy.clear()
-    return found
-
-
-@pytest.fixture(params=["emr", "emr-serverless", "ec2-dask"])
+@pytest.fixture(params=KINDS)
 def wire(request: pytest.FixtureRequest, recorded: dict[str, list[Asked]]) -> list[Asked]:
     found: list[Asked] = recorded[request.param]
     return found
@@ -197,7 +175,7 @@ def test_no_request_without_the_region(wire: list[Asked]) -> None:
 
 
 def test_nobody_outside_is_let_in(recorded: dict[str, list[Asked]]) -> None:
-    every = [asked for kind in recorded.values() for asked in kind]
+    every = [asked for kind in KINDS for asked in recorded[kind]]
     rules = [asked for asked in every if "Ingress" in asked.operation]
     assert len(rules) == 1
     for rule in rules:
@@ -209,7 +187,7 @@ def test_nobody_outside_is_let_in(recorded: dict[str, list[Asked]]) -> None:
 
 
 def test_everything_is_encrypted(recorded: dict[str, list[Asked]]) -> None:
-    every = [asked for kind in recorded.values() for asked in kind]
+    every = [asked for kind in KINDS for asked in recorded[kind]]
     puts = [asked for asked in every if asked.is_s3 and asked.method == "PUT"]
     assert len(puts) > 5
     assert {asked.headers.get("x-amz-server-side-encryption") for asked in puts} == {"aws:kms"}
@@ -238,7 +216,7 @@ def test_machines_end_with_their_work(recorded: dict[str, list[Asked]]) -> None:
 def test_everything_has_our_tags(recorded: dict[str, list[Asked]]) -> None:
     wanted = {"fruitscale:run", "fruitscale:owner", "fruitscale:purpose", "fruitscale:expires"}
     makes = ("RunJobFlow", "CreateApplication", "StartJobRun", "CreateSecurityGroup", "RunInstances")
-    found = [asked for kind in recorded.values() for asked in kind if asked.operation in makes]
+    found = [asked for kind in KINDS for asked in recorded[kind] if asked.operation in makes]
     assert len(found) == 6
     for asked in found:
         for tagged in _tagged(asked):
@@ -276,22 +254,3 @@ def test_the_keys_of_a_run_are_removed_at_its_end(wire: list[Asked]) -> None:
     asked_for = [asked.body.decode() for asked in wire if asked.method == "POST" and asked.path.endswith("?delete")]
     gone = {f"/photos/{key}" for body in asked_for for key in re.findall(r"<Key>(.*?)</Key>", body)}
     assert made == gone
-
-
-@pytest.mark.parametrize("kind", ["emr", "emr-serverless", "ec2-dask"])
-def test_the_launcher_s_policy_has_every_action(recorded: dict[str, list[Asked]], kind: str) -> None:
-    policy = json.loads((ROOT / "configs" / "iam" / f"launch-{kind}.json").read_text())
-    allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
-    asked = {action_of(each) for each in recorded[kind]} - {"sts:GetCallerIdentity"}  # which everybody may
-    assert len(asked) > 5
-    assert asked <= allowed
-
-
-def action_of(asked: Asked) -> str:
-    """Return the action that a request needs, as policies name it."""
-    if not asked.is_s3:
-        return f"{asked.service}:{asked.operation}"
-    is_bucket = not urlsplit(asked.path).path.strip("/").partition("/")[2]
-    names = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
-    names |= {"POST": "DeleteObject"}  # of many at once
-    return "s3:ListBucket" if is_bucket and asked.method in ("GET", "HEAD") else f"s3:{names[asked.method]}"

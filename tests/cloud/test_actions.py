@@ -23,13 +23,16 @@ from tests.cloud.recording import OUTPUT, STAGING
 from tests.conftest import ROOT
 
 CLOSED = {"ec2:DescribeVpcEndpoints": "asked for a subnet without a route to the internet"}
+DEFAULT_KEY = {"ec2:GetEbsEncryptionByDefault": "asked on EMR without a key of your own for disks"}
 RARE = {
     "launch-emr": {
         "elasticmapreduce:DescribeSecurityConfiguration": "asked after an error, and for one of your own",
         "ec2:DescribeSecurityGroups": "asked for groups of your own",
+        **DEFAULT_KEY,
         **CLOSED,
     },
     "launch-emr-serverless": CLOSED,
+    "auditor": DEFAULT_KEY,
     "launch-ec2-dask": {"ec2:DescribeImages": "asked for an image of your own"} | CLOSED,
 }
 """Actions that no request of an ordinary launch needs, and when they are."""

@@ -60,7 +60,7 @@ def subnet_ids() -> list[str]:
 
 def _subnet(choices: SetupChoices, number: int, addresses: str) -> dict[str, Any]:
     name = subnet_ids()[number]
-    zone = {"Fn::Select": [number, {"Fn::GetAZs": {"Ref": "AWS::Region"}}]}
+    zone = {"Fn::Select": [number, {"Fn::GetAZs": choices.region}]}
     return {
         name: {
             "Type": "AWS::EC2::Subnet",

@@ -12,7 +12,8 @@ from fruitscale.config.loading import leaves
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from fruitscale.clusters.launch_plan import LaunchCheck, LaunchPlan
+    from fruitscale.clusters.check_results import LaunchCheck
+    from fruitscale.clusters.launch_plan import LaunchPlan
     from fruitscale.config.cluster_section import Prices
 
 STYLES = {"pass": "green", "fail": "bold red", "could not be checked": "yellow"}

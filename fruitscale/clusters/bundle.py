@@ -17,9 +17,7 @@ from fruitscale.clusters import wheels
 from fruitscale.clusters.launch import staging_uri
 from fruitscale.config.cache_folder import cache_folder
 from fruitscale.config.cluster_section import EmrServerless
-from fruitscale.config.regular_files import read_regular
 from fruitscale.config.schema import Config
-from fruitscale.errors import UsageError
 from fruitscale.model import exported_model
 from fruitscale.storage.s3 import S3Store
 from fruitscale.storage.scratch import ScratchFolder
@@ -35,8 +33,11 @@ LAUNCHER = """#!/bin/sh
 # Python with the packages of this archive, wherever it is unpacked.
 home=$(cd "$(dirname "$0")/.." && pwd)
 export PYTHONPATH="$home/lib${PYTHONPATH:+:$PYTHONPATH}"
-command -v python3.11 >/dev/null || { echo "fruitscale: this image has no python3.11; see cluster.image" >&2; exit 127; }
-exec python3.11 "$@"
+for python in /usr/bin/python3.11 python3.11; do
+  if command -v "$python" >/dev/null; then exec "$python" "$@"; fi
+done
+echo "fruitscale: this image has no python3.11; see cluster.image" >&2
+exit 127
 """
 
 
@@ -107,15 +108,9 @@ def _requirements(config: Config, scratch: Path, report: Callable[[str], None]) 
     cluster = config.cluster
     assert cluster is not None
     if cluster.requirements is not None:
-        try:
-            text = read_regular(Path(cluster.requirements).expanduser()).decode()
-        except OSError as error:
-            raise UsageError(
-                f"cluster.requirements: {cluster.requirements}: {error.strerror}.", "Check the path."
-            ) from None
-        return wheels.check_lock(text, cluster.requirements)
+        return wheels.read_lock(cluster.requirements)
     extra = ",".join([*EXTRAS[cluster.kind], *(["report"] if config.report else [])])
-    inputs = [extra, cluster.architecture, wheels.PYTHON, *wheels.dependencies(), *sorted(wheels.installed_versions())]
+    inputs = [extra, cluster.architecture, wheels.PYTHON, *wheels.dependencies(), *wheels.pins(cluster.architecture)]
     cached = cache_folder() / f"lock-{_sha256(repr(inputs).encode())[:SHORT]}.txt"
     if cached.is_file():
         return cached.read_text()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from fruitscale.clusters import bundle, cluster_config, cost_limit, job_files, photo_count
+from fruitscale.clusters import bundle, cluster_config, cost_limit, job_files, launch_checks, photo_count
 from fruitscale.clusters import launch as launches
 from fruitscale.clusters.bundle import UploadedBundle
 from fruitscale.clusters.launch import Launch
@@ -54,8 +54,7 @@ def run(
     are no new photos, so nothing was launched.
     """
     config = cluster_config.settle(config)
-    cluster_config.check_audit(config)
-    launcher_of(launches.new(config)).check()
+    launch_checks.refuse(launches.new(config))
 
     def report(text: str) -> None:
         observer(Event("start", message=text))

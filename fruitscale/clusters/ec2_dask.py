@@ -30,11 +30,6 @@ class Ec2DaskLauncher:
         self.launch, self.cluster = launch, launch.cluster
         self._ec2 = aws.client("ec2", launch.config.storage)
 
-    def check(self) -> None:
-        """Raise UsageError if cluster.subnets is not set."""
-        if not self.cluster.subnets:
-            raise UsageError("cluster.subnets is not set.", "List private subnets that can reach S3.")
-
     def requests(self, bundle: UploadedBundle) -> list[Request]:
         """Return the requests for the first subnet and worker type; `up` tries the others if capacity is lacking."""
         image, subnet = self.cluster.image or "<image>", self.cluster.subnets[0]

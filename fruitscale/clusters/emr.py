@@ -13,7 +13,7 @@ from fruitscale.clusters.job_files import put_keys, remove_keys
 from fruitscale.clusters.launch import Launch
 from fruitscale.clusters.launcher import ClusterStatus, Machine, Request
 from fruitscale.config.cluster_section import Emr
-from fruitscale.errors import ClusterError, UsageError
+from fruitscale.errors import ClusterError
 from fruitscale.storage import aws
 from fruitscale.storage.s3 import S3Store
 
@@ -32,14 +32,6 @@ class EmrLauncher:
         assert isinstance(launch.cluster, Emr)
         self.launch, self.cluster = launch, launch.cluster
         self._emr = aws.client("emr", launch.config.storage)
-
-    def check(self) -> None:
-        """Raise UsageError if neither cluster.disk_key nor cluster.security_configuration is set."""
-        if self.cluster.security_configuration is None and self.cluster.disk_key is None:
-            raise UsageError(
-                "cluster.disk_key is not set: EMR encrypts disks only with a key of your own.",
-                "Set it to the ARN of a KMS key, or set cluster.security_configuration.",
-            )
 
     def requests(self, bundle: UploadedBundle) -> list[Request]:
         """Return the requests that `up` makes."""

@@ -11,7 +11,7 @@ from fruitscale.clusters.bundle import UploadedBundle
 from fruitscale.clusters.launch import Launch
 from fruitscale.clusters.launcher import ClusterStatus, Machine, Request
 from fruitscale.config.cluster_section import EmrServerless
-from fruitscale.errors import ClusterError, UsageError
+from fruitscale.errors import ClusterError
 from fruitscale.storage import aws
 from fruitscale.storage.s3 import S3Store
 
@@ -27,13 +27,6 @@ class EmrServerlessLauncher:
         assert isinstance(launch.cluster, EmrServerless)
         self.launch, self.cluster = launch, launch.cluster
         self._serverless = aws.client("emr-serverless", launch.config.storage)
-
-    def check(self) -> None:
-        """Raise UsageError if the role is missing, or only one of subnets and security groups is set."""
-        if not self.cluster.execution_role:
-            raise UsageError("cluster.execution_role is not set.", "Set it to the ARN of the role of the run.")
-        if bool(self.cluster.subnets) != bool(self.cluster.security_groups):
-            raise UsageError("Only one of cluster.subnets and cluster.security_groups is set.", "Set both, or neither.")
 
     def requests(self, bundle: UploadedBundle) -> list[Request]:
         """Return the requests that `up` makes."""

@@ -46,10 +46,6 @@ class Launcher(Protocol):
 
     launch: Launch
 
-    def check(self) -> None:
-        """Raise UsageError if the config lacks a setting that this kind of cluster requires."""
-        ...
-
     def requests(self, bundle: UploadedBundle) -> list[Request]:
         """Return the requests that `up` makes, with placeholders for values known only from earlier answers."""
         ...

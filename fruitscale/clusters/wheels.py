@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fruitscale.config.cluster_section import Architecture
+from fruitscale.config.regular_files import read_regular
 from fruitscale.config.version import __version__
 from fruitscale.errors import ClusterError, UsageError
 
@@ -23,6 +24,11 @@ PYTHON = "3.11"
 GLIBC = 34
 """Minor version of Amazon Linux 2023's glibc, 2.34."""
 OLDEST_GLIBC = 5
+GRAVITON = {"openvino": "2025.2.0", "numpy": "2.2.6"}
+"""Versions for aarch64: the last OpenVINO with a wheel for that glibc, and the last NumPy which that takes.
+
+It reads the models that newer versions export, and its features are theirs (tests/cloud/test_graviton.py).
+"""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Timestamp of every file in the wheel, so that wheels are reproducible."""
 PIP_SECONDS = 900
@@ -62,14 +68,14 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 def lock(wheel_path: Path, extra: str, architecture: Architecture) -> str:
-    """Return a hash-locked requirements file for the machines, with the versions installed here.
+    """Return a hash-locked requirements file for the machines, with the versions installed here (but see GRAVITON).
 
     Raises ClusterError if the package index lacks a wheel for those machines.
     """
     requirement = f"{wheel_path}[{extra}]" if extra else str(wheel_path)
     report = wheel_path.parent / "report.json"
     constraints = wheel_path.parent / "constraints.txt"
-    constraints.write_text("".join(f"{line}\n" for line in installed_versions()))
+    constraints.write_text("".join(f"{line}\n" for line in pins(architecture)))
     _pip(
         "install", "--dry-run", "--ignore-installed", "--quiet", "--report", str(report), "--constraint", str(constraints),
         "--target", str(wheel_path.parent / "nowhere"), *platform_options(architecture), requirement,
@@ -105,6 +111,13 @@ def dependencies() -> list[str]:
     return importlib.metadata.requires("fruitscale") or []
 
 
+def pins(architecture: Architecture) -> list[str]:
+    """Return `name==version` for each package of the machines: the version installed here, except for GRAVITON."""
+    other = GRAVITON if architecture == "aarch64" else {}
+    kept = [pin for pin in installed_versions() if pin.partition("==")[0].lower() not in other]
+    return sorted([*kept, *(f"{name}=={version}" for name, version in other.items())])
+
+
 def installed_versions() -> Iterator[str]:
     """Yield `name==version` for each installed package but fruitscale."""
     for found in importlib.metadata.distributions():
@@ -113,8 +126,13 @@ def installed_versions() -> Iterator[str]:
             yield f"{name}=={found.version}"
 
 
-def check_lock(text: str, path: str) -> str:
+def read_lock(path: str) -> str:
     """Return the text of a requirements file if every line has a hash. Raises UsageError."""
+    try:
+        text = read_regular(Path(path).expanduser()).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise UsageError(f"cluster.requirements: {path}: {reason}.", "Check the path.") from None
     lines = [line.strip() for line in re.sub(r"\\\n", " ", text).splitlines()]
     loose = [line for line in lines if line and not line.startswith(("#", "-")) and "--hash=" not in line]
     if loose:

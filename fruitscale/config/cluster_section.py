@@ -127,7 +127,7 @@ class Emr(_Cluster):
     """Java heap of an executor, in MB; Spark only schedules there."""
     python_mb: Count = 900
     """Memory of one Python worker, in MB (one worker per core, outside the Java heap)."""
-    disk_gb: Annotated[int, Field(ge=15, le=16384, strict=True)] = 64
+    disk_gb: Annotated[int, Field(ge=15, le=100, strict=True)] = 64
     """Disk of a machine, in GB."""
     idle_minutes: Annotated[int, Field(ge=1, le=10080, strict=True)] = 15
     """EMR terminates a cluster that has been idle for this many minutes."""

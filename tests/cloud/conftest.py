@@ -169,7 +169,12 @@ def _furnish(account: Account, photos: Path) -> str:
     network = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     subnet: str = ec2.create_subnet(VpcId=network, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
     tag = {"Key": "for-use-with-amazon-emr-managed-policies", "Value": "true"}
-    ec2.create_tags(Resources=[subnet], Tags=[tag])
+    ec2.create_tags(Resources=[network, subnet], Tags=[tag])
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    nat = ec2.create_nat_gateway(SubnetId=subnet, AllocationId=address)["NatGateway"]["NatGatewayId"]
+    tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [network]}])["RouteTables"]
+    ec2.create_route(RouteTableId=tables[0]["RouteTableId"], DestinationCidrBlock="0.0.0.0/0", NatGatewayId=nat)
+    _make_key(KEY)
     iam = account.client("iam")
     for role in ("EMR_DefaultRole_V2", "EMR_EC2_DefaultRole", "fruitscale-machine", "fruitscale-run"):
         iam.create_role(RoleName=role, AssumeRolePolicyDocument="{}")
@@ -186,6 +191,17 @@ def recorded(shared: Account) -> Iterator[dict[str, list[Asked]]]:
 
     yield record(shared)
     shared.proxy.clear()
+
+
+def _make_key(arn: str) -> None:
+    """Put a KMS key with a known ARN into the account."""
+    from moto.kms import kms_backends
+
+    keys = kms_backends[ACCOUNT][REGION]
+    made = keys.create_key("", "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT", "tests", {})
+    del keys.keys[made.id]
+    made.id, made.arn = arn.rpartition("/")[2], arn
+    keys.keys[made.id] = made
 
 
 @pytest.fixture

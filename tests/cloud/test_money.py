@@ -13,8 +13,8 @@ import pytest
 
 from fruitscale.clusters import cluster_config, cluster_run, job_files, launch_plan, monitoring
 from fruitscale.clusters.bundle import UploadedBundle
+from fruitscale.clusters.check_results import CheckVerdict
 from fruitscale.clusters.launch import LOG, Launch
-from fruitscale.clusters.launch_plan import CheckVerdict
 from fruitscale.clusters.launcher import ClusterStatus
 from fruitscale.clusters.launcher_registry import launcher_of
 from fruitscale.clusters.machines import driver

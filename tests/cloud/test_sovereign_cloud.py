@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from fruitscale.clusters.launch_plan import CheckVerdict, plan
+from fruitscale.clusters.check_results import CheckVerdict
+from fruitscale.clusters.launch_plan import plan
 from fruitscale.config.loading import from_mapping
 from fruitscale.config.schema import Config, Storage
 from fruitscale.gdpr.audit import audit

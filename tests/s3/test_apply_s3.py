@@ -10,6 +10,7 @@ import pytest
 
 import fruitscale
 from fruitscale.errors import NothingNewError, ResidencyError
+from fruitscale.runs import athena
 from tests.integration.test_apply import QUICK_MODEL
 from tests.s3.bucket import Bucket
 from tests.s3.conftest import N_PHOTOS
@@ -43,6 +44,16 @@ def test_a_run_on_s3_is_applied_and_read(few: Path, few_on_s3: Bucket, bucket: B
         {"values": fitted, "counts": N_PHOTOS}, {"values": tonight, "counts": 1},
     ]  # fmt: skip
     assert fruitscale.export(fitted, "tensorboard", tmp_path / "projector", storage=storage).notes == ()
+    check_tables(athena.statements(f"{fitted}/", storage), fitted)
     assert (tmp_path / "projector" / "sprite.png").stat().st_size > 10_000
     for name in ("fitted", "tonight"):
         check_clean(bucket.at(name))
+
+
+def check_tables(sql: str, run: str) -> None:
+    """Check that Athena's two tables have the columns of the run's Parquet files, and their folders."""
+    assert sql.count("CREATE EXTERNAL TABLE") == 2
+    for place, column in (("features", "features"), ("reduced", "components")):
+        assert f"`fitted_{place}`" in sql
+        assert f"`{column}` array<float>" in sql
+        assert f"LOCATION '{run}/{place}/'" in sql

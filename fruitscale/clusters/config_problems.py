@@ -1,0 +1,266 @@
+"""Finds what keeps a config from being launched and needs no answer from AWS: missing keys, impossible values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fruitscale.clusters import wheels
+from fruitscale.clusters.executor_sizes import largest_gb, worker_gb
+from fruitscale.config.cluster_section import Ec2Dask, Emr, EmrServerless
+from fruitscale.config.schema import Config
+from fruitscale.errors import UsageError
+from fruitscale.storage import residency
+from fruitscale.uris import is_s3
+
+ENGINES = {"emr": "spark", "emr-serverless": "spark", "ec2-dask": "dask"}
+OLDEST = {"emr-": (7, 0, 0), "emr-spark-": (8, 0, 0)}
+"""The first releases on Amazon Linux 2023, for which the locked packages are made, with Python 3.11."""
+RELEASE = re.compile(r"(emr-spark-|emr-)(\d+)\.(\d+)\.(\d+)")
+ROLE = re.compile(r"arn:[\w-]+:iam::\d{12}:role/[\w+=,.@/-]+")
+PROFILE = re.compile(r"arn:[\w-]+:iam::\d{12}:instance-profile/[\w+=,.@/-]+")
+NAME = re.compile(r"[\w+=,.@-]+")
+KEY = re.compile(r"arn:[\w-]+:kms:([\w-]+):\d{12}:key/[\w-]+")
+IMAGE = re.compile(r"\d{12}\.dkr\.ecr\.([\w-]+)\.[\w.]+/[\w./-]+(:[\w.-]+|@sha256:[0-9a-f]{64})?")
+START_MINUTES = {"emr": 15, "emr-serverless": 5, "ec2-dask": 5}
+"""The shortest lifetimes that leave time for work: EMR takes about ten minutes to start a cluster.
+
+Dask's driver also waits up to cluster.boot_minutes for its workers.
+"""
+MOST_TYPES = 30
+"""EMR's limit of machine types per instance fleet."""
+MOST_TAGS = 40
+"""AWS allows 50 tags per resource; ours and EMR's own take the rest."""
+
+
+@dataclass(frozen=True)
+class ConfigProblem:
+    """A setting that is missing or can't work, and what to set."""
+
+    found: str
+    remedy: str
+
+
+def check(config: Config) -> None:
+    """Raise UsageError with everything that keeps a config with a cluster from being launched."""
+    problems = list(find(config))
+    if len(problems) == 1:
+        raise UsageError(problems[0].found, problems[0].remedy)
+    if problems:
+        lines = "".join(f"\n  {problem.found} {problem.remedy}" for problem in problems)
+        raise UsageError(f"{len(problems)} settings keep this config from being launched:{lines}")
+
+
+def find(config: Config) -> Iterator[ConfigProblem]:
+    """Yield what is missing first, then what can't work."""
+    cluster = config.cluster
+    assert cluster is not None
+    yield from _missing(config)
+    yield from _places(config)
+    yield from _keys(config)
+    yield from _common(config)
+    yield from _lock(cluster.requirements)
+    if isinstance(cluster, Emr):
+        yield from _emr(cluster)
+    elif isinstance(cluster, EmrServerless):
+        yield from _serverless(cluster, _region(config))
+    else:
+        yield from _dask(cluster)
+
+
+def uris(config: Config) -> dict[str, str]:
+    """Return the URIs that the machines read and write, by config key, without those that are not set."""
+    found = {
+        "input.uri": config.input.uri,
+        "output.uri": config.output.uri,
+        "storage.staging_uri": config.storage.staging_uri,
+    }
+    found |= {"input.list": config.input.list, "pca.run": config.pca.run}
+    found |= {f"input.new_since[{index}]": run for index, run in enumerate(config.input.new_since)}
+    return {key: uri for key, uri in found.items() if uri}
+
+
+def _missing(config: Config) -> Iterator[ConfigProblem]:
+    cluster, storage = config.cluster, config.storage
+    for key, uri in (("input", config.input.uri), ("output", config.output.uri)):
+        if not uri:
+            yield ConfigProblem(f"{key}.uri is not set.", f"Give --{key}, or {key}.uri in the config.")
+    if storage.staging_uri is None:
+        yield ConfigProblem(
+            "storage.staging_uri is not set: the machines of a cluster install from there.",
+            "Set it to s3://bucket/prefix.",
+        )
+    try:
+        residency.settle(storage)
+    except UsageError as error:
+        yield ConfigProblem(error.message, error.hint or "")
+    if not isinstance(cluster, EmrServerless) and not (cluster and cluster.subnets):
+        yield ConfigProblem("cluster.subnets is not set.", "List private subnets that can reach S3.")
+    if isinstance(cluster, EmrServerless) and not cluster.execution_role:
+        yield ConfigProblem("cluster.execution_role is not set.", "Set it to the ARN of the role of the run.")
+    if isinstance(cluster, EmrServerless) and bool(cluster.subnets) != bool(cluster.security_groups):
+        yield ConfigProblem("Only one of cluster.subnets and cluster.security_groups is set.", "Set both, or neither.")
+    if isinstance(cluster, Emr) and cluster.security_configuration is None and cluster.disk_key is None:
+        yield ConfigProblem(
+            "cluster.disk_key is not set: EMR encrypts disks only with a key of your own.",
+            "Set it to the ARN of a KMS key, or set cluster.security_configuration.",
+        )
+
+
+def _places(config: Config) -> Iterator[ConfigProblem]:
+    cluster = config.cluster
+    assert cluster is not None
+    for key, uri in {**uris(config), "cluster.log_uri": cluster.log_uri or "s3://-"}.items():
+        if not is_s3(uri):
+            yield ConfigProblem(
+                f"{key} is {uri}, which the machines of a cluster cannot reach.", "Set it to s3://bucket/prefix."
+            )
+    if config.engine != ENGINES[cluster.kind]:
+        yield ConfigProblem(
+            f"engine is {config.engine}, and {cluster.kind} runs {ENGINES[cluster.kind]}.",
+            f"Set engine: {ENGINES[cluster.kind]}, or choose another cluster.kind.",
+        )
+    if config.output.paths == "hashed":
+        yield ConfigProblem(
+            "output.paths: hashed needs a key that only this machine has.",
+            "Run without a cluster, or set output.paths: plain.",
+        )
+
+
+def _keys(config: Config) -> Iterator[ConfigProblem]:
+    """Yield the problems of KMS keys: EMR takes no alias, and a key encrypts only in its own region."""
+    cluster, region = config.cluster, _region(config)
+    assert cluster is not None
+    for key, arn in (("cluster.disk_key", cluster.disk_key), ("storage.kms_key", config.storage.kms_key)):
+        if arn is None:
+            continue
+        matched = KEY.fullmatch(arn)
+        if matched is None:
+            yield ConfigProblem(
+                f"{key} is {arn}, which is not the ARN of a KMS key.",
+                "It has the form arn:…:kms:REGION:ACCOUNT:key/ID.",
+            )
+        elif region and matched[1] != region:
+            yield ConfigProblem(
+                f"{key} is a key in {matched[1]}, and the machines are in {region}.", f"Use a key in {region}."
+            )
+
+
+def _common(config: Config) -> Iterator[ConfigProblem]:
+    cluster = config.cluster
+    assert cluster is not None
+    minutes, least = cluster.max_hours * 60, START_MINUTES[cluster.kind]
+    if isinstance(cluster, Ec2Dask):
+        least += cluster.boot_minutes
+    if minutes < least:
+        yield ConfigProblem(
+            f"cluster.max_hours is {cluster.max_hours:g} ({minutes:.3g} minutes): they would end before the run has started.",
+            f"Set at least {least} minutes, which is {least / 60:.2g}."
+            + (" A smaller cluster.boot_minutes allows less." if isinstance(cluster, Ec2Dask) else ""),
+        )
+    wrong = [
+        f"{k}={v}"
+        for k, v in cluster.tags.items()
+        if not 0 < len(k) <= 128 or len(v) > 256 or k.lower().startswith("aws:")
+    ]
+    if wrong or len(cluster.tags) > MOST_TAGS:
+        yield ConfigProblem(
+            f"cluster.tags has tags that AWS refuses: {', '.join(wrong) or f'{len(cluster.tags)} of them'}.",
+            f"Use at most {MOST_TAGS} tags, names of up to 128 characters that don't begin with aws:, and values of up to 256.",
+        )
+    if not isinstance(cluster, EmrServerless):
+        profile = cluster.instance_profile
+        if not (PROFILE if profile.startswith("arn:") else NAME).fullmatch(profile):
+            yield ConfigProblem(
+                f"cluster.instance_profile is {profile}, which is neither the name nor the ARN of an instance profile.",
+                "Set it to the profile's name.",
+            )
+
+
+def _emr(cluster: Emr) -> Iterator[ConfigProblem]:
+    yield from _release(cluster.release)
+    role = cluster.service_role
+    if not (ROLE if role.startswith("arn:") else NAME).fullmatch(role):
+        yield ConfigProblem(
+            f"cluster.service_role is {role}, which is neither a name nor the ARN of a role.",
+            "Set it to the role's name.",
+        )
+    groups = (cluster.primary_group, cluster.worker_group, cluster.service_group)
+    if any(groups) and not all(groups):
+        yield ConfigProblem(
+            "Only some of cluster.primary_group, worker_group and service_group are set: EMR can't mix yours with its own.",
+            "Set all three, or none.",
+        )
+    twice = sorted({each for each in cluster.worker_types if cluster.worker_types.count(each) > 1})
+    if twice or len(cluster.worker_types) > MOST_TYPES:
+        yield ConfigProblem(
+            f"cluster.worker_types has {f'{twice[0]} twice' if twice else f'{len(cluster.worker_types)} types'}.",
+            f"EMR takes at most {MOST_TYPES} different ones.",
+        )
+
+
+def _serverless(cluster: EmrServerless, region: str | None) -> Iterator[ConfigProblem]:
+    yield from _release(cluster.release)
+    if cluster.execution_role and not ROLE.fullmatch(cluster.execution_role):
+        yield ConfigProblem(
+            f"cluster.execution_role is {cluster.execution_role}, which is not the ARN of a role.",
+            "It has the form arn:…:iam::ACCOUNT:role/NAME.",
+        )
+    cores, gb = cluster.executor_cores, worker_gb(cluster)
+    if gb > largest_gb(cores):
+        yield ConfigProblem(
+            f"A worker of {cores} vCPU would have {gb} GB, and EMR Serverless offers at most {largest_gb(cores)} GB.",
+            "Use a smaller cluster.python_mb or executor_memory_mb, or more executor_cores.",
+        )
+    matched = IMAGE.fullmatch(cluster.image) if cluster.image else None
+    if cluster.image and matched is None:
+        yield ConfigProblem(f"cluster.image is {cluster.image}, which is not an image in ECR.",
+                            "It has the form ACCOUNT.dkr.ecr.REGION.…/NAME:TAG.")  # fmt: skip
+    if matched and region and matched[1] != region:
+        yield ConfigProblem(
+            f"cluster.image is in {matched[1]}, and the workers are in {region}.", f"Push the image to ECR in {region}."
+        )
+
+
+def _dask(cluster: Ec2Dask) -> Iterator[ConfigProblem]:
+    if cluster.image is not None and not re.fullmatch(r"ami-[0-9a-f]+", cluster.image):
+        yield ConfigProblem(
+            f"cluster.image is {cluster.image}, which is not the id of an AMI.",
+            "It has the form ami-0123456789abcdef0.",
+        )
+
+
+def _release(label: str) -> Iterator[ConfigProblem]:
+    """Yield the problem of a release label whose form is wrong, or whose release is too old."""
+    matched = RELEASE.fullmatch(label)
+    if matched is None:
+        yield ConfigProblem(
+            f"cluster.release is {label}, which is not a release of EMR.",
+            "Use a label such as emr-7.13.0 or emr-spark-8.0.0.",
+        )
+        return
+    line, version = matched[1], tuple(map(int, matched.groups()[1:]))
+    if version < OLDEST[line]:
+        oldest = line + ".".join(map(str, OLDEST[line]))
+        yield ConfigProblem(
+            f"cluster.release is {label}, which is too old: the packages need Amazon Linux 2023 and Python 3.11.",
+            f"Use {oldest} or later.",
+        )
+
+
+def _lock(path: str | None) -> Iterator[ConfigProblem]:
+    if path is not None:
+        try:
+            wheels.read_lock(path)
+        except UsageError as error:
+            yield ConfigProblem(error.message, error.hint or "")
+
+
+def _region(config: Config) -> str | None:
+    """Return the region of the machines, None if it is not set or not allowed."""
+    try:
+        storage = residency.settle(config.storage)
+    except UsageError:
+        return None
+    return storage.region if storage.region in storage.allowed_regions else None

@@ -184,6 +184,15 @@ def _furnish(account: Account, photos: Path) -> str:
     return subnet
 
 
+@pytest.fixture(scope="session")
+def recorded(shared: Account) -> Iterator[dict[str, list[Asked]]]:
+    """All requests of a launch of each kind, from plan to teardown, of an audit, and of a reaper."""
+    from tests.cloud.recording import record
+
+    yield record(shared)
+    shared.proxy.clear()
+
+
 def _make_key(arn: str) -> None:
     """Put a KMS key with a known ARN into the account."""
     from moto.kms import kms_backends
@@ -193,15 +202,6 @@ def _make_key(arn: str) -> None:
     del keys.keys[made.id]
     made.id, made.arn = arn.rpartition("/")[2], arn
     keys.keys[made.id] = made
-
-
-@pytest.fixture(scope="session")
-def recorded(shared: Account) -> Iterator[dict[str, list[Asked]]]:
-    """All requests of a launch of each kind, from plan to teardown, of an audit, and of a reaper."""
-    from tests.cloud.recording import record
-
-    yield record(shared)
-    shared.proxy.clear()
 
 
 @pytest.fixture

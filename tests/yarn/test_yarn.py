@@ -1,0 +1,38 @@
+"""The launcher's EMR step on a real YARN of two nodes, with EMR's Spark settings: the parts equal those of a local run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from fruitscale.clusters.launch import Launch
+from tests.cloud.cloud import Asked
+from tests.conftest import Cli, part_bytes
+from tests.s3.bucket import Bucket
+from tests.yarn.conftest import PATCHES, SHARD
+from tests.yarn.step import PrimaryMachine
+
+Launcher = Callable[..., tuple[Launch, Asked]]
+
+
+def local_parts(cli: Cli, photos: Path, folder: Path, model: dict[str, object]) -> dict[str, bytes]:
+    """Return the parts of a run on this machine."""
+    sets = [word for key, value in model.items() for word in ("--set", f"model.{key}={value}")]
+    more = ["--set", f"shards.images={SHARD}", "--set", "pca.components=2", "--set", "report=false"]
+    made = cli("run", "-e", "local", "-i", photos, "-o", folder, *sets, *more)
+    assert made.code == 0, made.err
+    return part_bytes(folder)
+
+
+def test_the_recorded_step_completes_the_run(
+    cli: Cli, photos_24: Path, launched: Launcher, primary: PrimaryMachine, cloud_bucket: Bucket, tmp_path: Path
+) -> None:
+    launch, asked = launched(PATCHES)
+    ended = primary.finish(primary.start(asked))
+    assert ended.code == 0, ended.log[-6000:]
+    output = cloud_bucket.at(launch.config.output.uri.rpartition("/")[2])
+    engine = json.loads(output.get("run.json"))["engine"]
+    assert engine["master"] == "yarn"
+    assert output.parts() == local_parts(cli, photos_24, tmp_path / "run", PATCHES)
+    assert len(primary.tasks()) > 2  # cut for the 8 cores that may come

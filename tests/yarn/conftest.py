@@ -15,6 +15,7 @@ from fruitscale.config.loading import from_mapping
 from fruitscale.engines.java import find_java
 from tests.cloud.cloud import Asked
 from tests.cloud.conftest import Account, account, cloud_bucket, moto_url, photos_24, shared
+from tests.conftest import Cli, part_bytes
 from tests.s3.bucket import PLACE, Bucket
 from tests.s3.conftest import forget
 from tests.s3.metadata import Metadata, metadata_service
@@ -26,6 +27,18 @@ __all__ = ["account", "cloud_bucket", "moto_url", "photos_24", "shared"]  # fixt
 PATCHES = {"architecture": "patch_mean", "input_size": 64}
 NETWORK = {"architecture": "efficientnet_lite0", "input_size": 96}
 SHARD = 4
+
+
+Launcher = Callable[..., tuple[Launch, Asked]]
+
+
+def local_parts(cli: Cli, photos: Path, folder: Path, model: Mapping[str, object]) -> dict[str, bytes]:
+    """Return the parts of a run on this machine."""
+    sets = [word for key, value in model.items() for word in ("--set", f"model.{key}={value}")]
+    more = ["--set", f"shards.images={SHARD}", "--set", "pca.components=2", "--set", "report=false"]
+    made = cli("run", "-e", "local", "-i", photos, "-o", folder, *sets, *more)
+    assert made.code == 0, made.err
+    return part_bytes(folder)
 
 
 @pytest.fixture(scope="session")
@@ -65,11 +78,11 @@ def primary(open_folder: Path, tmp_path: Path, yarn: Yarn, metadata: Metadata, c
 def launched(account: Account, cloud_bucket: Bucket) -> Callable[..., tuple[Launch, Asked]]:
     """A function that launches on EMR at moto, and returns the launch and the recorded RunJobFlow."""
 
-    def launch(model: Mapping[str, Any], **cluster: Any) -> tuple[Launch, Asked]:
+    def launch(model: Mapping[str, Any], folder: str = "in", **cluster: Any) -> tuple[Launch, Asked]:
         forget()
         small = {"worker_types": ["c6i.xlarge"], "core": 1, "spot": 1, "executor_memory_mb": 512, "python_mb": 450}
         values = account.config("emr", **{**small, **cluster}).model_dump(mode="json")
-        values["input"]["uri"] = "s3://fruits/cloud/in"
+        values["input"]["uri"] = f"s3://fruits/cloud/{folder}"
         values["output"]["uri"] = f"s3://fruits/cloud/out-{account.number}"
         values["model"] |= model
         values["shards"]["images"] = SHARD

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyspark
 
+from fruitscale.bench.local_clusters import LIGHT_JAVA
 from fruitscale.clusters.emr_requests import HOME
 from fruitscale.clusters.machines import main
 from tests.cloud.cloud import Asked
@@ -76,6 +77,7 @@ class PrimaryMachine:
             "spark.yarn.jars": f"local:{Path(pyspark.__file__).parent / 'jars'}/*",
             "spark.yarn.stagingDir": f"file://{self._folder / 'staging'}",
             "spark.yarn.am.memory": "256m",
+            **{f"spark.{who}.extraJavaOptions": LIGHT_JAVA for who in ("driver", "executor", "yarn.am")},
             "spark.ui.enabled": "false",
             "spark.eventLog.enabled": "true",
             "spark.eventLog.dir": f"file://{self._folder / 'events'}",
@@ -98,12 +100,13 @@ class PrimaryMachine:
                 cwd=self._folder / "work", process_group=0,
             )  # fmt: skip
 
-    def finish(self, process: subprocess.Popen[str], seconds: float = 240) -> StepEnd:
+    def finish(self, process: subprocess.Popen[str], seconds: float = 500) -> StepEnd:
         """Wait for a step's end."""
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
+            process.wait()
             raise AssertionError(f"the step did not end:\n{self.log()[-6000:]}\n{self._yarn.log()}") from None
         return StepEnd(process.returncode, self.log())
 

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
-from fruitscale.clusters.launch import Launch
-from tests.cloud.cloud import Asked
-from tests.conftest import Cli, part_bytes
+from tests.conftest import Cli
 from tests.s3.bucket import Bucket
-from tests.yarn.conftest import PATCHES, SHARD
+from tests.yarn.conftest import PATCHES, Launcher, local_parts
 from tests.yarn.step import PrimaryMachine
-
-Launcher = Callable[..., tuple[Launch, Asked]]
-
-
-def local_parts(cli: Cli, photos: Path, folder: Path, model: dict[str, object]) -> dict[str, bytes]:
-    """Return the parts of a run on this machine."""
-    sets = [word for key, value in model.items() for word in ("--set", f"model.{key}={value}")]
-    more = ["--set", f"shards.images={SHARD}", "--set", "pca.components=2", "--set", "report=false"]
-    made = cli("run", "-e", "local", "-i", photos, "-o", folder, *sets, *more)
-    assert made.code == 0, made.err
-    return part_bytes(folder)
 
 
 def test_the_recorded_step_completes_the_run(

@@ -26,7 +26,7 @@ __all__ = ["account", "cloud_bucket", "moto_url", "photos_24", "shared"]  # fixt
 
 PATCHES = {"architecture": "patch_mean", "input_size": 64}
 NETWORK = {"architecture": "efficientnet_lite0", "input_size": 96}
-SHARD = 4
+SHARD = 8
 
 
 Launcher = Callable[..., tuple[Launch, Asked]]

@@ -25,7 +25,7 @@ from tests.yarn.yarn_cluster import SPARK, Yarn, missing, yarn_cluster
 __all__ = ["account", "cloud_bucket", "moto_url", "photos_24", "shared"]  # fixtures
 
 PATCHES = {"architecture": "patch_mean", "input_size": 64}
-NETWORK = {"architecture": "efficientnet_lite0", "input_size": 96}
+NETWORK = {"architecture": "efficientnet_lite0", "weights": "packaged", "input_size": 96}
 SHARD = 8
 
 

@@ -16,7 +16,7 @@ from tests.conftest import Cli, take
 from tests.s3.bucket import Bucket
 from tests.s3.metadata import Metadata
 from tests.s3.runs import n_parts, wait_for
-from tests.yarn.conftest import NETWORK, Launcher, local_parts
+from tests.yarn.conftest import NETWORK, PATCHES, Launcher, local_parts
 from tests.yarn.step import PrimaryMachine
 from tests.yarn.yarn_cluster import Yarn
 
@@ -45,7 +45,7 @@ def output(cloud_bucket: Bucket, many: Path) -> Callable[[Launch], Bucket]:
 
 def begun(process: object, place: Bucket, parts: int = 6) -> None:
     """Wait until a step has written some parts."""
-    assert wait_for(lambda: n_parts(place) >= parts or process.poll() is not None, 200)  # type: ignore[attr-defined]
+    assert wait_for(lambda: n_parts(place) >= parts or process.poll() is not None, 400)  # type: ignore[attr-defined]
     assert process.poll() is None  # type: ignore[attr-defined]
 
 
@@ -90,7 +90,7 @@ def test_a_killed_driver_resumes(
     begun(process, output(launch))
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert wait_for(lambda: all(app["state"] in ("FAILED", "FINISHED", "KILLED") for app in yarn.applications()), 120)
+    assert wait_for(lambda: set(yarn.applications().values()) <= {"FAILED", "FINISHED", "KILLED"}, 120)
     done = n_parts(output(launch))
     ended = primary.finish(primary.start(asked))
     assert ended.code == 0, ended.log[-6000:]
@@ -127,13 +127,13 @@ def test_a_container_over_its_memory_is_named_and_more_python_mb_completes_the_r
     ("settings", "message"),
     [
         pytest.param({"python_mb": 4000}, "An executor needs 16896 MB, and this YARN allows 4096 MB", id="memory"),
-        pytest.param({"executor_cores": 8, "python_mb": 100}, "An executor needs 8 cores, and this YARN allows 4", id="cores"),
+        pytest.param({"executor_cores": 8, "python_mb": 100}, "An executor needs 8 cores, and this YARN allows 5", id="cores"),
     ],
 )  # fmt: skip
 def test_an_executor_that_no_node_can_hold_is_refused_in_words(
     settings: dict[str, int], message: str, launched: Launcher, primary: PrimaryMachine
 ) -> None:
-    _, asked = launched(NETWORK, "many", **settings)
+    _, asked = launched(PATCHES, **settings)
     ended = primary.finish(primary.start(asked))
     assert ended.code != 0
     assert message in ended.log
@@ -147,7 +147,7 @@ def test_an_application_that_is_killed_says_by_whom(
     launch, asked = launched(NETWORK, "many")
     process = primary.start(asked)
     begun(process, output(launch), 2)
-    yarn.kill(yarn.applications()[0]["id"])
+    yarn.kill(next(iter(yarn.applications())))
     ended = primary.finish(process)
     assert ended.code != 0
     assert "was killed" in ended.log

@@ -112,14 +112,18 @@ def executors(context: Any) -> Executors:  # noqa: ANN401
     return Executors(sum(summary.totalCores() for summary in found), len(found), len(machines))
 
 
-def yarn_diagnostics(application: str) -> str:
-    """Return what YARN reports of an application's end. PySpark has no access to it, but its Java has YARN's client."""
+def yarn_diagnostics(application: str | None, name: str) -> str:
+    """Return what YARN reports of an application's end, or of the newest one of a name. PySpark has no access to it, but its Java has YARN's client."""
     yarn = pyspark.SparkContext._jvm.org.apache.hadoop.yarn
     client = yarn.client.api.YarnClient.createYarnClient()
     client.init(yarn.conf.YarnConfiguration())
     client.start()
     try:
-        found = client.getApplicationReport(yarn.api.records.ApplicationId.fromString(application))
+        if application:
+            found = client.getApplicationReport(yarn.api.records.ApplicationId.fromString(application))
+        else:
+            named = [report for report in client.getApplications() if report.getName() == name]
+            found = max(named, key=lambda report: report.getStartTime())
         return str(found.getDiagnostics() or "")
     finally:
         client.stop()

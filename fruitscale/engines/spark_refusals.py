@@ -21,6 +21,7 @@ _CORES = re.compile(
 _OVER_MEMORY = re.compile(r"killed by YARN for exceeding (?:physical |virtual )?memory limits\. (\S+ \w+ of \S+ \w+)")
 _ENDED = (
     "Yarn application has already ended",
+    "stopped while waiting for backend",
     "SparkContext was shut down",
     "SparkContext has been shutdown",
     "stopped SparkContext",

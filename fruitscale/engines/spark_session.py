@@ -38,6 +38,7 @@ class SparkSessionHandle:
         self.log_path: Path | None = None
         self.application: str | None = None
         """YARN's id of the application."""
+        self._yarn_name = ""
         self._scratch: ScratchFolder | None = None
         self._their_python: str | None = None
         self._log_is_named = False
@@ -80,10 +81,10 @@ class SparkSessionHandle:
 
     def diagnostics(self) -> str:
         """Return why YARN ended the application; empty if YARN does not know, or is not what runs it."""
-        if not self.application:
+        if not self.application and not self._yarn_name:
             return ""
         with suppress(Exception):  # it may be gone too
-            return spark_internals.yarn_diagnostics(self.application)
+            return spark_internals.yarn_diagnostics(self.application, self._yarn_name)
         return ""
 
     def java_ended(self) -> bool:
@@ -145,7 +146,7 @@ class SparkSessionHandle:
         if isinstance(failure, EngineError):
             raise failure
         if failure is not None:
-            known = refusal(str(failure), "", self.log_hint())
+            known = refusal(str(failure), self.diagnostics(), self.log_hint())
             raise known or self._not_started(java_message(str(failure))) from failure
 
     def _open(self, config: Config, master: str | None, failures: queue.SimpleQueue[BaseException | None]) -> None:
@@ -160,6 +161,8 @@ class SparkSessionHandle:
                 conf.setMaster(master)
             for key, value in defaults(conf.get("spark.master", ""), pyspark.__version__).items():
                 conf.setIfMissing(key, value)
+            if conf.get("spark.master", "").startswith("yarn"):
+                self._yarn_name = conf.get("spark.app.name", "")
             self.context = pyspark.SparkContext(conf=conf)
             python = os.environ.get("PYSPARK_PYTHON", conf.get("spark.pyspark.python", "python3"))
             spark_internals.set_worker_python(self.context, python)

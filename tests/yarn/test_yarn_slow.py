@@ -113,7 +113,7 @@ def test_throttled_metadata_costs_time_only(
 def test_a_container_over_its_memory_is_named_and_more_python_mb_completes_the_run(
     launched: Launcher, primary: PrimaryMachine, output: Callable[[Launch], Bucket], expected: dict[str, bytes]
 ) -> None:
-    _, small = launched(NETWORK, "many", python_mb=20)
+    _, small = launched({**NETWORK, "input_size": 224}, "many", python_mb=1, executor_cores=5)
     ended = primary.finish(primary.start(small))
     assert ended.code != 0
     assert "YARN killed executors for using more memory than they had requested" in ended.log

@@ -80,10 +80,12 @@ class EmrLauncher:
         return tuple(_machine(each) for each in found)
 
     def log(self) -> str:
-        """Return EMR's copy of the step's stderr."""
+        """Return EMR's copy of the step's stderr, or of the boot script's if no step began."""
         store = S3Store(self.launch.log_uri, self.launch.config.storage)
         for cluster_id in self._find(()):
-            names = [n for n in store.names(f"{cluster_id}/steps/") if n.endswith("/stderr.gz")]
+            step, boot = f"{cluster_id}/steps/", f"{cluster_id}/node/"
+            names = [n for n in store.names(step) if n.endswith("/stderr.gz")]
+            names = names or [n for n in store.names(boot) if "/bootstrap-actions/" in n and n.endswith("/stderr.gz")]
             return "".join(gzip.decompress(store.read(name)).decode(errors="replace") for name in sorted(names))
         return ""
 

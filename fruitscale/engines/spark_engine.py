@@ -23,6 +23,7 @@ import pyspark
 from fruitscale.config.schema import Config
 from fruitscale.engines import spark_internals
 from fruitscale.engines.base import EngineInfo, SharedValue, attempt_all, cut, no_workers, outcomes_of, task_failed
+from fruitscale.engines.spark_refusals import refusal
 from fruitscale.engines.spark_session import SparkSessionHandle
 from fruitscale.engines.spark_settings import LOCAL_FAILURES, expected_cores, python_failure
 from fruitscale.engines.worker_watch import WorkerWatch
@@ -152,7 +153,12 @@ class SparkEngine:
         error = no_workers(
             f"Spark ({context.master})",
             self._worker_seconds,
-            "Check the cluster's workers, and that cores and memory are free: another application may hold them all.",
+            "Check the cluster's workers, and that cores and memory are free: another application may hold them all."
+            + (
+                f" YARN's view: yarn application -status {self._session.application}."
+                if self._session.application
+                else ""
+            ),
         )
         watch = WorkerWatch(
             lambda: spark_internals.executors(context).workers, self._worker_seconds, lambda: updates.put(error)
@@ -167,6 +173,9 @@ class SparkEngine:
 
     def _explain(self, error: BaseException) -> EngineError:
         text, log_path = str(error), self._session.name_log()
+        hint = self._session.log_hint()
+        if known := refusal(text, self._session.diagnostics(), hint):
+            return known
         if python := python_failure(text):
             if python.startswith("ModuleNotFoundError"):
                 return EngineError(
@@ -174,7 +183,6 @@ class SparkEngine:
                     "Install fruitscale there, or choose another Python: --set spark.conf.spark.pyspark.python=PATH",
                 )
             return task_failed(python, log_path)
-        hint = f"Spark's log: {log_path}" if log_path else None
         if "Python worker exited unexpectedly" in text or "ExecutorLostFailure" in text:
             return EngineError(
                 "Worker processes of Spark were killed repeatedly; the system does that when memory runs out.", hint

@@ -112,6 +112,23 @@ def executors(context: Any) -> Executors:  # noqa: ANN401
     return Executors(sum(summary.totalCores() for summary in found), len(found), len(machines))
 
 
+def yarn_diagnostics(application: str | None, name: str) -> str:
+    """Return what YARN reports of an application, or of the newest of a name: PySpark's Java has YARN's client."""
+    yarn = pyspark.SparkContext._jvm.org.apache.hadoop.yarn
+    client = yarn.client.api.YarnClient.createYarnClient()
+    client.init(yarn.conf.YarnConfiguration())
+    client.start()
+    try:
+        if application:
+            found = client.getApplicationReport(yarn.api.records.ApplicationId.fromString(application))
+        else:
+            named = [report for report in client.getApplications() if report.getName() == name]
+            found = max(named, key=lambda report: report.getStartTime())
+        return str(found.getDiagnostics() or "")
+    finally:
+        client.stop()
+
+
 def skip_pandas() -> None:
     """Keep PySpark 4's NumPy converters from importing its test helpers, and pandas with them, at the first call.
 

@@ -19,6 +19,7 @@ from fruitscale.config.schema import Config
 from fruitscale.engines import spark_internals
 from fruitscale.engines.base import probe
 from fruitscale.engines.java import find_java
+from fruitscale.engines.spark_refusals import java_message, refusal
 from fruitscale.engines.spark_settings import addresses, choose_master, defaults, environment, java_variables
 from fruitscale.errors import EngineError
 from fruitscale.processes import child_environment
@@ -35,6 +36,9 @@ class SparkSessionHandle:
 
     def __init__(self, config: Config, slots: int) -> None:
         self.log_path: Path | None = None
+        self.application: str | None = None
+        """YARN's id of the application."""
+        self._yarn_name = ""
         self._scratch: ScratchFolder | None = None
         self._their_python: str | None = None
         self._log_is_named = False
@@ -46,6 +50,8 @@ class SparkSessionHandle:
                 self._start(config, slots)
             else:
                 self._adopt(config.spark.master)
+            if str(self.context.master).startswith("yarn"):
+                self.application = self.context.applicationId
             self._wait_for_executors()
         except BaseException:
             self.stop()
@@ -58,10 +64,28 @@ class SparkSessionHandle:
 
     def name_log(self) -> Path | None:
         """Return the path of Spark's log for a message; the log is then kept after the end."""
+        if self.log_path is None or not self.log_path.exists():  # spark-submit started Java
+            return None
         self._log_is_named = True
         if self._scratch is not None:
             self._scratch.keep()
         return self.log_path
+
+    def log_hint(self) -> str | None:
+        """Return where Spark's log is, for a message: in our file, or in the output of the Java that spark-submit started."""
+        if "PYSPARK_GATEWAY_PORT" in os.environ:
+            logs = f"; those of executors: yarn logs -applicationId {self.application}" if self.application else ""
+            return f"Spark's log is in the output of spark-submit{logs}."
+        log_path = self.name_log()
+        return f"Spark's log: {log_path}" if log_path else None
+
+    def diagnostics(self) -> str:
+        """Return why YARN ended the application; empty if YARN does not know, or is not what runs it."""
+        if not self.application and not self._yarn_name:
+            return ""
+        with suppress(Exception):  # it may be gone too
+            return spark_internals.yarn_diagnostics(self.application, self._yarn_name)
+        return ""
 
     def java_ended(self) -> bool:
         """Return whether the session's Java is gone; its connections break a moment before its process ends."""
@@ -122,7 +146,8 @@ class SparkSessionHandle:
         if isinstance(failure, EngineError):
             raise failure
         if failure is not None:
-            raise self._not_started(str(failure).strip().splitlines()[0]) from failure
+            known = refusal(str(failure), self.diagnostics(), self.log_hint())
+            raise known or self._not_started(java_message(str(failure))) from failure
 
     def _open(self, config: Config, master: str | None, failures: queue.SimpleQueue[BaseException | None]) -> None:
         try:
@@ -136,6 +161,8 @@ class SparkSessionHandle:
                 conf.setMaster(master)
             for key, value in defaults(conf.get("spark.master", ""), pyspark.__version__).items():
                 conf.setIfMissing(key, value)
+            if conf.get("spark.master", "").startswith("yarn"):
+                self._yarn_name = conf.get("spark.app.name", "")
             self.context = pyspark.SparkContext(conf=conf)
             python = os.environ.get("PYSPARK_PYTHON", conf.get("spark.pyspark.python", "python3"))
             spark_internals.set_worker_python(self.context, python)
@@ -156,7 +183,7 @@ class SparkSessionHandle:
             self._gateway = spark_internals.launch_java(conf, self.log_path)
 
     def _not_started(self, reason: str) -> EngineError:
-        return EngineError(f"Spark could not be started: {reason}", f"Spark's log: {self.name_log()}")
+        return EngineError(f"Spark could not be started: {reason}", self.log_hint())
 
     def _wait_for_executors(self) -> None:
         """Wait for the first executor of a standalone master; without one, jobs would wait for ever."""

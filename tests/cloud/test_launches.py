@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +98,22 @@ def test_a_failing_run_reports_its_last_lines(account: Account, kind: str, left:
     assert caught.value.message.endswith("\n  Reading\n  Error: the disk is full")
     assert "cluster resume" in (caught.value.hint or "")
     assert left() == []
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        pytest.param("steps/s-1/stderr.gz", "Error: SparkException: refused\n", id="step"),
+        pytest.param("node/i-1/bootstrap-actions/1/stderr.gz", "boot.sh: no space left\n", id="boot"),
+    ],
+)
+def test_the_service_s_log_is_shown_where_the_driver_never_began(account: Account, place: str, text: str) -> None:
+    launch = cluster_run.run(account.config("emr"), detach=True).launch
+    (cluster,) = [c["Id"] for c in account.client("emr").list_clusters()["Clusters"] if c["Name"] == launch.name]
+    key = f"{launch.log_uri}/{cluster}/{place}".removeprefix("s3://photos/")
+    account.client("s3").put_object(Bucket="photos", Key=key, Body=gzip.compress(text.encode()))
+    assert launch_control.log(launch.config, launch.id) == text
+    launch_control.stop(launch.config, launch.id)
 
 
 def test_every_third_call_is_throttled(account: Account, kind: str, left: Left) -> None:

@@ -1,0 +1,1 @@
+"""The launcher's EMR step on a real YARN."""

@@ -38,6 +38,9 @@ _PACKED = {
     "Zstandard": (b"\x28\xb5\x2f\xfd",),
     "bzip2": (b"BZh",),
     "xz": (b"\xfd7zXZ\0",),
+    "ZIP": (b"PK\x03\x04",),
+    "7-Zip": (b"7z\xbc\xaf\x27\x1c",),
+    "RAR": (b"Rar!\x1a\x07",),
 }
 _VIDEOS = {"Matroska or WebM": (b"\x1aE\xdf\xa3",), "Flash": (b"FLV\x01",)}
 _HEIF_BRANDS = frozenset(

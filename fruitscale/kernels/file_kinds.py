@@ -89,9 +89,9 @@ def _not_read(content: bytes) -> Rejection:
     """Return why a file that is in no format that is read can't be used."""
     if not content:
         return Rejection("empty", "The file has no content.")
-    packed = _name_of(content, _PACKED)
+    packed = _name_of(content, _PACKED) or ("tar" if content[257:262] == b"ustar" else None)
     if packed:
-        return Rejection("unsupported format", f"It is compressed with {packed}; store it uncompressed, as {READ}.")
+        return Rejection("unsupported format", f"It is packed with {packed}; store it as {READ}.")
     video = _name_of(content, _VIDEOS) or ("QuickTime" if content[4:8] in _MOVIE_ATOMS else None)
     if video or (content.startswith(b"RIFF") and content[8:12] == b"AVI "):
         return _video(video or "AVI")

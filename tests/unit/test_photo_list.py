@@ -69,7 +69,7 @@ def test_accents_are_read_in_the_encodings_that_name_themselves(root: Path) -> N
     [
         pytest.param("list.csv", "path,label\na/é 3.jpg,x\n".encode("cp1252"), "line 2 is not UTF-8 text", id="ansi"),
         pytest.param("list.csv", "path\na/1.jpg\n".encode("utf-16-le"), "is not UTF-8 text", id="utf-16-unnamed"),
-        pytest.param("list.csv", b"\xff\xfe\x00", "it is not utf-16 text", id="utf-16-cut"),
+        pytest.param("list.csv", b"\xff\xfe\x00", "it is not utf-16-le text", id="utf-16-cut"),
         pytest.param("list.csv", b"PK\x03\x04rest of a workbook", "is an Excel workbook, not CSV", id="xlsx"),
         pytest.param("list.xls", b"\xd0\xcf\x11\xe0rest", "is an Excel workbook, not CSV", id="xls"),
         pytest.param("list.csv", b"path,label\n,x\n", "has no path in row 1", id="no-path"),

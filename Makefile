@@ -17,7 +17,7 @@ help: ## Show this help
 
 install: $(INSTALLED) ## Create .venv with everything in it, at the versions of constraints.txt
 
-# What runs need; the demo waits for no more than this.
+# What runs need: all that the demo waits for.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.11 ..."; exit 1; }
@@ -26,17 +26,17 @@ $(READY): pyproject.toml constraints.txt
 	$(call install_with,all)
 	@touch $@
 
-# What tests and linters need beside it.
+# What tests and linters need in addition.
 $(INSTALLED): $(READY)
 	@echo "Adding the test tools to .venv, once (0.3 GB to download; about a minute)"
 	$(call install_with,dev)
 	@touch $@
 
-# uv takes a fraction of pip's time. Where it is not available, or can't reach an index that pip is configured for, pip does it.
+# uv is several times as fast as pip. If it is not available, or can't reach the index that pip is configured for, pip installs.
 define install_with
 	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv && \
 	  $(BIN)/uv pip install --system-certs --python $(BIN)/python --constraint constraints.txt --editable '.[$(1)]'; } || \
-	  { echo "Now with pip, which takes a few minutes more"; \
+	  { echo "uv could not install it; using pip, which takes a few minutes longer"; \
 	  $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[$(1)]'; }
 endef
 

@@ -1,4 +1,4 @@
-"""Checks what a launch uses of the account: buckets, roles, keys, the release, and quotas' codes."""
+"""Checks the parts of an account that a launch uses: buckets, roles, keys, and the release."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ENDED = "TERMINATED"
 
 
 def find(launch: Launch) -> Iterator[LaunchCheck]:
-    """Yield the checks of buckets, keys, roles, and of what else the config names."""
+    """Yield the checks of buckets, keys, roles, and other resources that the config names."""
     cluster = launch.cluster
     yield from _buckets(launch)
     for name, key in (("disk key", cluster.disk_key), ("storage key", launch.config.storage.kms_key)):
@@ -67,13 +67,13 @@ def _key(launch: Launch, name: str, key: str) -> LaunchCheck:
     kind = found.get("KeySpec", "SYMMETRIC_DEFAULT")
     if kind != "SYMMETRIC_DEFAULT":
         return failed(
-            name, f"{key} is of the kind {kind}, which can't encrypt disks or objects", "Use a symmetric key."
+            name, f"{key} has the key spec {kind}, which can't encrypt disks or objects", "Use a symmetric key."
         )
     return passed(name, f"{key} is enabled")
 
 
 def _disks(launch: Launch) -> LaunchCheck:
-    """Check that the account encrypts new disks, where nothing else encrypts EMR's."""
+    """Check that the account encrypts new disks, if nothing else encrypts those of EMR."""
     ec2 = aws.client("ec2", launch.config.storage)
     if aws.ask(ec2, "get_ebs_encryption_by_default")["EbsEncryptionByDefault"]:
         return passed("disk encryption", "the account encrypts new disks by default")
@@ -106,7 +106,7 @@ def _configuration(launch: Launch) -> LaunchCheck:
 
 
 def _release(launch: Launch, cluster: Emr | EmrServerless) -> LaunchCheck:
-    """Check that the region has a release; EMR Serverless has those of EMR."""
+    """Check that the region has a release; EMR Serverless has the same releases as EMR."""
     emr, label = aws.client("emr", launch.config.storage), cluster.release
     labels: list[str] = []
     answer = aws.ask(emr, "list_release_labels", Filters={"Prefix": label})
@@ -124,14 +124,14 @@ def _release(launch: Launch, cluster: Emr | EmrServerless) -> LaunchCheck:
 
 
 def _application(launch: Launch, cluster: EmrServerless) -> LaunchCheck:
-    """Check that an application of your own runs Spark on the machines that the packages are for."""
+    """Check that an application of your own runs Spark, on the CPU architecture that the packages are built for."""
     serverless = aws.client("emr-serverless", launch.config.storage)
     found = aws.ask(serverless, "get_application", applicationId=cluster.application)["application"]
     wanted = "ARM64" if cluster.architecture == "aarch64" else "X86_64"
     problems = [
         *([f"is {found['state'].lower()}"] if found["state"] == ENDED else []),
         *([f"runs {found['type']}, not Spark"] if found["type"].upper() != "SPARK" else []),
-        *([f"is {found['architecture']}, and cluster.architecture is {cluster.architecture}"]
+        *([f"is {found['architecture']}, but cluster.architecture is {cluster.architecture}"]
           if found.get("architecture", wanted) != wanted else []),
     ]  # fmt: skip
     if problems:

@@ -24,7 +24,7 @@ from fruitscale.storage.scratch import ScratchFolder
 
 SUMS, BOOT, MAIN, REQUIREMENTS = "SHA256SUMS", "boot.sh", "main.py", "requirements.txt"
 EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType({"emr": (), "emr-serverless": (), "ec2-dask": ("dask",)})
-"""The extras that machines install, by cluster kind; EMR has its own Spark. With a page, they install `report` too."""
+"""The extras that machines install, by cluster kind; EMR has its own Spark. Runs with a page also need `report`."""
 HERE = Path(__file__).parent
 SHORT = 32
 UPLOAD_SECONDS = 600.0

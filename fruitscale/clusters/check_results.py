@@ -1,4 +1,4 @@
-"""What a check of a launch returns: a verdict, what it found, and how to fix it."""
+"""The result of a check of a launch: a verdict, what was found, and how to fix it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def failed(name: str, found: str, remedy: str) -> LaunchCheck:
 
 
 def unknown(name: str, found: str, remedy: str = "") -> LaunchCheck:
-    """Return a check without an answer."""
+    """Return a check that could not be made."""
     return LaunchCheck(name, CheckVerdict.UNKNOWN, found, remedy)
 
 

@@ -15,7 +15,7 @@ from fruitscale.storage import residency
 def section(config: Config) -> Emr | EmrServerless | Ec2Dask:
     """Return the cluster section of a config. Raises UsageError if it has none."""
     if config.cluster is None:
-        raise UsageError("This config has no cluster.", "See configs/emr.yaml and configs/ec2-dask.yaml.")
+        raise UsageError("This config has no cluster section.", "See configs/emr.yaml and configs/ec2-dask.yaml.")
     return config.cluster
 
 
@@ -31,7 +31,7 @@ def settle(config: Config) -> Config:
 
 
 def audit_failure(config: Config) -> ClusterError | None:
-    """Return why the GDPR audit of a settled config refuses a launch; None if it passes, or gdpr.enforce is false."""
+    """Return why the GDPR audit of a settled config refuses a launch; None if it passes or gdpr.enforce is false."""
     failed = audit(config).of(AuditVerdict.FAIL) if config.gdpr.enforce else ()
     if not failed:
         return None

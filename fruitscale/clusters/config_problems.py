@@ -1,7 +1,8 @@
-"""Finds what keeps a config from being launched and needs no answer from AWS: missing keys, impossible values."""
+"""Finds what keeps a config from being launched and can be checked without AWS: missing keys, impossible values."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def _places(config: Config) -> Iterator[ConfigProblem]:
             )
     if config.engine != ENGINES[cluster.kind]:
         yield ConfigProblem(
-            f"engine is {config.engine}, and {cluster.kind} runs {ENGINES[cluster.kind]}.",
+            f"engine is {config.engine}, but {cluster.kind} runs {ENGINES[cluster.kind]}.",
             f"Set engine: {ENGINES[cluster.kind]}, or choose another cluster.kind.",
         )
     if config.output.paths == "hashed":
@@ -138,7 +139,7 @@ def _keys(config: Config) -> Iterator[ConfigProblem]:
             )
         elif region and matched[1] != region:
             yield ConfigProblem(
-                f"{key} is a key in {matched[1]}, and the machines are in {region}.", f"Use a key in {region}."
+                f"{key} is a key in {matched[1]}, but the machines are in {region}.", f"Use a key in {region}."
             )
 
 
@@ -150,9 +151,9 @@ def _common(config: Config) -> Iterator[ConfigProblem]:
         least += cluster.boot_minutes
     if minutes < least:
         yield ConfigProblem(
-            f"cluster.max_hours is {cluster.max_hours:g} ({minutes:.3g} minutes): they would end before the run has started.",
-            f"Set at least {least} minutes, which is {least / 60:.2g}."
-            + (" A smaller cluster.boot_minutes allows less." if isinstance(cluster, Ec2Dask) else ""),
+            f"cluster.max_hours is {cluster.max_hours:g} ({minutes:.3g} minutes): machines would end before the run starts.",
+            f"Set at least {math.ceil(least / 0.6) / 100:g} ({least} minutes)."
+            + (" With a smaller cluster.boot_minutes, less is enough." if isinstance(cluster, Ec2Dask) else ""),
         )
     wrong = [
         f"{k}={v}"
@@ -191,7 +192,7 @@ def _emr(cluster: Emr) -> Iterator[ConfigProblem]:
     if twice or len(cluster.worker_types) > MOST_TYPES:
         yield ConfigProblem(
             f"cluster.worker_types has {f'{twice[0]} twice' if twice else f'{len(cluster.worker_types)} types'}.",
-            f"EMR takes at most {MOST_TYPES} different ones.",
+            f"List each type once, and at most {MOST_TYPES} types.",
         )
 
 
@@ -205,7 +206,7 @@ def _serverless(cluster: EmrServerless, region: str | None) -> Iterator[ConfigPr
     cores, gb = cluster.executor_cores, worker_gb(cluster)
     if gb > largest_gb(cores):
         yield ConfigProblem(
-            f"A worker of {cores} vCPU would have {gb} GB, and EMR Serverless offers at most {largest_gb(cores)} GB.",
+            f"A worker of {cores} vCPU needs {gb} GB, but EMR Serverless offers at most {largest_gb(cores)} GB.",
             "Use a smaller cluster.python_mb or executor_memory_mb, or more executor_cores.",
         )
     matched = IMAGE.fullmatch(cluster.image) if cluster.image else None
@@ -214,7 +215,7 @@ def _serverless(cluster: EmrServerless, region: str | None) -> Iterator[ConfigPr
                             "It has the form ACCOUNT.dkr.ecr.REGION.…/NAME:TAG.")  # fmt: skip
     if matched and region and matched[1] != region:
         yield ConfigProblem(
-            f"cluster.image is in {matched[1]}, and the workers are in {region}.", f"Push the image to ECR in {region}."
+            f"cluster.image is in {matched[1]}, but the workers are in {region}.", f"Push the image to ECR in {region}."
         )
 
 
@@ -253,7 +254,7 @@ def _lock(path: str | None) -> Iterator[ConfigProblem]:
 
 
 def _region(config: Config) -> str | None:
-    """Return the region of the machines, None if it is not set or not allowed."""
+    """Return the region of the machines; None if it is not set or not allowed."""
     try:
         storage = residency.settle(config.storage)
     except UsageError:

@@ -7,17 +7,17 @@ from fruitscale.clusters.prices import AnyCluster
 from fruitscale.errors import UsageError
 
 END_SECONDS = 360
-"""Reserved for ending: the driver's last words (a minute), and the time until AWS stops charging for the machines."""
+"""Reserved for the end: the driver's last log and status (a minute), and the time until AWS stops charging for machines."""
 LEAST_SECONDS = 600
-"""The least time to run that a launch makes sense for."""
+"""The shortest run that is worth a launch."""
 TABLE = "cluster.prices"
-REFRESH = "Set it, or let AWS's price list fill in the table: fruitscale cluster prices --refresh --config …"
+REFRESH = "Set them, or fill the table in from AWS's price list: fruitscale cluster prices --refresh --config …"
 
 
 def paid_seconds(cluster: AnyCluster, kms_key: str | None, images: int = 0) -> float | None:
-    """Return how long a launch may run, so that its end is paid too; None without max_cost or a price.
+    """Return how long a launch may run if its end must be paid for, too; None without max_cost or a price.
 
-    `images` is the number of photos to be read, whose requests cost too.
+    `images` is the number of photos to be read; their requests cost money, too.
     """
     hour = prices.at_most(prices.lines(cluster, kms_key))
     if cluster.max_cost is None or not hour:
@@ -27,7 +27,7 @@ def paid_seconds(cluster: AnyCluster, kms_key: str | None, images: int = 0) -> f
 
 
 def check(cluster: AnyCluster, kms_key: str | None, images: int = 0) -> None:
-    """Raise UsageError if max_cost is set, but a price is missing, or it pays for too short a time."""
+    """Raise UsageError if max_cost is set, but a price is missing or it pays for too short a time."""
     if cluster.max_cost is None:
         return
     made = prices.lines(cluster, kms_key)

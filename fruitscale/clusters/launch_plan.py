@@ -20,8 +20,8 @@ from fruitscale.errors import FruitscaleError, NothingNewError
 class LaunchPlan:
     """What a launch would create. Prices are None if cluster.prices lacks them.
 
-    `estimate` is that for these photos, or why there is none; `most` is the highest price of a launch, and `hours` the time
-    that it pays for: max_hours, or less with max_cost.
+    `estimate` is the one for these photos, or the reason there is none. `most` is the highest possible cost of the launch, if
+    it lasts `hours`: max_hours, or less with max_cost.
     """
 
     kind: str

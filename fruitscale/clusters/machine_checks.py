@@ -1,4 +1,4 @@
-"""Checks the machine types of a launch: whether they exist, are offered, are large enough, and within the quotas."""
+"""Checks the machine types of a launch: whether they exist, are offered, are large enough, and fit into the quotas."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fruitscale.storage import aws
 ON_DEMAND_QUOTA, SPOT_QUOTA = "L-1216C47A", "L-34B43A08"
 """Service quota codes for running vCPUs of standard instances."""
 PRIMARY_MB, SCHEDULER_MB = 7000, 1900
-"""The least memory of the machine with the driver: EMR's own services take about 4 GB of it."""
+"""The least memory of the machine that runs the driver; EMR's own services take about 4 GB of it."""
 WORKER_MB = 900
 """The least memory of a Dask worker machine, per vCPU."""
 YARN_SHARE, MOST_RESERVED_MB = 0.75, 8192
@@ -119,7 +119,7 @@ def _offers(cluster: Emr | Ec2Dask, ec2: Any, zones: set[str]) -> LaunchCheck:  
     if not working:
         return failed(
             "capacity pools",
-            f"no zone of the subnets ({', '.join(sorted(where))}) offers them",
+            f"no zone of the subnets ({', '.join(sorted(where))}) offers {_leader(cluster)} and a worker type",
             "Use other machine types or subnets.",
         )
     return passed("capacity pools", f"offered in {', '.join(working)}")

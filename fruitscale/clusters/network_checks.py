@@ -1,4 +1,4 @@
-"""Checks the subnets and security groups of a launch: whether machines there can reach what they need."""
+"""Checks the subnets and security groups of a launch: whether machines in them can reach what they need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fruitscale.config.cluster_section import Ec2Dask, Emr, EmrServerless
 from fruitscale.storage import aws
 
 MANAGED_ROLE = "EMR_DefaultRole_V2"
-"""The role with AmazonEMRServicePolicy_v2, which only uses what has MANAGED_POLICY_TAG."""
+"""The role with AmazonEMRServicePolicy_v2, which only allows resources with MANAGED_POLICY_TAG."""
 EMRS_GROUP = "ElasticMapReduce-Master-Private"
 """A security group that EMR creates in a VPC with its first cluster."""
 ROUTERS = (
@@ -38,7 +38,7 @@ def find(network: LaunchNetwork) -> Iterator[LaunchCheck]:
 
 
 class LaunchNetwork:
-    """What a launch's checks know of its network; each question is asked once."""
+    """What the checks know about a launch's network; each request is made once."""
 
     def __init__(self, launch: Launch) -> None:
         self.launch, self.cluster = launch, launch.cluster
@@ -67,7 +67,7 @@ class LaunchNetwork:
 
     @property
     def needs_tag(self) -> bool:
-        """Whether EMR may only use what has the tag of its managed policy."""
+        """Whether EMR may only use resources with the tag of its managed policy."""
         return isinstance(self.cluster, Emr) and self.cluster.service_role.rpartition("/")[2] == MANAGED_ROLE
 
     def check_subnet(self, name: str) -> LaunchCheck:
@@ -116,13 +116,13 @@ class LaunchNetwork:
         return passed(check, f"private, in {subnet['AvailabilityZone']}, with endpoints for {', '.join(needed)}")
 
     def check_addresses(self) -> Iterator[LaunchCheck]:
-        """Yield a failure if no subnet has an address for every machine that has to start."""
+        """Yield a failure if no subnet has enough addresses for all machines of the start."""
         cluster, free = self.cluster, max(subnet["AvailableIpAddressCount"] for subnet in self.subnets)
         needed = 1
         if isinstance(cluster, (Emr, Ec2Dask)):
             needed = 1 + cluster.core if isinstance(cluster, Emr) else cluster.workers
         if free < needed:
-            found = f"{needed} machines start in one subnet, and the largest has {free} free addresses"
+            found = f"{needed} machines start in one subnet, but the largest has {free} free addresses"
             yield failed("addresses", found, "Use a larger subnet, or fewer machines.")
 
     def check_group(self, group: str) -> LaunchCheck:
@@ -131,12 +131,12 @@ class LaunchNetwork:
         name, vpc = f"security group {group}", found.get("VpcId")
         if self.vpcs and vpc not in self.vpcs:
             return failed(
-                name, f"it is in {vpc}, and the subnets are in {self.vpcs[0]}", "Use a group of the subnets' VPC."
+                name, f"it is in {vpc}, but the subnets are in {self.vpcs[0]}", "Use a group of the subnets' VPC."
             )
         return passed(name, f"in {vpc}")
 
     def check_tag(self) -> LaunchCheck:
-        """Check that EMR may create its security groups in the VPC, unless they exist or are named."""
+        """Check that EMR may create its security groups in the VPC, unless they exist or the config names others."""
         vpc, (key, value) = self.vpcs[0], next(iter(MANAGED_POLICY_TAG.items()))
         tags = aws.ask(self._ec2, "describe_vpcs", VpcIds=[vpc])["Vpcs"][0].get("Tags", [])
         filters = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "group-name", "Values": [EMRS_GROUP]}]

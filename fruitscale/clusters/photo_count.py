@@ -14,7 +14,7 @@ from fruitscale.storage.residency import StorageAccess
 
 @dataclass(frozen=True)
 class PhotoCount:
-    """The number of photos, or the problem because of which they could not be listed here."""
+    """The number of photos, or why they could not be listed here."""
 
     images: int | None
     problem: str = ""
@@ -23,7 +23,7 @@ class PhotoCount:
 def count(config: Config, observer: Observer = lambda event: None) -> PhotoCount:
     """List the photos of a settled config. The machines list them again, with a role that may read them.
 
-    Raises NothingNewError if there is no new one, InputError or OutputError if that is sure to fail the run.
+    Raises NothingNewError if there are no new photos; InputError or OutputError if the run would certainly fail.
     """
     try:
         photos = list_input(config, StorageAccess(config.storage), RunProgress("launch", observer))

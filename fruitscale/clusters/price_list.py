@@ -26,7 +26,7 @@ UNITS = {"x86_64": "", "aarch64": "ARM"}
 def refreshed(config: Config) -> Prices:
     """Return today's list prices of what a config launches, in its region; the spot price as of the last day.
 
-    A price that the list lacks is left out. Raises ClusterError if there is none at all, or they are in several currencies.
+    Prices that the list lacks are left out. Raises ClusterError if there are none, or they are in several currencies.
     """
     cluster = cluster_config.section(config)
     storage = residency.settle(config.storage)
@@ -53,9 +53,9 @@ class _PriceList:
         self.currencies: set[str] = set()
 
     def price(self, service: str, usage: str = "", **attributes: str) -> float | None:
-        """Return the price of the one product with these attributes, whose usage type matches `usage`; None without.
+        """Return the price of the one product with these attributes, whose usage type matches `usage`; None if there is none.
 
-        Of a price in steps, it is the highest: the first step may be free. Raises ClusterError if products differ.
+        Of tiered prices, the highest counts: the first tier may be free. Raises ClusterError if products differ in price.
         """
         filters = [{"Type": "TERM_MATCH", "Field": key, "Value": value} for key, value in attributes.items()]
         filters.append({"Type": "TERM_MATCH", "Field": "regionCode", "Value": str(self._region)})

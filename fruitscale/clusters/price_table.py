@@ -17,16 +17,18 @@ COMMENT = "# looked up with `fruitscale cluster prices --refresh`"
 
 
 def write(path: Path, prices: Prices) -> None:
-    """Replace `cluster.prices` of a config file. Raises UsageError, and then the file is as it was."""
+    """Replace `cluster.prices` of a config file. Raises UsageError and leaves the file unchanged."""
     before = read_yaml(path)
     text = path.read_text()
     cluster = _value(yaml.compose(text, yaml.SafeLoader), "cluster")
     if not isinstance(cluster, yaml.MappingNode) or cluster.flow_style:
-        raise UsageError(f"{path}: there is no cluster section to put the prices into.", "Put these into it yourself.")
+        raise UsageError(
+            f"{path} has no cluster section in block style to write the prices to.", "Add one, as in configs/emr.yaml."
+        )
     made = _spliced(text, cluster, prices)
     section = {**before["cluster"], "prices": prices.model_dump(mode="json")}
     if not _holds(made, {**before, "cluster": section}):
-        raise UsageError(f"{path}: the prices can't be put in there without changing other keys.", "Do it yourself.")
+        raise UsageError(f"{path}: writing the prices would change other keys.", "Edit cluster.prices yourself.")
     _replace(path, made)
 
 
@@ -65,7 +67,7 @@ def _last_line(node: yaml.Node) -> int:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Replace a file's content at once."""
+    """Replace a file's content atomically."""
     target = path.resolve()
     try:
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

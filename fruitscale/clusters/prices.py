@@ -19,7 +19,7 @@ EMR_VOLUMES = 2
 
 
 class UsedMachine(Protocol):
-    """What a machine's price so far depends on."""
+    """What the cost of a machine so far depends on."""
 
     @property
     def type(self) -> str: ...  # noqa: D102
@@ -31,11 +31,11 @@ class UsedMachine(Protocol):
 
 @dataclass(frozen=True)
 class PriceLine:
-    """Things of one kind: their maximum count, and the price of one per hour (None if the table lacks it).
+    """One line of a price: the maximum count of an item, and its price per hour (None if the table lacks it).
 
-    `hour` is the highest price: spot machines at the on-demand price, to which EMR falls back. `low` is the one at
-    spot_fraction. `missing` names the key of the table that is needed. Disks and keys are not `essential`: without a price,
-    estimates leave them out, and say so.
+    `hour` is the highest price: spot machines at the on-demand price, to which EMR falls back. `low` is the price
+    at spot_fraction. `missing` names the missing key of the table. Disks and keys are not `essential`: without a price,
+    estimates leave them out and name them.
     """
 
     what: str
@@ -65,7 +65,7 @@ def at_most(made: Iterable[PriceLine]) -> float | None:
 
 
 def at_best(made: Iterable[PriceLine]) -> float | None:
-    """Return the price of all lines per hour if every spot machine comes; None if that of a machine is missing."""
+    """Return the price of all lines per hour if all spot machines are available; None if that of a machine is missing."""
     return _sum((line.count, line.low, line.essential) for line in made)
 
 
@@ -114,7 +114,7 @@ def spent(cluster: AnyCluster, machines: Iterable[UsedMachine]) -> tuple[float, 
 
 
 def requests(cluster: AnyCluster, images: int, kms_key: str | None) -> tuple[float, list[str]]:
-    """Return the price of reading a number of photos from S3 at most, and what of it has no price."""
+    """Return the highest price of reading a number of photos from S3, and the requests that have no price."""
     table, amount, missing = cluster.prices, 0.0, []
     units = [("S3 requests", table.s3_get_1000, 1_000)]
     units += [("KMS requests", table.kms_10000, 10_000)] if kms_key else []
@@ -144,7 +144,7 @@ def _machines(cluster: Emr | Ec2Dask) -> Iterator[PriceLine]:
     for other in cluster.worker_types if known else ():
         if other not in known:
             table = "emr_hour" if other in cluster.prices.machine_hour else "machine_hour"
-            yield _extra(f"{other} instead", 0, None, f"{table}.{other}")
+            yield _extra(f"{other}, another worker type", 0, None, f"{table}.{other}")
     if is_emr:
         yield _fee(cluster, leader, 1)
         yield _fee(cluster, worker, count)

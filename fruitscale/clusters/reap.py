@@ -30,8 +30,8 @@ YOUNG = timedelta(minutes=15)
 class ExpiredResource:
     """An expired resource of a launch; `problem` is the reason it could not be ended, else None.
 
-    `left` is the reason it was left alone: it may not be looked at, so it is most likely someone else's, or machines that may
-    need it could not be ended.
+    `left` is the reason it was left alone: we have no permission to describe it, so it is most likely someone else's, or
+    machines that may need it could not be ended.
     """
 
     what: str
@@ -50,14 +50,14 @@ class _Removal:
 
 @dataclass
 class _Look:
-    """One look at a region. `held`: launches with machines that were not ended; `unlisted`: kinds that could not be listed."""
+    """One pass over a region. `held`: launches whose machines were not ended; `unlisted`: kinds that could not be listed."""
 
     storage: Storage
     held: set[str] = field(default_factory=set)
     unlisted: dict[str, str] = field(default_factory=dict)
 
     def reason_to_keep(self, run: str) -> str | None:
-        """Return why what a launch's machines need must be left alone, or None."""
+        """Return why resources that a launch's machines may need must be kept, or None."""
         if run in self.held:
             return "its machines were not ended"
         kind = _machines_of(_record(self.storage, run))
@@ -71,8 +71,8 @@ _Found: TypeAlias = "Iterator[_Removal | ExpiredResource]"
 def reap(config: Config, *, dry_run: bool = False) -> list[ExpiredResource]:
     """End the expired resources in a config's region (with `dry_run`, only find them); return them.
 
-    A resource that could not be ended, or a kind that could not be listed, is returned with its `problem`; one that may not
-    be looked at is `left`, with what its machines may need.
+    A resource that could not be ended, or a kind that could not be listed, is returned with its `problem`; one that
+    we have no permission to describe is `left` alone, and so is what its machines may need.
     """
     look, done = _Look(residency.settle(config.storage)), []
     for kind, find in FINDERS.items():
@@ -112,7 +112,9 @@ def _look_at(
     except ClusterError as error:
         if not aws.is_absent(error):
             denied = aws.is_denied(error)
-            reason = {"left": f"it may not be looked at: {error.message}"} if denied else {"problem": error.message}
+            reason = (
+                {"left": f"no permission to describe it: {error.message}"} if denied else {"problem": error.message}
+            )
             yield ExpiredResource(what, listed_id, run, None, **reason)
         return
     if _is_past(found):
@@ -242,7 +244,7 @@ def _record(storage: Storage, run: str) -> dict[str, Any]:
 
 
 def _machines_of(record: dict[str, Any]) -> str | None:
-    """Return which of FINDERS finds the machines of a launch, by its launch.json; None if that does not say."""
+    """Return which of FINDERS finds the machines of a launch, by its launch.json; None if that doesn't have the kind."""
     try:
         return _KINDS.get(record["config"]["cluster"]["kind"])
     except (KeyError, TypeError):

@@ -22,7 +22,7 @@ DEFAULT_CPU = "AMD EPYC with AVX2"
 START_MINUTES: Mapping[str, float] = MappingProxyType({"emr": 10.0, "emr-serverless": 4.0, "ec2-dask": 6.0})
 """Assumed time to start and end the machines, by kind; not measured on AWS."""
 EFFICIENCY = 0.9
-"""The part of the cores' time that stage 1 uses."""
+"""The fraction of the cores' time that stage 1 uses."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class MeasuredSpeed:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """The expected time and cost of a launch: `low` if spot machines come, `high` at on-demand prices."""
+    """The expected time and cost of a launch: `low` if all spot machines are available, `high` at on-demand prices."""
 
     images: int
     cores: int
@@ -58,7 +58,9 @@ def speed(config: Config, run: str | None = None) -> MeasuredSpeed | None:
         record = RunFolder(access.open(run)).read_record()
         found = None if record is None else _measured(config, run, record)
         if found is None:
-            raise UsageError(f"{run} has no speed of this model.", "Give a complete run with the same model settings.")
+            raise UsageError(
+                f"{run} has no measured speed of this model.", "Give a complete run with the same model settings."
+            )
         return found
     return next(_earlier(config, access), None) or _documented(config)
 
@@ -95,11 +97,11 @@ def try_estimate(config: Config, images: int | None, run: str | None = None) -> 
         return "the photos could not be counted"
     measured = speed(config, run)
     if measured is None:
-        return f"no speed of {config.model.architecture} was measured: name a run of this model with --measured"
+        return f"the speed of {config.model.architecture} is not known: name a run of this model with --measured"
     try:
         return estimate(config, images, n_cores(config), measured)
     except FruitscaleError as error:
-        return f"the machines' cores are not known: {error.message}"
+        return f"the number of cores is not known: {error.message}"
 
 
 def most(cluster: AnyCluster, kms_key: str | None, images: int | None, hours: float) -> float | None:
@@ -114,7 +116,7 @@ def _earlier(config: Config, access: StorageAccess) -> Iterator[MeasuredSpeed]:
     for run in runs:
         try:
             record = RunFolder(access.open(run)).read_record() if run else None
-        except FruitscaleError:  # it may not be read here; its speed is no reason to fail
+        except FruitscaleError:  # there may be no permission to read it here: no reason to fail
             continue
         if run and record is not None and (found := _measured(config, run, record)):
             yield found

@@ -25,9 +25,9 @@ GLIBC = 34
 """Minor version of Amazon Linux 2023's glibc, 2.34."""
 OLDEST_GLIBC = 5
 GRAVITON = {"openvino": "2025.2.0", "numpy": "2.2.6"}
-"""Versions for aarch64: the last OpenVINO with a wheel for that glibc, and the last NumPy which that takes.
+"""Versions for aarch64: the last OpenVINO with a wheel for this glibc, and the last NumPy that it accepts.
 
-It reads the models that newer versions export, and its features are theirs (tests/cloud/test_graviton.py).
+This OpenVINO reads models exported by newer versions, and computes the same features (tests/cloud/test_graviton.py).
 """
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Timestamp of every file in the wheel, so that wheels are reproducible."""

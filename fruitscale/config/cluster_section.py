@@ -88,7 +88,7 @@ class _Cluster(Section):
     max_hours: float = Field(12, gt=0, le=MOST_HOURS, strict=True)
     """Maximum lifetime of the machines, in hours; they are then terminated in any case."""
     max_cost: float | None = Field(None, gt=0, strict=True, allow_inf_nan=False)
-    """Maximum cost of a launch, in prices.currency: the run is ended before (finished parts are kept); null: none."""
+    """Maximum cost of a launch, in prices.currency: the run ends before (finished parts are kept); null: no limit."""
     log_uri: str | None = None
     """Where logs go; null: logs/ under storage.staging_uri."""
     disk_key: str | None = None

@@ -1,4 +1,4 @@
-"""Opens regular files only, without blocking: a pipe, a device or a socket in a photo's or a config's place is refused.
+"""Opens regular files only, without blocking: pipes, devices and sockets are refused, as photos and as configs.
 
 The one exception is a config that the shell hands over as an open pipe, as in `--config <(…)`.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 MOST_CONFIG_BYTES = 1_000_000
 PIPE_SECONDS = 10.0
 _OPEN_FILE = re.compile(r"/dev/(stdin|fd/\d+)|/proc/self/fd/\d+")
-"""Names of files that are open already. The system has them on Linux and macOS."""
+"""Names of files that are already open, on Linux and macOS."""
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 

@@ -50,9 +50,9 @@ class Input(Section):
     new_since: tuple[str, ...] = ()
     """Run folders: process only photos that none of these runs has."""
     max_removed_fraction: float = Field(0.2, ge=0, le=1, strict=True)
-    """Refuse to replace a complete run if more than this fraction of its photos is gone: a share may be half mounted.
+    """Leave a complete run unchanged if more than this fraction of its photos is gone: part of a share may be missing.
 
-    Not checked below 10 photos, with --overwrite, for lists, or if other settings of the input changed.
+    Not checked below 10 missing photos, with --overwrite, for lists, or if settings that choose photos have changed.
     """
 
 
@@ -95,7 +95,7 @@ class Images(Section):
     max_bytes: Count = 256_000_000
     """Larger files are rejected without being read."""
     max_seconds: Count = 60
-    """Photos whose decoding takes more CPU time are rejected, when their task is retried."""
+    """CPU time for decoding a photo; photos that need more are rejected, when their task is retried."""
     exif_orientation: Literal["apply", "ignore"] = "apply"
     """apply: rotate photos by their EXIF orientation; ignore: leave them as stored."""
 

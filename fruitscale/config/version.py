@@ -1,4 +1,4 @@
-"""Versions: fruitscale's own, which is part of what features depend on and of every record, and those of packages."""
+"""The versions of fruitscale (part of every run's fingerprint and record) and of installed packages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __version__ = "0.3.0"
 
 
 def installed_version(package: str) -> str | None:
-    """Return the version of an installed package, or None. TensorFlow has a second package, without CUDA."""
+    """Return the version of an installed package, or None. TensorFlow has two packages, one without CUDA."""
     for name in (package, "tensorflow-cpu") if package == "tensorflow" else (package,):
         try:
             return metadata.version(name)

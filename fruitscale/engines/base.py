@@ -47,7 +47,7 @@ class EngineInfo:
     machines: int = 1
     """Machines with workers."""
     expected_cores: int = 0
-    """The cores once every worker that may come has come; 0 if no more are expected."""
+    """The cores once every worker that may join has joined; 0 if no more are expected."""
 
     @property
     def cut_cores(self) -> int:

@@ -70,9 +70,9 @@ class LocalDaskCluster:
         return self._workers is not None and self._workers.poll() is not None
 
     def restart_workers(self) -> bool:
-        """Start the workers again, once, if the process that starts them ended; return whether that was done.
+        """Restart the workers, once, if the process that starts them has ended; return whether it did.
 
-        Nannies give up when workers are killed while they start, as for lack of memory.
+        Nannies give up when workers are killed while they start, for example for lack of memory.
         """
         with self._restarting:
             if not (self._may_restart and self.has_ended()):

@@ -158,7 +158,7 @@ class DaskEngine:
         return len(self._client.scheduler_info(n_workers=-1)["workers"])
 
     def _is_hopeless(self) -> bool:
-        """Return whether no worker can come any more, though those on this machine were started again."""
+        """Return whether no worker can join any more, even after restarting those of this machine."""
         return self._cluster is not None and self._cluster.has_ended() and not self._cluster.restart_workers()
 
     def _no_workers(self) -> EngineError:

@@ -113,7 +113,7 @@ def executors(context: Any) -> Executors:  # noqa: ANN401
 
 
 def yarn_diagnostics(application: str | None, name: str) -> str:
-    """Return what YARN reports of an application, or of the newest of a name: PySpark's Java has YARN's client."""
+    """Return YARN's diagnostics of an application, or of the newest with a name; PySpark's jars contain YARN's client."""
     yarn = pyspark.SparkContext._jvm.org.apache.hadoop.yarn
     client = yarn.client.api.YarnClient.createYarnClient()
     client.init(yarn.conf.YarnConfiguration())

@@ -1,4 +1,4 @@
-"""What Spark and YARN refuse, in words: their own messages are found in stack traces, and name settings of theirs only."""
+"""Clear errors for what Spark and YARN refuse: their own messages are buried in stack traces, and only name their settings."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def java_message(text: str) -> str:
 def refusal(text: str, diagnostics: str, hint: str | None) -> EngineError | None:
     """Return the error for what Spark or YARN refused or ended; None if it is something else.
 
-    `diagnostics` is what YARN says of the application, `hint` where the log is.
+    `diagnostics` is YARN's report on the application, `hint` where the log is.
     """
     whole = f"{text}\n{diagnostics}"
     if size := _TOO_LARGE.search(whole):
         needed = sum(map(int, _PARTS.findall(size[0])[:-1]))
         what = "An executor" if size[1] == "executor" else "Spark's application master"
-        return EngineError(f"{what} needs {needed} MB, and this YARN allows {size[3]} MB per container.", SMALLER)
+        return EngineError(f"{what} needs {needed} MB, but this YARN allows only {size[3]} MB per container.", SMALLER)
     if cores := _CORES.search(whole):
         return EngineError(
-            f"An executor needs {cores[1]} cores, and this YARN allows {cores[2]} per container.", SMALLER
+            f"An executor needs {cores[1]} cores, but this YARN allows only {cores[2]} per container.", SMALLER
         )
     if memory := _OVER_MEMORY.search(whole):
         return EngineError(

@@ -72,7 +72,7 @@ class SparkSessionHandle:
         return self.log_path
 
     def log_hint(self) -> str | None:
-        """Return where Spark's log is, for a message: in our file, or in the output of the Java that spark-submit started."""
+        """Return a hint to Spark's log: our file, or the output of spark-submit, if that started Java."""
         if "PYSPARK_GATEWAY_PORT" in os.environ:
             logs = f"; those of executors: yarn logs -applicationId {self.application}" if self.application else ""
             return f"Spark's log is in the output of spark-submit{logs}."
@@ -80,7 +80,7 @@ class SparkSessionHandle:
         return f"Spark's log: {log_path}" if log_path else None
 
     def diagnostics(self) -> str:
-        """Return why YARN ended the application; empty if YARN does not know, or is not what runs it."""
+        """Return why YARN ended the application; empty if YARN doesn't know it or doesn't run it."""
         if not self.application and not self._yarn_name:
             return ""
         with suppress(Exception):  # it may be gone too

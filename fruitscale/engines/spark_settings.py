@@ -59,7 +59,7 @@ def defaults(master: str, version: str) -> dict[str, str]:
 
 
 def expected_cores(setting: Callable[[str, str], str | None]) -> int:
-    """Return the concurrent tasks of a cluster once every executor that may come has come.
+    """Return how many tasks a cluster runs at once when all the executors it may have are running.
 
     `setting` returns a Spark setting or the given default.
     """

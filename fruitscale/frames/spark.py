@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def session(master: str = "local[*]", conf: Mapping[str, str] | None = None) -> SparkSession:
-    """Return the active Spark session, or start one with a Java that fits and with this Python in its workers.
+    """Return the active Spark session, or start one with a compatible Java and with this Python in its workers.
 
     `master` and `conf` are for a new session. Raises EngineError if the workers of the session can't import fruitscale, or
     if there is no Java for this Spark.

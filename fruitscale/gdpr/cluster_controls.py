@@ -68,7 +68,7 @@ def _check(control: _ClusterControl, facts: ClusterFacts) -> ControlResult:
 
 
 def _inspect_default_encryption(facts: ClusterFacts, services: Services) -> ControlResult | None:
-    """Check whether the account encrypts all new disks, where nothing else encrypts those of the cluster."""
+    """Check whether the account encrypts all new disks, if nothing else encrypts those of the cluster."""
     if not facts.disks_by_default:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The IAM policies that fruitscale ships, and what fills in their blanks for a config."""
+"""The IAM policies that fruitscale ships, and the values that fill in their blanks for a config."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLANKS = (
     "INPUT_LIST", "OUTPUT_BUCKET", "OUTPUT_PREFIX", "STAGING_BUCKET", "STAGING_PREFIX", "LOG_BUCKET", "LOG_PREFIX",
     "STORAGE_KEY", "DISK_KEY", "WORKER_ROLE", "EMR_ROLE", "VPC_ID",
 )  # fmt: skip
-"""What a document leaves open: names in capitals. `STORAGE_KEY` and `DISK_KEY` are ARNs, `INPUT_LIST` is BUCKET/KEY."""
+"""The blanks of the documents: names in capitals. `STORAGE_KEY` and `DISK_KEY` are ARNs, `INPUT_LIST` is BUCKET/KEY."""
 EMR_MANAGED = "service-role/AmazonEMRServicePolicy_v2"
 """AWS's own policy for EMR's role; its ARN is `arn:PARTITION:iam::aws:policy/` and this."""
 Values = Mapping[str, str | None]
@@ -40,8 +40,8 @@ def template(name: str) -> dict[str, Any]:
 def filled(name: str, values: Values) -> dict[str, Any]:
     """Return a document with its blanks filled in. Raises KeyError for a blank that `values` lacks.
 
-    A blank that is None stands for something that does not exist (such as a key): resources with it are left out, and so
-    are statements that have no other, or that need it in a condition. An empty prefix is the whole bucket.
+    None means that something (such as a key) does not exist: resources that contain the blank are left out, and so are
+    statements without other resources, or with the blank in a condition. An empty prefix means the whole bucket.
     """
     document = template(name)
     document["Statement"] = [s for each in document["Statement"] if (s := _statement(each, values)) is not None]
@@ -49,7 +49,7 @@ def filled(name: str, values: Values) -> dict[str, Any]:
 
 
 def values_of(config: Config, account: str, *, vpc: str | None = None) -> dict[str, str | None]:
-    """Return what fills in the documents for a config, whose storage need not be settled.
+    """Return the values of the blanks for a config, whose storage need not be settled.
 
     `VPC_ID` is None without `vpc`, roles and keys that the config doesn't name are None. Raises UsageError without a region.
     """
@@ -105,7 +105,7 @@ def _statement(statement: Mapping[str, Any], values: Values) -> dict[str, Any] |
 
 
 def _fill(value: Any, values: Values) -> Any:  # noqa: ANN401  parts of a JSON document
-    """Return a part of a document without blanks; None if it needs what does not exist."""
+    """Return a part of a document without blanks; None if it needs something that does not exist."""
     if isinstance(value, str):
         return _text(value, values)
     if isinstance(value, list):

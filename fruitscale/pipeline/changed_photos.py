@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 OF_PHOTOS = frozenset({"photos", "versions", "shards.images"})
 """What the features of one photo don't depend on."""
 SAME_INPUT = ("list", "include", "exclude", "hidden", "limit", "new_since")
-"""Settings of the input that decide which of its photos a run has."""
+"""Settings that choose a run's photos from its input."""
 FEWEST_REMOVED = 10
 
 
@@ -68,7 +68,7 @@ def check_removed(folder: RunFolder, old: RunPlan, new: RunPlan, before: int, no
         raise OutputError(
             f"{gone} of the {before} photos of the run in {folder.store.uri} are gone from the input ({gone / before:.0%}), "
             f"more than input.max_removed_fraction ({most:g}). The run was left as it is.",
-            "Check that the whole input is there (a share may not be mounted). If the photos were removed on purpose, add "
+            "Check that the whole input is available (a share may not be mounted). If the photos were removed on purpose, add "
             "--set input.max_removed_fraction=1",
         )
 

@@ -12,7 +12,7 @@ from fruitscale.storage.s3 import S3Store
 
 DISK_SECONDS = 1.0
 S3_SECONDS = 5.0
-"""Seconds between two listings of the parts: on S3, a listing of 1,000 parts is one request."""
+"""Seconds between two listings of the parts: on S3, one request lists 1,000 parts."""
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def watched_parts(folder: RunFolder, photos: Mapping[str, int], report: Callable
     ended = threading.Event()
 
     def look() -> None:
-        with suppress(FruitscaleError):  # the tasks themselves say what is wrong
+        with suppress(FruitscaleError):  # the tasks themselves report it
             report(sum(photos.get(name, 0) for name in names()))
 
     def watch() -> None:
@@ -37,4 +37,4 @@ def watched_parts(folder: RunFolder, photos: Mapping[str, int], report: Callable
     finally:
         ended.set()
         thread.join()
-        look()  # an interrupted run says what is kept
+        look()  # an interrupted run reports what is kept

@@ -82,22 +82,22 @@ def _warning_of(event: Event) -> list[str]:
 
 
 def _state(folder: RunFolder, config: Config, access: StorageAccess, photos: Manifest) -> str:
-    """Return what the output holds and what becomes of it, in words. Raises what the run would raise."""
+    """Return a description of what the output holds and what would happen to it. Raises what the run would raise."""
     if not folder.store.exists(RECORD) and folder.read_plan() is None:
         return "no run yet"
     if not exported_model.is_cached(config.model):
-        return "a run; what becomes of it is known when the model has been exported (fruitscale model export)"
+        return "a run; export the model first to see whether it would be kept (fruitscale model export)"
     exported = exported_model.export(config.model)
     applied = configured_pca(config, access)
     plan = make_plan(config, photos, exported, None if applied is None else applied.facts)
     existing = existing_run.inspect(folder, plan, photos, config.output)
     parts = len(folder.part_names())
     return {
-        "keep": "this run, complete: it would be verified, and nothing done",
-        "resume": f"this run, unfinished: it would go on, and keep {counted(parts, 'part')} of it",
+        "keep": "this run, complete: it would be verified and left unchanged",
+        "resume": f"this run, unfinished: it would resume, and keep {counted(parts, 'part')}",
         "repair": f"this run, with damage: it would be repaired. {existing.warning}",
-        "refit": "a run with these features: they would be kept, and the PCA fitted again",
-        "replace": "another run: it would be replaced, at the end",
+        "refit": "a run with the same features: they would be kept, and the PCA fitted again",
+        "replace": "another run: it would be replaced once the new one is complete",
         "update": f"this run, with other photos: {existing.changes}; the features of the others would be kept",
         "clear": "another run: it would be removed first",
     }[existing.action]

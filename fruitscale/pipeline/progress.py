@@ -66,7 +66,7 @@ class RunProgress:
             self.seconds[stage] = time.perf_counter() - start
 
     def advance(self, done: int, rejected: int | None = None, resumed: int | None = None) -> None:
-        """Report how far the stage is: at least as far as before, until all is done and the counts are exact."""
+        """Report how far the stage is. Counts never decrease, except to the exact ones at the end."""
         with self._lock:
             event = self._event
             rejected = event.rejected if rejected is None else rejected
@@ -77,7 +77,7 @@ class RunProgress:
             self._publish()
 
     def advance_to(self, done: int) -> None:
-        """Report that the stage is at least so far, from another thread: tasks may know less."""
+        """Report from another thread that at least `done` is done: tasks report only when they end."""
         with self._lock:
             if self._event.done < done < (self._event.total or 0):
                 self.advance(done)

@@ -339,12 +339,8 @@ def _merge_in_order(results: Iterator[tuple[int, Moments]], advance: Callable[[i
 
 
 def _how_to_export(config: Config) -> str | None:
-    """Return what takes its time, unless the model is cached."""
-    return (
-        None
-        if exported_model.is_cached(config.model)
-        else "TensorFlow exports it, once; later runs take it from a cache"
-    )
+    """Return a message about the export, which takes time; None if the model is cached."""
+    return None if exported_model.is_cached(config.model) else "TensorFlow exports it once; later runs use the cache"
 
 
 def _absolute(uri: str) -> str:

@@ -1,4 +1,4 @@
-"""Writes the SQL with which Athena, and Glue's catalog, read a run's features and components where they are."""
+"""Writes the SQL that creates Athena tables (in Glue's catalog) for a run's features and components, in place."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def statements(uri: str, storage: Storage | None = None) -> str:
     """
     if not is_s3(uri):
         raise UsageError(
-            f"{uri} is not on S3, and Athena only reads there.", "Copy the run to s3://bucket/prefix first."
+            f"{uri} is not on S3, and Athena reads only from S3.", "Copy the run to s3://bucket/prefix first."
         )
     run = open_complete(uri, StorageAccess(storage))
     folder = uri.rstrip("/")
@@ -43,7 +43,7 @@ def statements(uri: str, storage: Storage | None = None) -> str:
 
 
 def table_name(folder: str) -> str:
-    """Return a table's name for a run folder: its last part, in the letters that Athena takes."""
+    """Return a table's name for a run folder: its last part, in characters that Athena accepts."""
     name = re.sub(r"\W+", "_", folder.rpartition("/")[2].lower(), flags=re.ASCII).strip("_")[:LONGEST]
     return name if name[:1].isalpha() else f"run_{name}".rstrip("_")
 

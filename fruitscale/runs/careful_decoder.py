@@ -1,7 +1,7 @@
-"""Decodes photos so that one that kills or occupies its decoder costs neither the run nor the driver.
+"""Decodes photos so that one that crashes or hangs its decoder ends neither the run nor the driver.
 
 A worker decodes in its own process, with a limit on time that ends it; only when its task is retried, a child process
-decodes, which costs a process and a copy of each photo. The driver has nobody who retries, so there children always decode.
+decodes, which costs a process and a copy of each photo. Nothing retries the driver, so it always decodes in children.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fruitscale.kernels.images import Pixels, Rejection
 REASON = "crashed the decoder"
 _FIRST_KILLED = "1000"
 _BYTES_PER_CHILD = 100_000_000
-"""Bytes of photos for which one more child is worth its start (half a second)."""
+"""Bytes of photos that are worth starting one more child (half a second)."""
 
 Decoded: TypeAlias = tuple[Pixels | Rejection, str | None]
 
@@ -93,7 +93,7 @@ class CarefulDecoder:
 
 
 class CarefulDecoders:
-    """Some children that decode for the threads of the driver: more of them for more bytes, up to one per core."""
+    """A pool of children that decode for the driver's threads: one per 100 MB of photos, at most one per core."""
 
     def __init__(self, sizes: Iterable[int]) -> None:
         n_children = min(1 + sum(sizes) // _BYTES_PER_CHILD, os.cpu_count() or 1)

@@ -141,7 +141,7 @@ class PeakRss(_Record):
 
 
 class ExpectedCost(_Record):
-    """The estimate made before a launch: `low` if spot machines come, `high` at on-demand prices."""
+    """The estimate made before a launch: `low` if all spot machines are available, `high` at on-demand prices."""
 
     images: int
     minutes: float
@@ -157,10 +157,10 @@ class Cost(_Record):
 
     machine_hours: float
     amount: float | None
-    """At the price of spot machines where these were requested."""
+    """At spot prices for machines that were requested as spot."""
     currency: str
     amount_at_most: float | None = None
-    """If every spot machine was replaced by an on-demand one."""
+    """The cost if every spot machine was replaced by an on-demand one."""
     minutes: float | None = None
     """From the request for machines to the end of the run."""
     left_out: tuple[str, ...] = ()

@@ -64,9 +64,9 @@ def is_pending(store: Store) -> bool:
 
 
 def reserve(store: Store) -> None:
-    """Write what the new run's record will replace, on S3.
+    """On S3, write a placeholder that the new run's record will replace.
 
-    The commit is then a conditional write that fails once another run has held the lock, since `finish_pending` removes this.
+    So the commit is a conditional write, and fails once another run has held the lock: `finish_pending` removes this.
     """
     if store.is_remote:
         store.write(f"{NEXT}/{RECORD}", json.dumps({"reserved": secrets.token_hex(16)}).encode())
@@ -75,7 +75,7 @@ def reserve(store: Store) -> None:
 def finish_pending(store: Store) -> None:
     """Finish a switch that was interrupted.
 
-    A record without its files counts as absent, and so does what a power cut tore, or a run only reserved.
+    A record counts as absent if its files are missing, if a power cut damaged it, or if it is only a placeholder.
     """
     new = next_folder(store)
     try:

@@ -54,7 +54,7 @@ SKEW_HINT = "Set the clock, as in: sudo timedatectl set-ntp true"
 _LINKED_ROLES = {
     "CreateApplication": "ops.emr-serverless", "RunInstances": "spot", "RunJobFlow": "elasticmapreduce",
 }  # fmt: skip
-"""Services that make a role for themselves, by the request that needs it."""
+"""Services that create a role for themselves, by the request that needs it."""
 UNSUPPORTED = frozenset(
     {"NotImplemented", "MethodNotAllowed", "NotSupported", "UnknownOperationException", "405", "501"}
 )
@@ -220,10 +220,11 @@ def _refused(operation: str, error: Any) -> ClusterError:  # noqa: ANN401  botoc
 
 
 def _remedy_of_linked_role(operation: str) -> str:
-    """Return how to create the role that AWS's service makes for itself at the first request of a kind."""
+    """Return how to create the role that an AWS service creates for itself at the first request of a kind."""
     service = _LINKED_ROLES.get(operation, "SERVICE")
     return (
-        "AWS's service needs a role of its own in this account, which you may not create. Have it created once: "
+        "The AWS service needs a role of its own in this account, which you have no permission to create. Have it created "
+        "once: "
         f"aws iam create-service-linked-role --aws-service-name {service}.{service_domain('')} (docs/iam.md)"
     )
 

@@ -1,6 +1,6 @@
 """Requests that obstore lacks, sent by boto3: a copy and a deletion that S3 makes only if an object has a certain ETag.
 
-AWS and SeaweedFS have both. A store that ignores a condition makes them in any case.
+AWS and SeaweedFS support both. A store that ignores conditions carries them out regardless.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ MISSING, CHANGED = 404, (409, 412)
 
 
 def copy(at: Access, old: str, new: str, etag: str) -> bool:
-    """Copy an object that has this ETag within the bucket; return whether the store can.
+    """Copy an object that has this ETag within the bucket; return False if the store does not support it.
 
-    Raises ChangedObjectError if it has another, MissingObjectError if it does not exist.
+    Raises ChangedObjectError if its ETag is another, MissingObjectError if it does not exist.
     """
     source = {"Bucket": at.bucket, "Key": old}
     parameters = {
@@ -43,7 +43,7 @@ def copy(at: Access, old: str, new: str, etag: str) -> bool:
 
 
 def delete(at: Access, key: str, etag: str) -> bool:
-    """Remove an object that has this ETag; return whether the store can. Raises as `copy` does."""
+    """Remove an object that has this ETag; return False if the store does not support it. Raises as `copy` does."""
     return _sent(lambda: _client(at.storage, at.generation).delete_object(Bucket=at.bucket, Key=key, IfMatch=etag), key)
 
 

@@ -4,7 +4,7 @@ Two things keep a run that lost its lock from harming the run that took over. Be
 checks that the lock is still held; that stops a process that was suspended or cut off. A request that had already left
 is harmless because it is conditional: it creates an object, or replaces or removes the version this run has seen, so it
 fails once the new holder has written there, and is overwritten by the new holder otherwise. A copy needs its source, which
-whoever finishes the switch removes.
+is removed by the run that finishes the switch.
 """
 
 from __future__ import annotations

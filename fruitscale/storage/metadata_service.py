@@ -1,6 +1,6 @@
-"""Credentials of a machine's or a container's role, with patience: the services that hand them out throttle.
+"""Credentials of a machine's or a container's role, with retries: the services that hand them out throttle.
 
-boto3 asks a machine's metadata service once, without a retry, and takes no answer for no credentials. Many workers that
+boto3 asks a machine's metadata service once, without a retry, and treats a missing answer as no credentials. Many workers that
 start at the same moment are throttled, and a refused renewal would end a run whose credentials are still valid.
 """
 
@@ -31,7 +31,7 @@ from fruitscale.storage.waiting import report_wait
 FIRST_SECONDS = 120.0
 """How long a process tries to get its first credentials."""
 RENEW_SECONDS = 5.0
-"""How long it tries to renew credentials that are still valid: it goes on with these, and tries again later."""
+"""How long it tries to renew credentials that are still valid; it then goes on with these, and tries again later."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
 REPORT_AFTER_SECONDS = 4.0
 PROBE_SECONDS = 2
@@ -41,7 +41,7 @@ _VENDOR = Path("/sys/devices/virtual/dmi/id/sys_vendor")
 
 
 class PatientMetadataFetcher(InstanceMetadataFetcher):
-    """Requests the credentials of the machine's role, with jittered retries where the machine may have one."""
+    """Requests the credentials of the machine's role, with jittered retries if the machine may have one."""
 
     _last: Mapping[str, Any] | None = None
     _may_have_role: bool | None = None
@@ -56,7 +56,7 @@ class PatientMetadataFetcher(InstanceMetadataFetcher):
                 break
             if waited > REPORT_AFTER_SECONDS and not reported:
                 reported = True
-                report_wait(f"The metadata service gives no AWS credentials; retrying for up to {seconds:g} s")
+                report_wait(f"The metadata service returns no AWS credentials; retrying for up to {seconds:g} s")
             time.sleep(random.uniform(0.5, 1.5) * pause)  # noqa: S311  jitter
             pause = min(2 * pause, LONGEST_PAUSE)
         if found:
@@ -64,7 +64,7 @@ class PatientMetadataFetcher(InstanceMetadataFetcher):
         elif self._is_valid():
             return dict(self._last or {})
         elif self._last:
-            raise MetadataRetrievalError(error_msg=f"the metadata service gave no credentials for {seconds:g} s")
+            raise MetadataRetrievalError(error_msg=f"the metadata service returned no credentials for {seconds:g} s")
         return found
 
     def _once(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class PatientMetadataFetcher(InstanceMetadataFetcher):
 
 
 def may_have_role(base_url: str) -> bool:
-    """Return whether the machine may have a role: something answers, other than that there is none."""
+    """Return whether the machine may have a role: its service does not answer 404, or is silent on an EC2 machine."""
     if os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         return False
     base, service = base_url.rstrip("/"), URLLib3Session(timeout=PROBE_SECONDS)

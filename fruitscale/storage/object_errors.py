@@ -1,4 +1,4 @@
-"""What S3 answers instead of a result, as this package's errors."""
+"""Converts errors of S3 and obstore into this package's errors."""
 
 from __future__ import annotations
 

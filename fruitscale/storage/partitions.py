@@ -22,7 +22,7 @@ class Partition:
 
 @cache
 def partition_of(region: str) -> Partition:
-    """Return the partition of a region; the commercial one for a name that is no AWS region, as AWS's SDKs do."""
+    """Return the partition of a region; the commercial one if it is not a region of AWS, as in AWS's SDKs."""
     found = next((each["id"] for each in _data() if re.match(each["regionRegex"], region)), COMMERCIAL)
     return _every()[found]
 
@@ -34,7 +34,7 @@ def is_aws_host(url: str) -> bool:
 
 
 def service_domain(region: str, service: str = "") -> str:
-    """Return what follows the service in its principal's name, as in trust policies.
+    """Return the domain in the name of a service's principal, as in trust policies.
 
     That is the commercial suffix in every partition, except for EMR in China.
     """

@@ -129,7 +129,7 @@ class S3Store:
         """Do nothing: S3 confirms durable writes only."""
 
     def move(self, old: str, new: str) -> None:
-        """Let the store copy the object, on condition that its ETag stays the same, then remove it."""
+        """Let the store copy the object, on condition that its ETag is unchanged, then remove it."""
         _, etag = self.stat(old)
 
         def copy(key: str) -> bool:

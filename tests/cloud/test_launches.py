@@ -249,7 +249,7 @@ def test_an_interrupt_can_leave_it_running(account: Account, left: Left) -> None
     ("update", "error", "told"),
     [
         pytest.param({"input": {"uri": "/photos"}}, UsageError, "input.uri is /photos", id="a-local-input"),
-        pytest.param({"engine": "local"}, UsageError, "engine is local, and emr runs spark", id="another-engine"),
+        pytest.param({"engine": "local"}, UsageError, "engine is local, but emr runs spark", id="another-engine"),
         pytest.param(
             {"storage": {"region": "us-east-1"}}, ResidencyError, "is not in storage.allowed_regions", id="outside"
         ),

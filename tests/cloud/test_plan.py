@@ -43,7 +43,7 @@ def test_a_plan_shows_what_a_launch_creates_and_creates_nothing(
     assert shown.code == 0, shown.out + shown.err
     assert "4.25 USD, at the prices of 2026-01-31" in shown.out  # 1 × 0.25 + 8 × 0.5: EMR may switch to on-demand
     assert "51.00 USD; ended by cluster.max_hours (12)" in shown.out
-    assert "no estimate: no speed of patch_mean was measured" in shown.out
+    assert "no estimate: the speed of patch_mean is not known" in shown.out
     assert "GB of disk (gp3) (no price), KMS key (no price), network traffic" in shown.out
     assert {asked.operation for asked in account.proxy.asked if asked.operation} == {
         "GetRole", "GetInstanceProfile", "DescribeKey", "ListReleaseLabels", "DescribeSubnets", "DescribeRouteTables",

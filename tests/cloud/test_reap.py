@@ -92,7 +92,7 @@ def test_a_cluster_that_may_not_be_looked_at_is_reported_and_its_keys_stay(accou
     store(account, "ours")
     account.proxy.rule = denied_to_describe(theirs)
     found = by_id(reap.reap(config))
-    assert (found[theirs].left or "").startswith("it may not be looked at: describe_cluster was refused")
+    assert (found[theirs].left or "").startswith("no permission to describe it: describe_cluster was refused")
     assert found["s3://photos/staging/runs/theirs/tls"].left == "its machines were not ended"
     assert {each.problem for each in found.values()} == {None}
     assert keys(account) == ["theirs"]
@@ -108,7 +108,7 @@ def test_what_is_left_alone_is_no_failure(cloud_cli: Cli, account: Account, conf
     shown = cloud_cli("cluster", "reap", "--config", write(config, tmp_path))
     assert shown.code == 0, shown.out + shown.err
     assert f"EMR cluster {theirs} of launch theirs" in shown.out
-    assert "left alone: it may not be looked at: describe_cluster was refused (AccessDeniedException)" in shown.out
+    assert "left alone: no permission to describe it: describe_cluster was refused (AccessDeniedException)" in shown.out
     assert "tls of launch theirs, with no date of its own: left alone: its machines were not ended" in shown.out
 
 
@@ -162,7 +162,7 @@ def test_an_application_that_may_not_be_looked_at_is_left(account: Account, conf
         else None
     )
     found = by_id(reap.reap(config))
-    assert "it may not be looked at" in (found[theirs].left or "")
+    assert "no permission to describe it" in (found[theirs].left or "")
     assert other not in found
     assert (found[ours].problem, found[ours].left) == (None, None)
     account.proxy.rule = lambda asked: None

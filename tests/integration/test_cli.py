@@ -84,7 +84,7 @@ def test_the_same_run_again_says_what_is_there(cli: Cli, photos: Path, tmp_path:
 
     assert "no run yet" in dry().out
     assert cli(*same).code == 0
-    assert "this run, complete: it would be verified, and nothing done" in dry().out
+    assert "this run, complete: it would be verified and left unchanged" in dry().out
     assert "they would be kept, and the PCA fitted again" in dry("-s", "pca.components=3").out
     refused = dry("-s", "model.input_size=32")
     assert (refused.code, "another run" in refused.err) == (1, True)
@@ -97,4 +97,4 @@ def test_the_same_run_again_says_what_is_there(cli: Cli, photos: Path, tmp_path:
     part.write_bytes(b"")
     assert "it would be repaired" in dry().out
     (tmp_path / "run" / "run.json").unlink()
-    assert "unfinished: it would go on" in dry().out
+    assert "unfinished: it would resume" in dry().out

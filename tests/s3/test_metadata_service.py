@@ -55,7 +55,7 @@ def test_a_service_that_only_refuses_ends_in_an_error(metadata: Metadata, monkey
     reports: list[str] = []
     with listening(reports.append), pytest.raises(StorageError, match="There are no AWS credentials"):
         credentials.provide()
-    assert reports == ["The metadata service gives no AWS credentials; retrying for up to 1 s"]
+    assert reports == ["The metadata service returns no AWS credentials; retrying for up to 1 s"]
 
 
 def test_valid_credentials_are_kept_while_they_cannot_be_renewed(

@@ -24,7 +24,7 @@ def test_a_table_is_named_after_its_run(folder: str, name: str) -> None:
 
 
 def test_a_folder_on_disk_is_refused(cli: Cli, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Athena only reads there"):
+    with pytest.raises(UsageError, match="Athena reads only from S3"):
         athena.statements(str(tmp_path))
     refused = cli("export", "s3://bucket/run", "--to", "athena", "-o", tmp_path / "x.sql")
     assert (refused.code, "it prints SQL" in refused.err) == (2, True)

@@ -91,7 +91,7 @@ def test_the_dearest_of_the_worker_types_counts() -> None:
 def test_a_worker_type_without_a_price_is_named() -> None:
     given = config("emr", worker_types=["c6i.2xlarge", "c5.2xlarge"], max_cost=50.0)
     assert prices.at_most(lines(given)) is not None
-    assert prices.left_out(lines(given)) == ["c5.2xlarge instead"]
+    assert prices.left_out(lines(given)) == ["c5.2xlarge, another worker type"]
     assert given.cluster is not None
     with pytest.raises(UsageError, match=r"prices that are not set: cluster\.prices\.machine_hour\.c5\.2xlarge"):
         cost_limit.check(given.cluster, None)
@@ -165,7 +165,7 @@ def test_these_photos_by_hand() -> None:
 
 def test_a_network_without_a_measured_speed_has_no_estimate() -> None:
     found = run_estimate.try_estimate(emr_default("model.architecture=resnet50"), 1000)
-    assert found == "no speed of resnet50 was measured: name a run of this model with --measured"
+    assert found == "the speed of resnet50 is not known: name a run of this model with --measured"
 
 
 def test_the_record_has_what_was_expected_and_what_it_cost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,9 +28,9 @@ SHUT = "org.apache.spark.SparkException: Job 1 cancelled because SparkContext wa
 @pytest.mark.parametrize(
     ("text", "diagnostics", "message", "hint"),
     [
-        pytest.param(TOO_LARGE, "", "An executor needs 5008 MB, and this YARN allows 3072 MB", "executor_cores", id="memory"),
+        pytest.param(TOO_LARGE, "", "An executor needs 5008 MB, but this YARN allows only 3072", "executor_cores", id="memory"),
         pytest.param(
-            ENDED, VCORES, "needs 16 cores, and this YARN allows 4", "executor_cores", id="cores"
+            ENDED, VCORES, "needs 16 cores, but this YARN allows only 4", "executor_cores", id="cores"
         ),
         pytest.param(OVER, "", "more memory than they had requested (1.2 GB of 1 GB)", "Raise python_mb", id="over-memory"),
         pytest.param(SHUT, KILLED, "was killed by user hadoop", "run the same command again", id="killed"),

@@ -1,4 +1,4 @@
-"""Writes or applies what runs a schedule: a CloudFormation stack beside the set-up's, or an Airflow DAG."""
+"""Writes or applies a schedule: a CloudFormation stack in addition to that of the set-up, or an Airflow DAG."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ProposedSchedule:
 
 
 def template_text(scheduled: ScheduledLaunch, name: str) -> str:
-    """Return the template, as JSON or, for a file named so, as YAML. Raises ClusterError."""
+    """Return the template: YAML if the file's name ends in .yaml or .yml, else JSON. Raises ClusterError."""
     return as_text(schedule_template(scheduled, _account(scheduled)), name)
 
 
@@ -45,7 +45,7 @@ def apply(proposed: ProposedSchedule, report: Callable[[str], None] = lambda _: 
 
 
 def discard(proposed: ProposedSchedule) -> None:
-    """Forget a proposed schedule. Raises ClusterError."""
+    """Discard a proposed schedule. Raises ClusterError."""
     _stacks(proposed.scheduled).discard(proposed.change_set)
 
 

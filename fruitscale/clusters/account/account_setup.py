@@ -23,7 +23,7 @@ DEFAULT_STACK = "fruitscale"
 
 @dataclass(frozen=True)
 class SetupOptions:
-    """What the caller chooses beside the config. `input_bucket`: create the bucket of the photos too."""
+    """What the caller chooses in addition to the config. `input_bucket`: create the bucket of the photos too."""
 
     stack: str = DEFAULT_STACK
     minimal: bool = False
@@ -63,7 +63,8 @@ def propose(config: Config, options: SetupOptions) -> ProposedSetup:
         earlier = stacks.metadata(options.stack).get(setup_template.METADATA)
         if earlier is None:
             raise UsageError(
-                f"There is a stack {options.stack} that fruitscale did not make.", "Choose another name: --stack NAME."
+                f"There is a stack {options.stack} that fruitscale did not create.",
+                "Choose another name: --stack NAME.",
             )
         owned = stacks.resources(options.stack)
         _check_buckets(choices, choices.merged(earlier))
@@ -93,12 +94,12 @@ def apply(proposed: ProposedSetup, report: Callable[[str], None] = lambda _: Non
 
 
 def discard(proposed: ProposedSetup) -> None:
-    """Forget a proposed set-up. Raises ClusterError."""
+    """Discard a proposed set-up. Raises ClusterError."""
     _stacks(residency.settle(proposed.config.storage)).discard(proposed.change_set)
 
 
 def _settings(proposed: ProposedSetup, made: Mapping[str, str]) -> dict[str, Any]:
-    """Return the config's new settings, by dotted key: roles and subnets of the stack, and what was not set."""
+    """Return the config's new settings, by dotted key: the stack's roles and subnets, and keys that were not set."""
     config, choices, arns = proposed.config, proposed.choices, _arns(proposed.choices, proposed.account, made)
     assert config.cluster is not None
     kind, key = config.cluster.kind, arns.get("Key")

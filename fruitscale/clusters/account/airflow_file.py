@@ -1,4 +1,4 @@
-"""An Airflow DAG that runs a schedule with Amazon's provider package; it needs nothing of fruitscale."""
+"""An Airflow DAG that runs a schedule with Amazon's provider package; Airflow needs no fruitscale."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from airflow.providers.standard.operators.python import PythonOperator"""
 _CONFIGURE = """
 
 def configure():
-    \"\"\"Create the security configuration, unless it is there.\"\"\"
+    \"\"\"Create the security configuration, unless it exists.\"\"\"
     emr = EmrHook(region_name=REGION).get_conn()
     found = emr.get_paginator("list_security_configurations").paginate()
     names = [each["Name"] for page in found for each in page["SecurityConfigurations"]]

@@ -12,7 +12,7 @@ from fruitscale.gdpr.retention_controls import LOGS_DAYS
 
 ACCESS_LOGS = "access/"
 UPLOAD_DAYS = 7
-"""After this time S3 removes what is left of interrupted uploads."""
+"""S3 removes the parts of interrupted uploads after this time."""
 KEEP = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
 """Deleting the stack leaves data, and the key that decrypts it, in place."""
 PRIVATE = {
@@ -59,7 +59,7 @@ def _bucket(choices: SetupChoices, name: str) -> dict[str, Any]:
 
 
 def _rules(choices: SetupChoices, name: str) -> list[dict[str, Any]]:
-    """Return the lifecycle: logs expire, photos and results stay, and interrupted uploads are cleared away."""
+    """Return the lifecycle: logs expire, photos and results stay, and the parts of interrupted uploads are removed."""
     rules: list[dict[str, Any]] = [
         {"Id": "uploads", "Status": "Enabled", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": UPLOAD_DAYS}}
     ]

@@ -18,7 +18,7 @@ _BUCKETS = {"input": "INPUT", "output": "OUTPUT", "staging": "STAGING", "logs": 
 
 
 def roles(choices: SetupChoices) -> dict[str, Any]:
-    """Return the machines' role and profile (of one name), EMR's role and the service-linked roles, by logical id."""
+    """Return the machines' role and profile (which share a name), EMR's role and the service-linked roles, by logical id."""
     worker, service = worker_role(choices), service_role(choices)
     return {
         "WorkerRole": _role(worker, _trust(choices, "ec2", "emr-serverless"), _policies(choices, _of_workers(choices))),
@@ -34,7 +34,7 @@ def roles(choices: SetupChoices) -> dict[str, Any]:
 
 
 def worker_role(choices: SetupChoices) -> str:
-    """Return the name of the machines' role; IAM's names are those of all regions."""
+    """Return the name of the machines' role, with the region: IAM's names are shared by all regions."""
     return f"{choices.stack}-worker-{choices.region}"
 
 
@@ -50,7 +50,7 @@ def linked_service(choices: SetupChoices, name: str) -> str:
 
 
 def document(choices: SetupChoices, name: str) -> dict[str, Any]:
-    """Return a policy for every place of the choices: statements of one name are put together."""
+    """Return a policy for every place of the choices; statements with the same name are merged."""
     made: dict[str, dict[str, Any]] = {}
     for values in _values(choices):
         for statement in policy_documents.filled(name, values)["Statement"]:
@@ -61,7 +61,7 @@ def document(choices: SetupChoices, name: str) -> dict[str, Any]:
 
 
 def _values(choices: SetupChoices) -> list[dict[str, str | None]]:
-    """Return the values of the blanks, once for each place or key of the use that has most."""
+    """Return the values of the blanks, once for each place or key of the use that has the most."""
     keys: list[str | None] = [*([] if choices.minimal else [KEY_ARN]), *choices.keys]
     places = {use: choices.prefixes(use) for use in _BUCKETS}
     most = max(len(keys), *map(len, places.values()))

@@ -17,7 +17,7 @@ from fruitscale.gdpr import policy_documents
 
 RETRIES = 2
 NIGHT_ID = "<aws.scheduler.execution-id>"
-"""EventBridge Scheduler replaces this."""
+"""EventBridge Scheduler replaces this by the id of the execution."""
 
 
 def schedule_template(scheduled: ScheduledLaunch, account: str) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _application(scheduled: ScheduledLaunch, cluster: EmrServerless) -> dict[str
 
 
 def pascal(value: Any) -> Any:  # noqa: ANN401  any JSON
-    """Return a request with capitalized keys, as AWS's schedulers and templates have them; tags keep theirs."""
+    """Return a request with capitalized keys, as AWS's schedulers and templates have them; keys of tags stay as they are."""
     if isinstance(value, Mapping):
         return {key[0].upper() + key[1:]: each if key == "tags" else pascal(each) for key, each in value.items()}
     return [pascal(each) for each in value] if isinstance(value, list) else value
@@ -126,7 +126,7 @@ def _role(scheduled: ScheduledLaunch, service: str, statements: list[dict[str, A
 
 
 def _machine_statements(scheduled: ScheduledLaunch, account: str) -> list[dict[str, Any]]:
-    """Return what the state machine may do: what a launcher may, add the step, and get EMR's events."""
+    """Return the permissions of the state machine: those of a launcher, to add the step, and to receive EMR's events."""
     config, region = scheduled.launch.config, scheduled.launch.region
     values = policy_documents.values_of(config, account)
     partition = values["PARTITION"]

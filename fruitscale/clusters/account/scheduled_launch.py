@@ -1,4 +1,4 @@
-"""A launch that repeats: its files in the staging area, and its requests with the values of each night left open."""
+"""A recurring launch: its files in the staging area, and its requests with placeholders for the values of each night."""
 
 from __future__ import annotations
 
@@ -48,9 +48,11 @@ class ScheduledLaunch:
 def stage(
     config: Config, name: str, cron: str, timezone: str, report: Callable[[str], None] = lambda _: None
 ) -> ScheduledLaunch:
-    """Upload what the nights need: bundle, model, job and keys. Raises FruitscaleError if the config can't be launched."""
+    """Upload the bundle, model, job and keys for all nights. Raises FruitscaleError if the config can't be launched."""
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,29}", name):
-        raise UsageError(f"{name} can't be the name of a schedule.", "Use up to 30 of a-z, 0-9 and -, a letter first.")
+        raise UsageError(
+            f"{name} can't be the name of a schedule.", "Use at most 30 of a-z, 0-9 and -, and begin with a letter."
+        )
     aws_cron(cron)
     if config.cluster is not None and not isinstance(config.cluster, Emr | EmrServerless):
         raise UsageError(f"{config.cluster.kind} can't be scheduled.", "Use cluster.kind: emr or emr-serverless.")

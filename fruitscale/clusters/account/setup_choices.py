@@ -52,7 +52,7 @@ class SetupChoices:
         return {split(uri)[0] for uris in self.places.values() for uri in uris}
 
     def prefixes(self, use: str) -> list[tuple[str, str]]:
-        """Return the bucket and key prefix of each place of a use; results' is the folder that their runs share."""
+        """Return the bucket and key prefix of each place of a use; for results, the folder that contains the runs."""
         return list(dict.fromkeys(self._prefix(use, uri) for uri in self.places.get(use, ())))
 
     def uses(self, bucket: str) -> list[tuple[str, str]]:
@@ -69,7 +69,7 @@ class SetupChoices:
         return found
 
     def merged(self, earlier: Mapping[str, Any]) -> SetupChoices:
-        """Return these choices with those of an earlier set-up, from its metadata: nothing in use is taken away."""
+        """Return these choices merged with those of an earlier set-up, from its metadata: nothing in use is removed."""
         earlier = json.loads(json.dumps(earlier).replace(_ACCOUNT, ACCOUNT))
         places = {
             use: _union(earlier["places"].get(use, ()), self.places.get(use, ()))
@@ -107,7 +107,7 @@ def choose(
 ) -> SetupChoices:
     """Return the choices for a config. Raises UsageError, ResidencyError for a region that is not allowed."""
     if config.cluster is None:
-        raise UsageError("This config has no cluster.", "See configs/emr.yaml and configs/ec2-dask.yaml.")
+        raise UsageError("This config has no cluster section.", "See configs/emr.yaml and configs/ec2-dask.yaml.")
     region = residency.settle(config.storage).region
     assert region is not None
     if not config.input.uri and not input_bucket:
@@ -155,7 +155,7 @@ def _general(uri: str, stack: str, region: str) -> str:
         return uri
     if not is_s3(uri):
         raise UsageError(
-            f"{uri} is not on S3, which is all that a cluster's machines reach.", "Use s3://bucket/prefix."
+            f"{uri} is not on S3, but a cluster's machines read and write only there.", "Use s3://bucket/prefix."
         )
     parse_s3(uri)
     return re.sub(

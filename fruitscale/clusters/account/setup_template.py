@@ -27,7 +27,7 @@ def template(choices: SetupChoices) -> dict[str, Any]:
     }
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": "fruitscale: what runs on temporary machines need in this account",
+        "Description": "fruitscale: resources for runs on temporary machines in this account",
         "Metadata": {METADATA: choices.metadata()},
         "Parameters": {f"Make{name}": _parameter(linked_service(choices, name)) for name in LINKED_ROLES},
         "Conditions": {f"Makes{name}": {"Fn::Equals": [{"Ref": f"Make{name}"}, "yes"]} for name in LINKED_ROLES},
@@ -45,7 +45,7 @@ def substituted(value: Any) -> Any:  # noqa: ANN401  any JSON
 
 
 def gives_up(choices: SetupChoices) -> list[str]:
-    """Return what a minimal set-up does without, as sentences."""
+    """Return sentences about what a minimal set-up lacks."""
     if not choices.minimal:
         return []
     return [
@@ -68,7 +68,7 @@ def _key(choices: SetupChoices) -> dict[str, Any]:
 
 
 def _by_whom(choices: SetupChoices) -> list[dict[str, Any]]:
-    """Return who may use the key: IAM policies of this account decide, and two services that have none."""
+    """Return the key's policy: access is by IAM policies of this account, except for two services of AWS, which have none."""
     blanks = policy_documents.blanks_of_region(choices.region)
     account = f"arn:{blanks['PARTITION']}:iam::{ACCOUNT}"
     spot = f"{account}:role/aws-service-role/spot.{blanks['SERVICE_DOMAIN']}/{LINKED_ROLES['SpotRole'][2]}"
@@ -133,7 +133,7 @@ def _parameter(service: str) -> dict[str, Any]:
 
 
 def as_text(made: Mapping[str, Any], name: str) -> str:
-    """Return a template as JSON, or as YAML for a file named so."""
+    """Return a template: YAML if the file's name ends in .yaml or .yml, else JSON."""
     if name.endswith((".yaml", ".yml")):
         import yaml
 

@@ -27,7 +27,7 @@ class StackChange:
 
 @dataclass(frozen=True)
 class ChangeSet:
-    """A change set that can be executed; without changes, the stack is as it should be, and `name` may be None."""
+    """A change set that can be executed; if it has no changes, the stack is up to date, and `name` may be None."""
 
     stack: str
     name: str | None
@@ -102,11 +102,11 @@ class Stacks:
         if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             raise ClusterError(
                 f"The stack {stack} is {status}: {self._first_failure(stack)}",
-                "Fix the cause and repeat the command; what the stack had created has been undone.",
+                "CloudFormation has rolled its changes back. Fix the cause and repeat the command.",
             )
 
     def discard(self, change_set: ChangeSet) -> None:
-        """Delete a change set, and the empty stack that it made."""
+        """Delete a change set, and the empty stack that was created for it."""
         if change_set.name is None:
             return
         aws.ask(self._client, "delete_change_set", StackName=change_set.stack, ChangeSetName=change_set.name)
@@ -130,8 +130,8 @@ class Stacks:
         events = list(aws.pages(self._client, "describe_stack_events", "StackEvents", StackName=stack))
         failed = [each for each in events if each["ResourceStatus"].endswith("_FAILED")]
         if not failed:
-            return "no reason is given"
-        return f"{failed[-1]['LogicalResourceId']}: {failed[-1].get('ResourceStatusReason', 'no reason is given')}"
+            return "no reason was given"
+        return f"{failed[-1]['LogicalResourceId']}: {failed[-1].get('ResourceStatusReason', 'no reason was given')}"
 
 
 def _is_empty(reason: str) -> bool:

@@ -12,12 +12,12 @@ from fruitscale.storage.partitions import partition_of
 from fruitscale.uris import parse_s3
 
 GRACE_SECONDS = 900
-"""The driver ends its run itself; a step that is still there after this is ended with its cluster."""
+"""The driver ends its run itself; a step that still runs after this time is ended with its cluster."""
 _CLOCK = "[Y0001]-[M01]-[D01]T[H01]:[m01]:[s01]Z"
 
 
 def definition(scheduled: ScheduledLaunch) -> dict[str, Any]:
-    """Return the state machine. Its values of a night are JSONata expressions."""
+    """Return the state machine. Values that differ each night are JSONata expressions."""
     request = open_request(scheduled_launch.job_flow(scheduled))
     (step,) = request.pop("Steps")
     request["Instances"] |= {"KeepJobFlowAliveWhenNoSteps": True}  # as createCluster requires

@@ -112,7 +112,7 @@ def _run(
 ) -> int:
     """Run a command until it ends or its deadline passes, copying its stderr to S3; return its exit code.
 
-    `too_long` is logged at the deadline.
+    `too_long` is the message logged at the deadline.
     """
     ended = threading.Event()
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:

@@ -59,7 +59,7 @@ class InputError(FruitscaleError):
 
 
 class NothingNewError(InputError):
-    """Every photo is in an earlier run: there is nothing to do, which is not an error."""
+    """Nothing to fit, or to launch machines for: the runs of input.new_since have every photo, which is not an error."""
 
     exit_code = 0
 

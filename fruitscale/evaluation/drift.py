@@ -23,7 +23,7 @@ from fruitscale.runs.run_folder import FEATURES
 from fruitscale.storage.residency import StorageAccess
 
 Floats = NDArray[np.float64]
-Verdict: TypeAlias = Literal["small", "noticeable", "large"]
+Verdict: TypeAlias = Literal["no photos", "small", "noticeable", "large"]
 PERCENTILE = 99
 ERRORS = (1.4, 2.4)
 """An error from these values on is noticeable, or large: about 2 and 6 times the variance left out by the components."""
@@ -50,7 +50,10 @@ class LabelDrift:
 
 @dataclass(frozen=True)
 class Drift:
-    """The drift of the run `new` from `run`: overall, and by label, largest first."""
+    """The drift of the run `new` from `run`: overall, and by label, largest first.
+
+    The verdict on a run of `apply` that found nothing new is `no photos`, and its measures are those of no drift.
+    """
 
     run: str
     new: str
@@ -74,6 +77,8 @@ def drift(run: str, new: str, storage: Storage | None = None) -> Drift:
         )
     check_same_model(reference.run, later)
     before, now = _read(reference.run, reference.fitted), _read(later, reference.fitted)
+    if not len(now.all.errors):
+        return Drift(run, new, "no photos", LabelDrift(None, len(before.all.errors), 0, 0.0, 1.0, 0.0), ())
     bound = float(np.percentile(before.all.errors, PERCENTILE))
     overall = _drift_of(None, before.all, now.all, bound)
     labels = [

@@ -31,11 +31,13 @@ def lost_machine(found: Recovery) -> str:
         return f"What a lost worker costs {engine} could not be measured: {found.failure.rstrip('.')}."
     assert found.undisturbed_seconds is not None and found.disturbed_seconds is not None
     assert found.capacity_seconds is not None and found.lost_seconds is not None and found.remade_images is not None
+    rest = f"about {seconds(found.capacity_seconds)} because one worker does the rest, which no engine avoids"
+    own = found.lost_seconds - found.capacity_seconds
+    why = f"{rest}, and {seconds(own)} to notice and to do work again" if own > 0 else f"no more than {rest}"
     same = "the result is the same" if found.same_answer else "THE RESULT DIFFERS"
     return (
         f"Losing one of two workers halfway through {photos} costs {engine} {seconds(max(found.lost_seconds, 0))} "
-        f"({seconds(found.disturbed_seconds)} instead of {seconds(found.undisturbed_seconds)}): about "
-        f"{seconds(found.capacity_seconds)} because one worker does the rest, which no engine avoids. "
+        f"({seconds(found.disturbed_seconds)} instead of {seconds(found.undisturbed_seconds)}), {why}. "
         f"{counted(found.remade_images, 'photo')} were computed twice, and {same}."
     )
 
@@ -121,7 +123,7 @@ def _crossing(one: str, other: str, found: Crossover, most: int) -> str:
         return f"{quicker} needs {each} less per photo than {slower} and starts as fast: no number of photos favours {slower}."
     if per_photo.sign:
         return f"{quicker} starts {gap} sooner than {slower} and needs {each} less per photo: it is faster at every number."
-    return f"The lines of {one} and {other} can't be told apart at any number of photos."
+    return f"{one} and {other} do not differ measurably at any number of photos."
 
 
 def _costs(results: Results) -> Iterator[str]:

@@ -17,6 +17,7 @@ from fruitscale.config.schema import Storage
 from fruitscale.errors import UsageError
 from fruitscale.evaluation.vectors import check_same_model, spelled_alike
 from fruitscale.kernels.moments import Components, project
+from fruitscale.runs import html_table
 from fruitscale.runs.fitted_pca import open_fitted_pca
 from fruitscale.runs.reader import CompleteRun, open_complete
 from fruitscale.runs.run_folder import FEATURES
@@ -25,6 +26,8 @@ from fruitscale.storage.residency import StorageAccess
 Floats = NDArray[np.float64]
 Verdict: TypeAlias = Literal["no photos", "small", "noticeable", "large"]
 PERCENTILE = 99
+SHOWN = 20
+"""Labels shown in a notebook."""
 ERRORS = (1.4, 2.4)
 """An error from these values on is noticeable, or large: about 2 and 6 times the variance left out by the components."""
 SHIFTS = (0.5, 1.0)
@@ -60,6 +63,21 @@ class Drift:
     verdict: Verdict
     overall: LabelDrift
     labels: tuple[LabelDrift, ...]
+
+    def _repr_html_(self) -> str:
+        """Return the drift as a notebook shows it: overall, and the labels that drifted most."""
+        groups = [("all", self.overall), *((g.label or "(no label)", g) for g in self.labels[:SHOWN])]
+        rows = [
+            (name, f"{g.fitted:,}", f"{g.new:,}", f"{g.shift:.2f}", f"{g.error:.2f}", f"{g.beyond:.1%}")
+            for name, g in groups
+        ]
+        rest = len(self.labels) - SHOWN
+        return html_table.table(
+            f"Drift of {self.new} from {self.run}: {self.verdict}",
+            ("label", "fitted", "new", "shift", "error", "beyond 99 %"),
+            rows,
+            [f"{rest:,} more labels drifted less."] if rest > 0 else [],
+        )
 
 
 def drift(run: str, new: str, storage: Storage | None = None) -> Drift:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
@@ -38,7 +39,8 @@ def lost_machine(found: Recovery) -> str:
     return (
         f"Losing one of two workers halfway through {photos} costs {engine} {seconds(max(found.lost_seconds, 0))} "
         f"({seconds(found.disturbed_seconds)} instead of {seconds(found.undisturbed_seconds)}), {why}. "
-        f"{counted(found.remade_images, 'photo')} were computed twice, and {same}."
+        f"{counted(found.remade_images, 'photo') if found.remade_images else 'No photo'} "
+        f"{'was' if found.remade_images < 2 else 'were'} computed twice, and {same}."
     )
 
 
@@ -68,13 +70,15 @@ def _choice(results: Results) -> Iterator[str]:
 def _faster(results: Results) -> Iterator[str]:
     for images in sorted({v.images for v in _comparable(results)}):
         variants = [v for v in _comparable(results) if v.images == images]
-        found = [
-            _compared(results, subject, baseline, ratio)
-            for baseline, subject in combinations(variants, 2)
-            if (ratio := _ratio(results, subject, baseline)) is not None
-        ]
+        ratios, found = list[Ratio](), list[str]()
+        for baseline, subject in combinations(variants, 2):
+            if (ratio := _ratio(results, subject, baseline)) is not None:
+                ratios.append(ratio)
+                found.append(_compared(results, subject, baseline, ratio))
         if found:
-            yield f"{counted(images, 'photo')}: {'; '.join(found)}."
+            few = min(ratio.pairs for ratio in ratios)
+            pairs = f", in {counted(few, 'pair')}, too few for a verdict" if few < MIN_PAIRS else ""
+            yield f"{counted(images, 'photo')}{pairs}: {'; '.join(found)}."
 
 
 def _compared(results: Results, subject: Variant, baseline: Variant, ratio: Ratio) -> str:
@@ -84,7 +88,7 @@ def _compared(results: Results, subject: Variant, baseline: Variant, ratio: Rati
     change = f"{one} takes {apart:.0%} {'more' if more else 'less'} time than {other}"
     known = _verdict(results, subject, baseline)
     if known is None:
-        return f"{change} in {counted(ratio.pairs, 'pair')}, too few for a verdict"
+        return change
     if known == "no difference":
         floor = _floor(results, subject.images) or 0.0
         return (
@@ -95,10 +99,18 @@ def _compared(results: Results, subject: Variant, baseline: Variant, ratio: Rati
 
 
 def _crossovers(results: Results) -> Iterator[str]:
-    for one, other in combinations(_lines(results), 2):
+    lines = _lines(results)
+    if len(lines) > 1 and any(_fewest_runs(_runs(results, line)) < MIN_PAIRS for line in lines):
+        yield f"From which number of photos on another engine is faster takes {MIN_PAIRS} runs of each, or more, to see."
+        return
+    for one, other in combinations(lines, 2):
         found = cross(_runs(results, one), _runs(results, other), results.seed)
         if found is not None:
             yield _crossing(title(one.engine), title(other.engine), found, max(one.images))
+
+
+def _fewest_runs(runs: Runs) -> int:
+    return min(Counter(runs.photos).values())
 
 
 def _crossing(one: str, other: str, found: Crossover, most: int) -> str:
@@ -131,9 +143,7 @@ def _costs(results: Results) -> Iterator[str]:
     if not lines:
         return
     costs = [_cost(line, _price(results, line)) for line in lines]
-    unpriced = all(_price(results, line) is None for line in lines)
-    hint = " (in money: --set bench.price_per_core_hour=…)" if unpriced else ""
-    yield f"A million photos take, by the fitted lines, {listed(costs)}{hint}."
+    yield f"A million photos take, by the fitted lines, {listed(costs)}."
 
 
 def _cost(line: ScalingFit, price: float | None) -> str:

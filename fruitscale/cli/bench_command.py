@@ -177,6 +177,8 @@ def _print_results(found: Results, sentences: list[str]) -> None:
         out().print()
         out().print(_rich(table))
     _print_sentences(sentences)
+    if found.growth and not any(v.cost_per_million for v in found.variants):
+        out().print("The cost in money: --set bench.price_per_core_hour=PRICE", style="dim")
 
 
 def _print_sentences(sentences: list[str]) -> None:

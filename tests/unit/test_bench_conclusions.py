@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from benchmarks.figures import spark_or_dask
 from fruitscale.bench import conclusions, result_tables
+from fruitscale.bench.bench_page import BenchFiles, read
 from fruitscale.bench.bench_plan import BenchPlan, Variant, make_plan
 from fruitscale.bench.crossover import Runs, cross
 from fruitscale.bench.measure import Measurement
@@ -150,3 +152,14 @@ def test_a_trial_may_end_early() -> None:
     plan, forecast = trial(20)
     assert forecast.add(plan.references[0], 60.0) == "run 1 of at most 63"
     assert forecast.left == "; about 62 min left at most"
+
+
+def test_the_page_on_spark_and_dask_is_that_of_its_measurements() -> None:
+    """`make spark-or-dask` writes both; nobody edits the page by hand."""
+    files = BenchFiles()
+    for name in ("bench.json", "recovery.json"):
+        files = read(spark_or_dask.MEASURED / name, files)
+    assert files.results is not None
+    written = spark_or_dask.PAGE.read_text(encoding="utf-8")
+    assert written in [spark_or_dask.page(files, is_shared=shared) for shared in (True, False)]
+    assert spark_or_dask.PLOT.read_text(encoding="utf-8") == spark_or_dask.plot(files.results)

@@ -14,6 +14,8 @@ from fruitscale.bench.results import MILLION, Results, ScalingFit, ratio_of
 from fruitscale.bench.variant_words import listed, title
 from fruitscale.display.formatting import counted, rough_number, seconds
 
+GOOD_FIT = 0.95
+"""R² of a line that may be extrapolated without a caveat."""
 FAR = 10
 """A crossover beyond this multiple of the most photos measured is an order of magnitude."""
 
@@ -143,7 +145,9 @@ def _costs(results: Results) -> Iterator[str]:
     if not lines:
         return
     costs = [_cost(line, _price(results, line)) for line in lines]
-    yield f"A million photos take, by the fitted lines, {listed(costs)}."
+    worst = min(line.seconds.r_squared for line in lines)
+    rough = f" The lines fit badly (R² {worst:.2f}), so this is rough." if worst < GOOD_FIT else ""
+    yield f"A million photos take, by the fitted lines, {listed(costs)}.{rough}"
 
 
 def _cost(line: ScalingFit, price: float | None) -> str:

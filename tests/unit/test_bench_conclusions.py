@@ -96,6 +96,11 @@ def test_a_million_photos_cost_what_the_line_says() -> None:
     assert f"local {hours * 2:.1f} core hours ({hours:.1f} h on 2, {hours * 2 * 0.04:.2f} at the price" in text
 
 
+def test_a_line_that_fits_badly_is_rough() -> None:
+    assert "The lines fit badly (R² 0." in said({"local": (20.0, 0.0005), "spark": (20.0, 0.0005)}, spread=0.3)
+    assert "fit badly" not in said({"local": (2.0, 0.02), "spark": (9.0, 0.02)})
+
+
 def test_a_lost_machine() -> None:
     assert conclusions.lost_machine(LOST) == (
         "Losing one of two workers halfway through 2,000 photos costs Spark 12.0 s (52.0 s instead of 40.0 s), about "

@@ -10,7 +10,7 @@ PHOTOS ?= demo/photos
 COVERAGE := COVERAGE_FILE=$(CURDIR)/.coverage $(BIN)/python -m coverage
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-spark-versions coverage bench bench-compare bench-peers docs lint format lock clean
+.PHONY: help install demo test test-slow test-spark-versions coverage bench bench-compare bench-peers spark-or-dask notebook docs lint format lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,19 @@ bench-compare: install ## Compare all results of make bench
 bench-peers: install $(PEERS)/installed ## Compare with Ray Data, Daft, the notebook recipe …: make bench-peers PHOTOS=folder
 	$(BIN)/python -m benchmarks.peers --input $(PHOTOS) $(OPTIONS)
 
+spark-or-dask: install ## Measure what docs/spark-or-dask.md shows (about an hour), and rewrite it: make spark-or-dask PHOTOS=folder
+	$(BIN)/fruitscale bench --config configs/bench.yaml --input $(PHOTOS) --images 500,2000,8000 --repeats 5 \
+	  --output benchmarks/results/spark-or-dask $(OPTIONS)
+	$(BIN)/fruitscale bench recovery --config configs/bench.yaml --input $(PHOTOS) --images 2000 --json \
+	  > benchmarks/results/spark-or-dask/recovery.json
+	$(BIN)/python -m benchmarks.figures.spark_or_dask
+
+notebook: $(READY) ## Open a copy of docs/notebook.ipynb in JupyterLab, which is installed first
+	@$(BIN)/python -c 'import jupyterlab' 2>/dev/null || echo "Adding JupyterLab to .venv, once (about 100 MB)"
+	$(call install_with,notebook)
+	@mkdir -p demo && { test -e demo/notebook.ipynb || cp docs/notebook.ipynb demo/; }
+	$(BIN)/python -m jupyterlab demo/notebook.ipynb
+
 $(PEERS)/installed: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
@@ -102,7 +115,7 @@ format: install ## Fix what ruff can fix
 
 lock: install ## Rewrite constraints.txt with the newest releases that pyproject.toml allows
 	{ echo "# Written by \`make lock\`: the versions the tests ran with, for each platform and Python."; \
-	  $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-annotate --no-header --extra dev \
+	  $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-annotate --no-header --extra dev --extra notebook \
 	  pyproject.toml; } > .lock && mv .lock constraints.txt
 
 clean: ## Remove the environments, the demo, the built pages and the coverage data

@@ -66,9 +66,9 @@ def apply(pca: str, config: Given, new_since: Sequence[str] = (), observer: Obse
     """Apply the model and the PCA of an earlier run to new photos; nothing is fitted.
 
     `pca` is that run's folder; `config` is as for `run`. Model settings that it leaves out are taken from that run (a Config
-    leaves nothing out). With `new_since`, only photos that none of those runs has are processed. Raises ModelError if the
-    model differs, UsageError if `config` sets another pca.components, NothingNewError if no photo is new, and what `run`
-    raises.
+    leaves nothing out). With `new_since`, only photos that none of those runs has are processed; if there are none, the run
+    is empty and complete. Raises ModelError if the model differs, UsageError if `config` sets another pca.components, and
+    what `run` raises.
     """
     access = StorageAccess(as_config(config).storage)
     flags = {"input.new_since": list(new_since) or None}

@@ -22,11 +22,39 @@ FruitscaleError              exit 1   caught once, in the CLI; the hint says how
 
 from __future__ import annotations
 
+import re
+
+_PYTHON_WORDS = (
+    (r"\b(?:[Uu]se|add) (?=--set )", ""),
+    (r"--set ([\w.]+=)((?:[^\s,;)]*[^\s,;).])?) --set ([\w.]+=\S*[^\s,;).])", r"set \1\2 and \3 in the config"),
+    (r"--set ([\w.]+=(?:[^\s,;)]*[^\s,;).])?)", r"set \1 in the config"),
+    (r"--set (?=[\w.{])", ""),
+    (r"--input \(or input\.uri\)", "input"),
+    (r"--overwrite\b", "overwrite (in a config: output.overwrite)"),
+    (r"--(path|label)\b", r"\1s"),
+    (r"--(input|output|config|engine|refit|matching|plot)\b", r"\1"),
+    (r"\bfruitscale drift (\S+) (\S+)", r"fruitscale.drift('\1', '\2')"),
+    (r"\bfruitscale erase (\S+)", r"fruitscale.erase('\1')"),
+    (r"\bfruitscale apply --pca ([^\s)]+)", r"fruitscale.apply('\1', …)"),
+    (r"\bfruitscale (run|apply|evaluate|export)\b", r"fruitscale.\1"),
+    (r"the same command again", "the same code again"),
+)
+"""What a hint's flags and commands are in Python; the first to the last are replaced in turn."""
+
+
+def in_python(hint: str) -> str:
+    """Return a hint in Python's words: settings and functions instead of flags and commands."""
+    translated = hint
+    for flag, words in _PYTHON_WORDS:
+        translated = re.sub(flag, words, translated)
+    return hint if translated == hint else translated[:1].upper() + translated[1:]
+
 
 class FruitscaleError(Exception):
     """An expected failure.
 
-    `message` describes it in a sentence or two; `hint` says how to fix it, on a line of its own.
+    `message` describes it in a sentence or two; `hint` says how to fix it, on a line of its own: in the command's words, and
+    in Python's where Python prints the error.
     """
 
     exit_code = 1
@@ -37,7 +65,7 @@ class FruitscaleError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return self.message if self.hint is None else f"{self.message}\n\nHint: {self.hint}"
+        return self.message if self.hint is None else f"{self.message}\n\nHint: {in_python(self.hint)}"
 
 
 class UsageError(FruitscaleError):
@@ -59,7 +87,7 @@ class InputError(FruitscaleError):
 
 
 class NothingNewError(InputError):
-    """Every photo is in an earlier run: there is nothing to do, which is not an error."""
+    """Nothing to fit, or to launch machines for: the runs of input.new_since have every photo, which is not an error."""
 
     exit_code = 0
 

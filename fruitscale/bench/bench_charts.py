@@ -125,6 +125,7 @@ def growth(results: Results, quantity: str) -> Plot | None:
     label = {"seconds": "Process, seconds", "peak_mb": "Peak memory, MB"}[quantity]
     plot, styles = plot_of("Images", label, height=320), line_styles(results, "slots")
     plot.xaxis.formatter = plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
+    plot.xaxis.ticker.desired_num_ticks = 4  # numbers do not overlap on a phone
     for line in results.growth:
         style = engine_styles(results)[line.engine]
         runs = [

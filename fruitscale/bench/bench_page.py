@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from fruitscale.bench import bench_charts, result_tables, results
+from fruitscale.bench import bench_charts, conclusions, result_tables, results
 from fruitscale.bench.overhead import Overhead
 from fruitscale.bench.recovery import Recovery
 from fruitscale.bench.results import Results
@@ -95,8 +95,13 @@ def make_bench_page(files: BenchFiles) -> bytes:
         "overhead": result_tables.overhead_rows(files.overhead) if files.overhead else None,
         "has": plots.keys(),
     }
-    if found is not None:
+    if found is None:
+        facts["sentences"] = [conclusions.lost_machine(one) for one in files.recovery]
+    else:
+        words = result_tables.words_for(found)
         facts |= {
+            "sentences": conclusions.conclude(found, files.recovery),
+            "words": words,
             "tables": {table.title: table for table in result_tables.tables(found)},
             "environment": result_tables.environment_lines(found),
             "whiskers": bench_charts.whiskers(found.comparisons),

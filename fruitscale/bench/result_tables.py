@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fruitscale.bench.bench_statistics import Ratio
@@ -10,6 +10,7 @@ from fruitscale.bench.measure import STAGES
 from fruitscale.bench.overhead import Overhead
 from fruitscale.bench.recovery import Recovery
 from fruitscale.bench.results import ComparisonResult, Results, ScalingFit, VariantResult
+from fruitscale.bench.variant_words import VariantWords, title
 
 
 @dataclass(frozen=True)
@@ -24,24 +25,30 @@ class Rows:
 
 def tables(results: Results) -> list[Rows]:
     """Return the tables that have rows: variants, stages, comparisons, scaling, growth, cold starts and failures."""
+    words = words_for(results)
     all_tables = [
-        _variants(results),
-        _stages(results.variants),
-        _comparisons(results),
-        _scaling(results.comparisons),
-        _growth(results.growth),
-        _cold(results),
-        _failures(results),
+        _speeds(results, words),
+        _resources(results, words),
+        _stages(results.variants, words),
+        _comparisons(results, words),
+        _scaling(results.comparisons, words),
+        _growth(results.growth, words),
+        _cold(results, words),
+        _failures(results, words),
     ]
     return [table for table in all_tables if table.rows]
 
 
-def markdown(results: Results) -> str:
-    """Return the results as Markdown: the environment, the notes, and every table."""
-    parts = [*environment_lines(results), *results.notes]
-    return (
-        "\n".join(f"- {line}" for line in parts) + "\n\n" + "\n".join(to_markdown(table) for table in tables(results))
-    )
+def words_for(results: Results) -> VariantWords:
+    """Return the names of the variants."""
+    return VariantWords(tuple(found.variant for found in results.variants))
+
+
+def markdown(results: Results, sentences: Iterable[str] = ()) -> str:
+    """Return the results as Markdown: the sentences, the environment, the notes, and every table."""
+    lists = (list(sentences), [*environment_lines(results), *results.notes])
+    texts = ["\n".join(f"- {line}" for line in lines) for lines in lists if lines]
+    return "\n\n".join([*texts, "\n".join(to_markdown(table) for table in tables(results))])
 
 
 def to_markdown(table: Rows) -> str:
@@ -61,43 +68,52 @@ def environment_lines(results: Results) -> list[str]:
         f"fruitscale {e.fruitscale}, {commit}, config {e.config_sha256[:12]}, seed {results.seed}",
         f"Python {e.python}, {versions}",
         f"Compared: the seconds of {'the whole process' if results.compare == 'process' else results.compare}",
+        *([f"Every run: {shared}"] if (shared := words_for(results).shared) else []),
     ]
 
 
-def _variants(results: Results) -> Rows:
-    priced = any(v.cost_per_million is not None for v in results.variants)
-    headings = ["variant", "runs", "process s", "featurize s", "images/s", "images/s per slot", "CPU s", "peak MB", "k",
-                "variance retained"]  # fmt: skip
-    rows = tuple(_variant_row(v, priced=priced) for v in results.variants)
-    return Rows("Variants (medians)", (*headings, *(["cost per million"] if priced else [])), rows)
-
-
-def _variant_row(v: VariantResult, *, priced: bool) -> tuple[str, ...]:
-    retained = "-" if v.retained_variance is None else f"{v.retained_variance:.6f}"
-    cells = (
-        v.variant.name,
-        str(v.runs),
-        figure(v.seconds, 2),
-        figure(v.stages.get("featurize"), 2),
-        figure(v.images_per_second),
-        figure(v.images_per_second_per_slot),
-        figure(v.cpu_seconds, 1),
-        figure(v.peak_mb),
-        figure(v.components),
-        retained,
+def _speeds(results: Results, words: VariantWords) -> Rows:
+    rows = tuple(
+        (
+            words.name(v.variant),
+            str(v.runs),
+            figure(v.seconds, 2),
+            figure(v.stages.get("featurize"), 2),
+            figure(v.images_per_second),
+            figure(v.images_per_second_per_slot),
+        )
+        for v in results.variants
     )
+    headings = ("variant", "runs", "process s", "featurize s", "images/s", "per slot")
+    return Rows("Speed (medians)", headings, rows)
+
+
+def _resources(results: Results, words: VariantWords) -> Rows:
+    priced = any(v.cost_per_million is not None for v in results.variants)
+    rows = tuple(_resource_row(v, words.name(v.variant), priced=priced) for v in results.variants)
+    headings = ("variant", "CPU s", "peak MB", "components", "variance kept", *(["cost per million"] if priced else []))
+    return Rows("Resources and results (medians)", headings, rows)
+
+
+def _resource_row(v: VariantResult, name: str, *, priced: bool) -> tuple[str, ...]:
+    retained = "-" if v.retained_variance is None else f"{v.retained_variance:.6f}"
+    cells = (name, figure(v.cpu_seconds, 1), figure(v.peak_mb), figure(v.components), retained)
     return (*cells, figure(v.cost_per_million, 2)) if priced else cells
 
 
-def _stages(variants: Iterable[VariantResult]) -> Rows:
-    rows = tuple((v.variant.name, *(figure(v.stages[stage], 2) for stage in STAGES)) for v in variants if v.stages)
+def _stages(variants: Iterable[VariantResult], words: VariantWords) -> Rows:
+    rows = tuple(
+        (words.name(v.variant), *(figure(v.stages[stage], 2 if v.stages[stage] < 100 else 0) for stage in STAGES))
+        for v in variants
+        if v.stages
+    )
     return Rows("Seconds of the stages, as in run.json (medians)", ("variant", *STAGES), rows)
 
 
-def _comparisons(results: Results) -> Rows:
+def _comparisons(results: Results, words: VariantWords) -> Rows:
     rows: list[tuple[str, ...]] = [
         (
-            f"{c.subject.name} / {c.baseline.name}",
+            words.pair(c.subject, c.baseline),
             *ratio_cells(c.ratio),
             _percent(c.floor),
             c.verdict or "too few pairs",
@@ -105,9 +121,10 @@ def _comparisons(results: Results) -> Rows:
         for c in results.comparisons
     ]
     rows += [
-        (f"A/A: {c.subject.name}", *ratio_cells(c.ratio), _percent(c.floor), "noise floor") for c in results.floors
+        (f"A/A: {words.name(c.subject)}", *ratio_cells(c.ratio), _percent(c.floor), "noise floor")
+        for c in results.floors
     ]
-    return Rows("Pairs", ("seconds of", "pairs", "median ratio", "95 %", "floor", "verdict"), tuple(rows))
+    return Rows("Pairs", ("seconds of", "pairs", "ratio", "95 %", "floor", "verdict"), tuple(rows))
 
 
 def ratio_cells(ratio: Ratio | None) -> tuple[str, str, str]:
@@ -117,21 +134,21 @@ def ratio_cells(ratio: Ratio | None) -> tuple[str, str, str]:
     return str(ratio.pairs), f"{ratio.median:.3f}", f"{ratio.low:.3f} to {ratio.high:.3f}"
 
 
-def _scaling(comparisons: Iterable[ComparisonResult]) -> Rows:
+def _scaling(comparisons: Iterable[ComparisonResult], words: VariantWords) -> Rows:
     rows = []
     for c in comparisons:
         if c.subject.slots != c.baseline.slots and c.ratio is not None:
             speed_up = 1 / c.ratio.median
             ideal = c.subject.slots / c.baseline.slots
             slots = f"{c.baseline.slots} to {c.subject.slots}"
-            rows.append((c.subject.name, slots, f"{speed_up:.2f}", f"{speed_up / ideal:.0%}"))
+            rows.append((words.name(c.subject), slots, f"{speed_up:.2f}", f"{speed_up / ideal:.0%}"))
     return Rows("Strong scaling", ("variant", "slots", "speed-up", "efficiency"), tuple(rows))
 
 
-def _growth(growth: Iterable[ScalingFit]) -> Rows:
+def _growth(growth: Sequence[ScalingFit], words: VariantWords) -> Rows:
     rows = [
         (
-            f"{g.engine}-{g.slots}-{g.precision}",
+            words.line(g.engine, g.slots, g.precision),
             " ".join(f"{n:,}" for n in g.images),
             f"{g.seconds.intercept:.2f}",
             f"{g.seconds.slope * 1000:.3f}",
@@ -145,9 +162,14 @@ def _growth(growth: Iterable[ScalingFit]) -> Rows:
     return Rows("Growth with the number of images (straight lines)", headings, tuple(rows))
 
 
-def _cold(results: Results) -> Rows:
+def _cold(results: Results, words: VariantWords) -> Rows:
     rows = tuple(
-        (s.variant.name, figure(s.seconds, 2), figure(s.stages.get("export"), 2), figure(s.stages.get("start"), 2))
+        (
+            words.name(s.variant),
+            figure(s.seconds, 2),
+            figure(s.stages.get("export"), 2),
+            figure(s.stages.get("start"), 2),
+        )
         for s in results.cold
     )
     return Rows(
@@ -155,32 +177,35 @@ def _cold(results: Results) -> Rows:
     )
 
 
-def _failures(results: Results) -> Rows:
-    rows = tuple((s.variant.name, f"{s.kind} {s.round or ''}".strip(), s.outcome, s.message) for s in results.failed)
+def _failures(results: Results, words: VariantWords) -> Rows:
+    rows = tuple(
+        (words.name(s.variant), f"{s.kind} {s.round or ''}".strip(), s.outcome, s.message) for s in results.failed
+    )
     return Rows("Failures", ("variant", "run", "outcome", "message"), rows, texts=4)
 
 
 def overhead_rows(found: Iterable[Overhead]) -> Rows:
     """Return the table of `bench overhead`."""
     rows = tuple(
-        (o.engine, str(o.slots), f"{o.tasks:,}", figure(o.ms_per_task, 2), figure(o.start_seconds, 2), o.failure)
+        (title(o.engine), str(o.slots), f"{o.tasks:,}", figure(o.ms_per_task, 2), figure(o.start_seconds, 2), o.failure)
         for o in found
     )
     return Rows("Empty tasks", ("engine", "slots", "tasks", "ms per task", "start s", "failure"), rows)
 
 
 def recovery_rows(found: Iterable[Recovery]) -> Rows:
-    """Return the table of `bench recovery`."""
-    headings = ("engine", "images", "undisturbed s", "disturbed s", "lost s", "of which capacity s", "parts at kill",
-                "images redone", "images kept", "task retries", "same result")  # fmt: skip
-    return Rows("One of two workers killed halfway through the run", headings, tuple(map(_recovery_row, found)))
+    """Return the table of `bench recovery`: a column for each engine."""
+    names = ("images", "undisturbed s", "disturbed s", "lost s", "of which capacity s", "parts at kill",
+             "images redone", "images kept", "task retries", "same result")  # fmt: skip
+    engines = tuple(found)
+    rows = tuple(zip(names, *map(_recovery_column, engines), strict=True))
+    return Rows("One of two workers killed halfway through the run", ("", *(title(r.engine) for r in engines)), rows)
 
 
-def _recovery_row(r: Recovery) -> tuple[str, ...]:
+def _recovery_column(r: Recovery) -> tuple[str, ...]:
     if r.failure:
-        return (r.engine, f"{r.images:,}", *(["-"] * 8), f"failed: {r.failure}")
+        return (f"{r.images:,}", *(["-"] * 8), f"failed: {r.failure}")
     return (
-        r.engine,
         f"{r.images:,}",
         figure(r.undisturbed_seconds, 2),
         figure(r.disturbed_seconds, 2),

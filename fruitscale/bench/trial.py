@@ -13,6 +13,7 @@ from fruitscale.bench.bench_statistics import MIN_PAIRS, is_settled
 from fruitscale.bench.measure import BenchSetup, Kind, Measurement, check, measure
 from fruitscale.bench.photo_sets import PhotoFolder
 from fruitscale.bench.results import Results, make_results, ratio_of
+from fruitscale.bench.trial_forecast import TrialForecast
 from fruitscale.config.schema import Config
 from fruitscale.engines import registry
 from fruitscale.storage.scratch import ScratchFolder
@@ -62,9 +63,14 @@ class Trial:
     log: Callable[[str], None]
     measure: Callable[[BenchSetup, Variant, Kind, int], Measurement] = measure
     references: dict[tuple[int, str], Measurement] = field(default_factory=dict)
+    forecast: TrialForecast = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.forecast = TrialForecast(self.plan)
 
     def run(self) -> list[Measurement]:
         """Run everything and return the samples: references, cold starts, warm-ups and rounds."""
+        self.log(self.forecast.announcement)
         for variant in self.plan.references:
             self.references[variant.images, variant.precision] = self._run_once(variant, "reference")
         samples = [*self.references.values(), *self._first_runs()]
@@ -72,6 +78,7 @@ class Trial:
             entries = next_round(self.plan, samples, self.setup.config.bench.compare)
             if not entries:
                 break
+            self.forecast.begin_round(number, entries)
             for entry in order_of(entries, self.plan.seed, number):
                 samples.append(self._run_once(entry.variant, "twin" if entry.twin else "timed", number))
         return samples
@@ -92,7 +99,9 @@ class Trial:
             sample = check(sample, self.references[variant.images, variant.precision])
         stage = f"round {number}" if number else kind
         outcome = f"{sample.seconds:.2f} s" if sample.seconds is not None else f"{sample.outcome}: {sample.message}"
-        self.log(f"{stage}: {variant.name}{' again' if kind == 'twin' else ''}: {outcome}")
+        again = " again" if kind == "twin" else ""
+        where = self.forecast.add(variant, sample.seconds)
+        self.log(f"{where} ({stage}, {self.forecast.words.name(variant)}{again}): {outcome}{self.forecast.left}")
         return sample
 
 

@@ -27,6 +27,8 @@ Engines = Annotated[
 ]
 Numbers = Optional[str]  # noqa: UP045
 MOST_TASKS = 1_000_000
+NARROWEST = 9
+"""Characters of a heading's line."""
 
 
 @app.callback()
@@ -68,15 +70,15 @@ def bench(
         return
     given = _config(config, sets, input_uri, engines, bench__slots=_numbers("--slots", slots),
                     bench__images=_numbers("--images", images), bench__repeats=repeats, bench__seed=seed)  # fmt: skip
-    from fruitscale.bench import result_tables, results, trial
+    from fruitscale.bench import conclusions, result_tables, results, trial
 
     _check_writable(out := output or out)
     found = trial.run_bench(given, _log)
-    text = results.to_json(found)
+    text, sentences = results.to_json(found), conclusions.conclude(found)
     if out is not None:
         (out / "bench.json").write_text(text, encoding="utf-8")
-        (out / "bench.md").write_text(result_tables.markdown(found), encoding="utf-8")
-    print_text(text) if json else _print_results(found)
+        (out / "bench.md").write_text(result_tables.markdown(found, sentences), encoding="utf-8")
+    print_text(text) if json else _print_results(found, sentences)
 
 
 @app.command()
@@ -116,6 +118,7 @@ def recovery(
 ) -> None:
     """Kill one of two workers halfway through a run, on a real cluster of each engine, and print the time it costs."""
     given = _config(config, sets, input_uri, engines, bench__images=_numbers("--images", images))
+    from fruitscale.bench.conclusions import lost_machine
     from fruitscale.bench.recovery import CLUSTERS, measure_recovery
     from fruitscale.bench.result_tables import recovery_rows
     from fruitscale.errors import UsageError
@@ -124,6 +127,8 @@ def recovery(
         raise UsageError(f"The engine {', '.join(sorted(unknown))} has no cluster.", "Use --engines spark,dask")
     found = [measure_recovery(given, engine, _log) for engine in given.bench.engines]
     _show(found, recovery_rows(found), as_json=json)
+    if not json:
+        _print_sentences([lost_machine(engine) for engine in found])
 
 
 def _config(config: Path | None, sets: list[str] | None, input_uri: str | None, engines: str | None,
@@ -162,7 +167,7 @@ def _log(line: str) -> None:
     print_line(line)
 
 
-def _print_results(found: Results) -> None:
+def _print_results(found: Results, sentences: list[str]) -> None:
     from fruitscale.bench.result_tables import environment_lines, tables
     from fruitscale.cli.screen import out
 
@@ -171,6 +176,17 @@ def _print_results(found: Results) -> None:
     for table in tables(found):
         out().print()
         out().print(_rich(table))
+    _print_sentences(sentences)
+    if found.growth and not any(v.cost_per_million for v in found.variants):
+        out().print("The cost in money: --set bench.price_per_core_hour=PRICE", style="dim")
+
+
+def _print_sentences(sentences: list[str]) -> None:
+    from fruitscale.cli.screen import out
+
+    out().print()
+    for sentence in sentences:
+        out().print(sentence)
 
 
 def _show(found: list[Any], rows: Rows, *, as_json: bool) -> None:
@@ -185,7 +201,17 @@ def _show(found: list[Any], rows: Rows, *, as_json: bool) -> None:
 def _rich(rows: Rows) -> Any:  # noqa: ANN401  Rich is imported on first use
     from fruitscale.cli.screen import table_of
 
-    table = table_of(*rows.headings, title=rows.title, right=rows.headings[rows.texts :])
+    headings = [_broken(heading, [row[at] for row in rows.rows]) for at, heading in enumerate(rows.headings)]
+    table = table_of(*headings, title=rows.title, right=headings[rows.texts :])
+    for column in table.columns[rows.texts :]:
+        column.no_wrap = True
     for row in rows.rows:
         table.add_row(*row)
     return table
+
+
+def _broken(heading: str, cells: list[str]) -> str:
+    """Return a heading in lines that are not much wider than its column."""
+    import textwrap
+
+    return textwrap.fill(heading, max(NARROWEST, *map(len, cells)), break_long_words=False) if cells else heading

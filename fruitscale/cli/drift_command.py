@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fruitscale.api import Drift
 
 ADVICE = {
+    "no photos": "The run has no photos, so there is nothing to compare.",
     "small": "The new photos resemble the fitted ones.",
     "noticeable": "The new photos differ somewhat from the fitted ones: check the labels at the top.",
     "large": "The new photos differ from the fitted ones: fit a new PCA that includes photos like these.",

@@ -126,6 +126,7 @@ def _launch(config: Config, *, detach: bool, quiet: bool, as_json: bool) -> None
 def _preview(given: LoadedConfig, access: StorageAccess, *, as_json: bool) -> None:
     from fruitscale.cli.screen import counted, number, out, pairs, size
     from fruitscale.cli.show_command import listing_rows
+    from fruitscale.pipeline.input_listing import nothing_new
     from fruitscale.pipeline.preview import preview
 
     found = preview(given.config, access)
@@ -141,6 +142,8 @@ def _preview(given: LoadedConfig, access: StorageAccess, *, as_json: bool) -> No
         ("engine", f"{found.engine}, {found.slots} tasks at once on this machine"),
         ("output", f"{found.output}: {found.state}"),
     ]
+    if not found.images:
+        echo(f"{nothing_new(given.config.input.uri, found.not_taken)} The run would be empty, and complete.")
     out().print(pairs("This would run", rows))
     for warning in found.warnings:
         echo(f"Warning: {warning}", err=True)

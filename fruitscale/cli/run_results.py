@@ -23,7 +23,10 @@ def print_record(record: RunRecord, *, as_json: bool, page: bool, unchanged: boo
         return
     from fruitscale.cli.screen import out
     from fruitscale.cli.show_command import short_summary, summary
+    from fruitscale.pipeline.input_listing import nothing_new
 
+    if not record.input.images and not record.erased:
+        echo(f"{nothing_new(record.input.uri, record.input.not_taken)} The run is empty, and complete.")
     if unchanged:
         out().print(short_summary(record, page=page))
         return

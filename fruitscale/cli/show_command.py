@@ -77,7 +77,12 @@ def _what(record: RunRecord) -> list[tuple[str, str]]:
         *listing_rows(record.input.not_taken, record.input.archived, record.input.shared_labels),
         *([("erased", f"{counted(record.erased, 'photo')} since the run")] if record.erased else []),
         ("model", f"{model.architecture}, {model.weights}{trained}, {model.runtime} {model.precision}"),
-        ("engine", f"{engine.name} {engine.version}{where}, {engine.cores} tasks at once"),
+        (
+            "engine",
+            f"{engine.name} {engine.version}{where}, {engine.cores} tasks at once"
+            if engine.cores
+            else f"{engine.name}, {engine.version}",
+        ),
     ]
 
 
@@ -103,7 +108,11 @@ def _result(record: RunRecord) -> list[tuple[str, str]]:
     kept = f"{pca.components} of {record.model.features} keep {pca.retained_variance:.2%} of the variance"
     if pca.applied is not None:
         kept = f"{pca.components}, from {pca.applied.uri} (run {pca.applied.id})"
-    fast = "no photo was featurized again" if speed is None else f"{speed:.0f} images/s, {per_core:.0f} per core"
+    fast = (
+        f"no photo was featurized{' again' if record.images.featurized else ''}"
+        if speed is None
+        else f"{speed:.0f} images/s, {per_core:.0f} per core"
+    )
     return [("components", kept), ("speed", fast), *([("cost", cost(record.cost))] if record.cost else [])]
 
 

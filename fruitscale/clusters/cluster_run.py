@@ -51,7 +51,7 @@ def run(
     """Launch a run, watch it until it ends, and remove its machines.
 
     Raises FruitscaleError; the machines have then been removed, unless the message says otherwise. NothingNewError: there
-    are no new photos, so nothing was launched.
+    are no new photos, so nothing was launched, and the output has no run.
     """
     config = cluster_config.settle(config)
     launch_checks.refuse(launches.new(config))

@@ -22,6 +22,12 @@ def number(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def rough_number(value: float) -> str:
+    """Return an estimated count with two digits: 3,400."""
+    digits = 1 - len(str(round(abs(value))))
+    return f"{round(value, min(digits + 1, 0)):,.0f}"
+
+
 def counted(value: float, noun: str) -> str:
     """Return a count of things: 1 label, 2,400 labels."""
     return f"{number(value)} {noun}" + ("" if value == 1 else "s")

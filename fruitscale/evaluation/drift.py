@@ -17,14 +17,17 @@ from fruitscale.config.schema import Storage
 from fruitscale.errors import UsageError
 from fruitscale.evaluation.vectors import check_same_model, spelled_alike
 from fruitscale.kernels.moments import Components, project
+from fruitscale.runs import html_table
 from fruitscale.runs.fitted_pca import open_fitted_pca
 from fruitscale.runs.reader import CompleteRun, open_complete
 from fruitscale.runs.run_folder import FEATURES
 from fruitscale.storage.residency import StorageAccess
 
 Floats = NDArray[np.float64]
-Verdict: TypeAlias = Literal["small", "noticeable", "large"]
+Verdict: TypeAlias = Literal["no photos", "small", "noticeable", "large"]
 PERCENTILE = 99
+SHOWN = 20
+"""Labels shown in a notebook."""
 ERRORS = (1.4, 2.4)
 """An error from these values on is noticeable, or large: about 2 and 6 times the variance left out by the components."""
 SHIFTS = (0.5, 1.0)
@@ -50,13 +53,31 @@ class LabelDrift:
 
 @dataclass(frozen=True)
 class Drift:
-    """The drift of the run `new` from `run`: overall, and by label, largest first."""
+    """The drift of the run `new` from `run`: overall, and by label, largest first.
+
+    The verdict on a run of `apply` that found nothing new is `no photos`, and its measures are those of no drift.
+    """
 
     run: str
     new: str
     verdict: Verdict
     overall: LabelDrift
     labels: tuple[LabelDrift, ...]
+
+    def _repr_html_(self) -> str:
+        """Return the drift as a notebook shows it: overall, and the labels that drifted most."""
+        groups = [("all", self.overall), *((g.label or "(no label)", g) for g in self.labels[:SHOWN])]
+        rows = [
+            (name, f"{g.fitted:,}", f"{g.new:,}", f"{g.shift:.2f}", f"{g.error:.2f}", f"{g.beyond:.1%}")
+            for name, g in groups
+        ]
+        rest = len(self.labels) - SHOWN
+        return html_table.table(
+            f"Drift of {self.new} from {self.run}: {self.verdict}",
+            ("label", "fitted", "new", "shift", "error", "beyond 99 %"),
+            rows,
+            [f"{rest:,} more labels drifted less."] if rest > 0 else [],
+        )
 
 
 def drift(run: str, new: str, storage: Storage | None = None) -> Drift:
@@ -74,6 +95,8 @@ def drift(run: str, new: str, storage: Storage | None = None) -> Drift:
         )
     check_same_model(reference.run, later)
     before, now = _read(reference.run, reference.fitted), _read(later, reference.fitted)
+    if not len(now.all.errors):
+        return Drift(run, new, "no photos", LabelDrift(None, len(before.all.errors), 0, 0.0, 1.0, 0.0), ())
     bound = float(np.percentile(before.all.errors, PERCENTILE))
     overall = _drift_of(None, before.all, now.all, bound)
     labels = [

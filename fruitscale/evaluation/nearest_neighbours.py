@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fruitscale.config.schema import Storage
+from fruitscale.display.formatting import counted
 from fruitscale.errors import FruitscaleError, MissingExtraError
 from fruitscale.evaluation.overlap import copies, overlaps
 from fruitscale.evaluation.vectors import Floats, LabelledFeatures, check_same_model, read_labelled
 from fruitscale.kernels.moments import project
+from fruitscale.runs import html_table
 from fruitscale.runs.fitted_pca import FittedPca, open_fitted_pca
 from fruitscale.runs.photos import read_pixels, why_unreadable
 from fruitscale.runs.reader import CompleteRun, open_complete
@@ -75,6 +77,22 @@ class Evaluation:
     def at(self, components: int) -> ComponentScore | None:
         """Return the score for this number of components, or None if it was not computed."""
         return next((point for point in self.points if point.components == components), None)
+
+    def _repr_html_(self) -> str:
+        """Return the evaluation as a notebook shows it, with its caveats."""
+        scores: list[tuple[str, Score]] = [(counted(point.components, "component"), point) for point in self.points]
+        scores += [(f"all {self.width:,} features", self.full)]
+        scores += [("raw pixels", self.pixels)] if self.pixels is not None else []
+        verdict = self.no_verdict
+        if verdict is None:
+            known = counted(self.enough, "component") if self.enough else "no number of components computed"
+            verdict = f"Enough to be within one point of all {self.width:,} features: {known}."
+        return html_table.table(
+            f"{self.test_run} by its nearest neighbours in {self.run}",
+            ("with", "accuracy", "silhouette"),
+            [(n, f"{s.accuracy:.1%}", "–" if s.silhouette is None else f"{s.silhouette:.3f}") for n, s in scores],
+            [verdict, *self.notes],
+        )
 
 
 def evaluate(run: str, test_run: str, storage: Storage | None = None) -> Evaluation:

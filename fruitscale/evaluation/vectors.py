@@ -46,6 +46,8 @@ def read_labelled(run: CompleteRun, most: int) -> LabelledFeatures:
         paths += part.paths
         labels += map(spelled_alike, part.labels)
         blocks.append(part.values)
+    if not paths:
+        raise InputError(f"{run.uri} has no photos.", "Give a run that has some.")
     named = [label for label in labels if label is not None]
     if len(named) < len(labels) or not named:
         raise InputError(

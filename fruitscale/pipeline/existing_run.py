@@ -67,7 +67,8 @@ def inspect(folder: RunFolder, plan: RunPlan, photos: Manifest, output: Output) 
             if record is not None and not output.overwrite:
                 check_removed(folder, old, plan, record.input.images, photos.images)
             return ExistingRun("update", record, earlier=earlier, changes=differences(folder, old, plan, photos))
-        if not output.overwrite:
+        is_empty = record is not None and not record.input.images and not record.erased  # then nothing can be lost
+        if not output.overwrite and not is_empty:
             _refuse(folder, old, plan, photos)
         return ExistingRun(replaced, record)
     if prints["pca"] != plan.fingerprints["pca"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from fruitscale.config.schema import Config
@@ -47,7 +47,8 @@ def list_input(
 ) -> Manifest:
     """List the photos and return their manifest. `engine` is started as soon as its slots will have work.
 
-    Raises InputError if there are no photos, NothingNewError if earlier runs have them all.
+    The manifest is empty if a run that applies a PCA finds nothing beyond `input.new_since`. Otherwise raises InputError if
+    there are no photos, NothingNewError if none is new.
     """
     hashed_with = path_hash.from_environment() if config.output.paths == "hashed" else None
     with progress.stage("list"):
@@ -66,15 +67,26 @@ def list_input(
         account.leave(listing_account.IN_EARLIER_RUNS, history.left_out)
         account.leave(listing_account.BEYOND_LIMIT, n_listed - listed.images)
         _warn_of_labels(alike(listed.table["label"].unique().to_pylist()), progress)
-    if not listed.images and history.left_out:
-        raise NothingNewError(f"There is nothing new: earlier runs have all {history.left_out} photos.")
-    if not listed.images:
+    if not listed.images and not config.input.new_since:
         raise _nothing_taken(config, account)
+    if not listed.images and (config.pca.run is None or config.cluster is not None):
+        raise NothingNewError(nothing_new(config.input.uri, account.not_taken))
+    if not listed.images:
+        return replace(listed, account=account)
     if isinstance(config.pca.components, int) and config.pca.run is None:
         check_count(config.pca.components, listed.images)
     if engine is not None:
         engine.start(n_shards(config, listed.images))
     return replace(listed, account=account)
+
+
+def nothing_new(uri: str, not_taken: Mapping[str, int]) -> str:
+    """Return in a sentence why no photo of an input is new."""
+    if earlier := not_taken.get(listing_account.IN_EARLIER_RUNS, 0):
+        have = f"earlier runs have all {earlier:,} photos" if earlier > 1 else "an earlier run has the only photo"
+        return f"There is nothing new: {have}."
+    others = f"; not taken: {listing_account.in_words(not_taken)}" if any(not_taken.values()) else ""
+    return f"There is nothing new: {uri} has no photos{others}."
 
 
 def _nothing_taken(config: Config, account: ListingAccount) -> InputError:

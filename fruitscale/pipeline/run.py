@@ -19,7 +19,7 @@ from fruitscale.engines.base import Engine, EngineInfo, SharedValue, cut
 from fruitscale.errors import EngineError, FruitscaleError, InterruptedRunError, OutputError
 from fruitscale.kernels.moments import Components, Moments, check_count, fit, group_edges, merge
 from fruitscale.model import exported_model
-from fruitscale.pipeline import existing_run
+from fruitscale.pipeline import empty_run, existing_run
 from fruitscale.pipeline.accounting import RunOutcome, Tally, make_record
 from fruitscale.pipeline.engine_start import EngineStart, n_shards
 from fruitscale.pipeline.existing_run import ExistingRun
@@ -114,9 +114,12 @@ class PipelineRun:
         complete = self.prepare()
         if complete is not None:
             return complete
-        self.featurize()
-        self.fit()
-        self.project()
+        if self._photos.images:
+            self.featurize()
+            self.fit()
+            self.project()
+        else:
+            self._write_empty()
         return self._finish()
 
     def end_failed(self, error: Exception) -> None:
@@ -165,7 +168,10 @@ class PipelineRun:
             progress.warn(existing.warning)
         if existing.changes:
             progress.note(f"{existing.changes}; the features of the other photos are kept")
-        self._start_engine(existing)
+        if self._photos.images:
+            self._start_engine(existing)
+        else:
+            self._make_room(existing)
         return None
 
     def _has_readable_rejects(self) -> bool:
@@ -246,7 +252,7 @@ class PipelineRun:
                 plan=self._plan,
                 photos=self._photos,
                 exported=self._exported,
-                engine=self._engine.describe(),
+                engine=self._engine.describe() if self._photos.images else empty_run.no_engine(self._config),
                 tally=self._tally,
                 fitted=self._fitted,
                 applied=self._applied,
@@ -279,11 +285,21 @@ class PipelineRun:
             self._engine = self._engine_start.engine(n_shards(self._config, self._photos.images))
         info = self._engine.describe()
         self._progress.engine(info)
-        self._destination = existing_run.make_ready(existing, self._folder, self._plan)
-        self._destination.results.write_manifest(self._photos)
+        self._make_room(existing)
         self._job = self._make_job()
         if _is_remote(self._config, info):
             _check_workers_see_folders(self._engine, info, self._job)
+
+    def _make_room(self, existing: ExistingRun) -> None:
+        self._destination = existing_run.make_ready(existing, self._folder, self._plan)
+        self._destination.results.write_manifest(self._photos)
+
+    def _write_empty(self) -> None:
+        """Write the tables of a run that found no new photo: no engine is started for them."""
+        assert self._applied is not None
+        self._fitted = self._applied.fitted
+        with self._progress.stage("project"):
+            self._tally.files.update(empty_run.write(self._destination, self._exported.features, self._fitted))
 
     def _make_job(self) -> stages.Job:
         config, photos, exported, destination = self._config, self._photos, self._exported, self._destination

@@ -138,7 +138,7 @@ def _write_tensorboard(made: Path, table: pa.Table, run: CompleteRun, access: St
     cells = zip(_defused(table["label"]), _defused(table["path"]), strict=True)
     rows = [f"{_one_cell(label)}\t{_one_cell(path)}\n" for label, path in cells]
     (made / "metadata.tsv").write_text("label\tpath\n" + "".join(rows), encoding="utf-8")
-    side, notes = _write_sprite(made, paths, run, access)
+    side, notes = _write_sprite(made, paths, run, access) if paths else (0, ())
     sprite = (
         f'  sprite {{ image_path: "sprite.png" single_image_dim: {side} single_image_dim: {side} }}\n' if side else ""
     )

@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fruitscale.runs import html_table
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -228,6 +230,29 @@ class RunRecord(_Record):
     def to_json(self) -> str:
         """Return the JSON text of run.json."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+    def _repr_html_(self) -> str:
+        """Return the record as a notebook shows it."""
+        images, pca, speed = self.images, self.pca, self.images_per_second
+        fitted = "" if pca.applied is None else f", fitted by {pca.applied.uri}"
+        return html_table.facts(
+            f"Run {self.id}: {self.status}",
+            [
+                (
+                    "photos",
+                    f"{images.featurized:,} featurized, {images.rejected:,} rejected; labels: {self.input.labels:,}",
+                ),
+                ("components", f"{pca.components:,} of {self.model.features:,}{fitted}"),
+                ("variance kept", f"{pca.retained_variance:.2%}"),
+                (
+                    "model",
+                    f"{self.model.architecture}, {self.model.weights}, {self.model.runtime} {self.model.precision}",
+                ),
+                ("engine", f"{self.engine.name} {self.engine.version}"),
+                ("time", f"{self.seconds.total:,.1f} s" + (f", {speed:,.0f} photos/s" if speed else "")),
+                ("results", self.output.uri),
+            ],
+        )
 
     def sealed(self) -> RunRecord:
         """Return this record with its checksum."""

@@ -44,9 +44,7 @@ def read(
     check_comparable(opened, column)
     tables = [read_table(run, column) for run in opened]
     if len(runs) > 1:
-        names = [
-            pa.array([run.uri], pa.string()).take(pa.array([0] * len(t))) for run, t in zip(opened, tables, strict=True)
-        ]
+        names = [pa.repeat(pa.scalar(run.uri), len(table)) for run, table in zip(opened, tables, strict=True)]
         tables = [t.add_column(0, "run", name) for t, name in zip(tables, names, strict=True)]
     table = pa.concat_tables(tables)
     return _as_pandas(table) if pandas else table

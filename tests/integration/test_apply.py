@@ -13,7 +13,7 @@ import pytest
 
 import fruitscale
 from fruitscale.config.loading import Given, as_config
-from fruitscale.errors import InputError, ModelError, NothingNewError, OutputError, UsageError
+from fruitscale.errors import InputError, ModelError, OutputError, UsageError
 from fruitscale.kernels.moments import Components, project
 from fruitscale.runs.record import RunRecord
 from fruitscale.runs.run_folder import RunFolder
@@ -134,14 +134,6 @@ def test_only_new_photos_are_taken(fitted: Path, more: Path, tmp_path: Path) -> 
     assert list(rows(tomorrow, "reduced")) == [changed.relative_to(more).as_posix()]
 
 
-def test_nothing_new_is_no_failure(cli: Cli, fitted: Path, source: Path, tmp_path: Path) -> None:
-    arguments = ["apply", "--pca", fitted, "-e", "local", "-i", source, "-o", tmp_path / "run", "--new-since", fitted]
-    ran = cli(*arguments)
-    assert (ran.code, ran.out) == (0, "There is nothing new: earlier runs have all 60 photos.\n")
-    assert cli(*arguments, "--json").out == "null\n"
-    assert not (tmp_path / "run").exists()
-
-
 def test_an_erased_photo_does_not_come_back_as_new(fitted: Path, more: Path, tmp_path: Path) -> None:
     before = shutil.copytree(fitted, tmp_path / "before")
     path = next(iter(rows(before, "features")))
@@ -228,8 +220,3 @@ def test_other_weights_are_refused(cli: Cli, photos: Path, tmp_path: Path) -> No
               "--set", "model.weights=random")  # fmt: skip
     assert ran.code == 1
     assert "the weights differ" in ran.err
-
-
-def test_nothing_new_in_python(fitted: Path, source: Path, tmp_path: Path) -> None:
-    with pytest.raises(NothingNewError):
-        apply(fitted, source, tmp_path / "run", fitted)

@@ -55,10 +55,10 @@ def test_the_tables_are_printed_and_written(found: tuple[Path, str, str]) -> Non
     written = (out / "bench.md").read_text()
     for text in (printed, written):
         assert "300 images: 240 photos, repeated under other names" in text
-        assert "Variants (medians)" in text
-        assert "dask-2x300-f32 / local-2x300-f32" in text
+        assert "Speed (medians)" in text
+        assert "Dask / local" in text
         assert "Cold start" in text
-    assert "round 1: dask-2x300-f32: " in progress
+    assert "(round 1, Dask): " in progress
 
 
 def test_pytest_benchmark_reads_it(found: tuple[Path, str, str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import fruitscale
-from fruitscale.errors import NothingNewError, ResidencyError
+from fruitscale.errors import ResidencyError
 from fruitscale.runs import athena
 from tests.integration.test_apply import QUICK_MODEL
 from tests.s3.bucket import Bucket
@@ -33,9 +33,9 @@ def test_a_run_on_s3_is_applied_and_read(few: Path, few_on_s3: Bucket, bucket: B
     assert record.images.featurized == 1
     assert record.pca.applied is not None
     assert record.pca.applied.uri == fitted
-    with pytest.raises(NothingNewError):
-        fruitscale.apply(fitted, settings(few, f"{bucket.uri}/none"), new_since=[fitted])
-    assert not [name for name in bucket.names() if name.startswith("none/")]
+    nothing = fruitscale.apply(fitted, settings(few, f"{bucket.uri}/nothing"), new_since=[fitted])
+    assert (nothing.input.images, nothing.input.not_taken) == (0, {"in earlier runs": N_PHOTOS})
+    assert fruitscale.read(f"{bucket.uri}/nothing", storage=storage).num_rows == 0
     with pytest.raises(ResidencyError, match="does not report its region"):
         fruitscale.apply(fitted, settings(more, str(tmp_path / "run"), residency="checked"))
 

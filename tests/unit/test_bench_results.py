@@ -71,7 +71,7 @@ def test_a_variant_that_never_worked_is_shown() -> None:
     assert (comparison.ratio, comparison.verdict) == (None, None)
     assert found.variants[1].seconds is None
     text = result_tables.markdown(found)
-    assert "| spark-2x1000-f32 | cold | out of memory | exit code -9 |" in text
+    assert "| Spark | cold | out of memory | exit code -9 |" in text
     assert "too few pairs" in text
 
 
@@ -108,14 +108,20 @@ def test_scaling_shows_speed_up_and_efficiency() -> None:
     one, two = Variant("local", 1, 1000, "f32"), Variant("local", 2, 1000, "f32")
     samples = [sample(v, s, round=n) for n in range(1, 6) for v, s in ((one, 10.0), (two, 6.25))]
     text = result_tables.markdown(results(samples, plan))
-    assert "| local-2x1000-f32 | 1 to 2 | 1.60 | 80% |" in text
+    assert "| local, 2 slots | 1 to 2 | 1.60 | 80% |" in text
 
 
 def test_markdown_has_the_environment_and_the_notes() -> None:
     text = result_tables.markdown(results(rounds(1.0), price=0.05))
-    for words in ("A CPU, 2 cores, 16 GB", "commit c0ffee with changes", "240 photos, repeated", "cost per million"):
+    for words in (
+        "A CPU, 2 cores, 16 GB",
+        "commit c0ffee with changes",
+        "Every run: 2 slots, 1,000 photos, f32",
+        "240 photos, repeated",
+        "cost per million",
+    ):
         assert words in text
-    assert "A/A: local-2x1000-f32" in text
+    assert "A/A: local |" in text
 
 
 def test_the_statistics_of_the_rounds_are_pytest_benchmarks() -> None:

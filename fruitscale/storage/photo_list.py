@@ -51,8 +51,10 @@ def read_list(uri: str, storage: Storage) -> PhotoList:
         paths = table.column(columns["path"]).to_pylist()
         labels = table.column(columns["label"]).to_pylist() if "label" in columns else [None] * len(paths)
     except (pa.ArrowException, OSError, ValueError, KeyError, csv.Error) as error:
-        is_text = not isinstance(error, UnicodeDecodeError)
-        reason = str(error).strip("'").splitlines()[0] if is_text else f"it is not {error.encoding} text"
+        if isinstance(error, UnicodeDecodeError):
+            reason = f"it is not {error.encoding} text"
+        else:
+            reason = str(error).strip("'").splitlines()[0]
         raise InputError(f"The list {uri} can't be read: {reason}", f"Give CSV or Parquet. {_EXCEL}") from None
     return PhotoList(_rows(uri, paths, labels), "label" in columns)
 

@@ -195,15 +195,15 @@ def test_a_good_config_passes(
 
 
 def test_every_missing_key_is_named_at_once(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = account.config("emr", subnets=[], disk_key=None).model_dump(mode="json")
+    values = account.config("emr", subnets=[]).model_dump(mode="json")
     values["input"]["uri"] = values["output"]["uri"] = ""
     values["storage"] |= {"staging_uri": None, "region": None}
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UsageError) as caught:
         plans.plan(from_mapping(values))
-    keys = ("input.uri", "output.uri", "storage.staging_uri", "storage.region", "cluster.subnets", "cluster.disk_key")
-    assert caught.value.message.startswith("6 settings keep this config from being launched:")
+    keys = ("input.uri", "output.uri", "storage.staging_uri", "storage.region", "cluster.subnets")
+    assert caught.value.message.startswith("5 settings keep this config from being launched:")
     assert all(f"{key} is not set" in caught.value.message for key in keys)
 
 

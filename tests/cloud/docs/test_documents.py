@@ -19,6 +19,11 @@ ELSEWHERE = {
     "make install": "the workplace is what it leaves; .ci/run and every fresh clone run it",
     "make test": "this is a part of it",
     "make lint": ".ci/run runs it",
+    "fruitscale cluster setup --config my-emr.yaml --apply": "it asks; tests/cloud/test_setup.py runs it",
+    "fruitscale cluster setup --config my-ec2.yaml --apply": "it asks; tests/cloud/test_setup.py runs it",
+    "aws ec2 create-tags --resources subnet-… vpc-… --tags Key=for-use-with-amazon-emr-managed-policies,Value=true": (
+        "the ids are placeholders"
+    ),
 }
 """Commands that are not run here, and why."""
 PEERS = ("make bench-peers", ".venv/bin/python -m benchmarks.peers")

@@ -48,8 +48,8 @@ demo: $(READY) ## Draw sample photos and run the whole pipeline on them with Spa
 	@echo "  $(BIN)/fruitscale run --input YOUR_PHOTOS --output results/run --config configs/quickstart.yaml"
 	@echo "  $(BIN)/fruitscale --help"
 
-test: install ## Run the tests in 2 processes, one file at a time in each (about 17 minutes on 2 cores)
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile -r s
+test: install ## Run the tests in 3 processes, one file at a time in each (about 14 minutes on 2 cores)
+	$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile -r s
 
 test-slow: test-spark-versions ## Run the long tests: repeated kills, outages, full sizes, several Spark versions
 	$(BIN)/python -m pytest -m slow
@@ -69,7 +69,7 @@ test-spark-versions: $(SPARKS:%=.spark/%/installed) ## Run the Spark engine's te
 
 coverage: install ## Run the tests, then print the combined coverage: the tests' own processes, the CLI and the workers
 	rm -f .coverage .coverage.*
-	status=0; $(COVERAGE) run -m pytest -m "not slow" -n 2 --dist loadfile || status=$$?; \
+	status=0; $(COVERAGE) run -m pytest -m "not slow" -n 3 --dist loadfile || status=$$?; \
 	  $(COVERAGE) combine --quiet && $(COVERAGE) report && exit $$status
 
 bench: install ## Time kernels, stages and whole runs (about 5 minutes); results are saved in .benchmarks

@@ -105,20 +105,24 @@ def _complete(commands: Iterable[CommandInfo], prefix: str = "") -> None:
     """Give each command its example, and each of the root its panel."""
     for info in commands:
         name = f"{prefix}{info.name or info.callback.__name__.replace('_', '-')}"  # type: ignore[union-attr]
-        info.cls, info.epilog = help_screens.Command, _example(name)
+        info.cls, info.epilog = help_screens.Command, _epilog(name)
         info.rich_help_panel = None if prefix else help_screens.panel(name)
 
 
-def _example(name: str) -> str | None:
+VERBOSE_EPILOG = f"{VERBOSE}, {VERBOSE_HELP[0].lower()}{VERBOSE_HELP[1:]}"
+
+
+def _epilog(name: str) -> str:
     example = help_screens.EXAMPLES.get(name)
-    return example and f"Example: fruitscale {example}"
+    lines = [*([f"Example: fruitscale {example}"] if example else []), VERBOSE_EPILOG]
+    return "\n\n".join(lines)
 
 
 _complete(app.registered_commands)
 for _group in app.registered_groups:
     _name, _typer = str(_group.name), _group.typer_instance
     _group.rich_help_panel, _group.cls = help_screens.panel(_name), help_screens.Group
-    _group.epilog = _example(_name)
+    _group.epilog = _epilog(_name)
     _complete(_typer.registered_commands, f"{_name} ")  # type: ignore[union-attr]
 
 

@@ -28,7 +28,7 @@ def schedule(
     apply: Apply = False,
     yes: Yes = False,
 ) -> None:
-    """Run a config on EMR or EMR Serverless by a timetable: upload what it needs, and write or apply its stack.
+    """Run a config on EMR or EMR Serverless on a schedule: upload what it needs, and write or apply its stack.
 
     Each run updates the run in output.uri: features of photos that have not changed are kept. Nothing of this machine is
     needed afterwards; repeat the command after an upgrade of fruitscale or a change of the config.
@@ -38,12 +38,13 @@ def schedule(
     from fruitscale.clusters.account.scheduled_launch import KEY_DAYS, stage
     from fruitscale.errors import UsageError
 
+    given = load_config(config, sets).config
     if not (template or airflow or apply):
         raise UsageError(
-            "Nothing was asked for.",
+            "Neither --template, --airflow nor --apply was given.",
             "Write the stack or a DAG: --template FILE, --airflow FILE. Create the stack: --apply.",
         )
-    scheduled = stage(load_config(config, sets).config, name, cron, timezone, print_progress)
+    scheduled = stage(given, name, cron, timezone, print_progress)
     if airflow is not None:
         write_text(airflow, account_schedule.dag(scheduled))
         echo(f"{airflow} is written. Copy it into Airflow's dags folder.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TemplateFile = Annotated[
     Optional[Path],  # noqa: UP045  Typer reads it
     typer.Option(
-        "--template", metavar="FILE", help="Write the template (JSON, or YAML for .yaml) and ask AWS nothing."
+        "--template", metavar="FILE", help="Write the template (JSON, or YAML for .yaml) without a request to AWS."
     ),
 ]
 Apply = Annotated[bool, typer.Option("--apply", help="Show the changes, ask, and create or update the stack.")]
@@ -42,12 +42,12 @@ def setup(
     ] = False,
     email: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--email", metavar="ADDRESS", help="Whom AWS alerts when the budget is nearly spent."),
+        typer.Option("--email", metavar="ADDRESS", help="Address that AWS alerts when the budget is nearly spent."),
     ] = None,
     budget: Annotated[int, typer.Option("--budget", metavar="USD", min=1, help="The account's monthly budget.")] = 50,
     stack: Annotated[str, typer.Option("--stack", metavar="NAME", help="Name of the stack.")] = "fruitscale",
 ) -> None:
-    """Set an AWS account up for a config, once: buckets, key, roles, network and budget, as a CloudFormation stack.
+    """Set up an AWS account for a config, once: buckets, key, roles, network and budget, as a CloudFormation stack.
 
     With --apply, the new roles, subnets, buckets and key are written into the --config file. Existing buckets stay as they
     are; deleting the stack keeps its buckets and its key.
@@ -103,7 +103,9 @@ def confirm_changes(change_set: ChangeSet, *, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError("Nobody can be asked, since this is no terminal.", "Repeat the command with --yes.")
+        raise UsageError(
+            "This is not a terminal, so fruitscale cannot ask for confirmation.", "Repeat the command with --yes."
+        )
     return typer.confirm("Make these changes?", default=False)
 
 
@@ -151,4 +153,4 @@ def _show_choices(choices: SetupChoices) -> None:
         named = f" and the endpoints of {', '.join(endpoints)}" if endpoints else ""
         echo(f"The key{named} cost about {monthly} USD per month, even without a run; --minimal does without them.")
     if choices.email is None:
-        echo("The budget alerts nobody: --email ADDRESS.")
+        echo("The budget sends no alerts; set --email ADDRESS.")

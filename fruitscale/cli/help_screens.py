@@ -31,6 +31,8 @@ EXAMPLES = {
     "bench recovery": "bench recovery --input photos --engines spark,dask",
     "cluster plan": "cluster plan --config my-emr.yaml",
     "cluster prices": "cluster prices --refresh --config my-emr.yaml",
+    "cluster schedule": "cluster schedule --config my-emr.yaml --cron '0 2 * * *' --template schedule.yaml",
+    "cluster setup": "cluster setup --config my-emr.yaml --apply",
     "cluster status": "cluster status --config my-emr.yaml",
     "cluster logs": "cluster logs --config my-emr.yaml",
     "cluster resume": "cluster resume --config my-emr.yaml",

@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 COMMERCIAL = "aws"
+ENDPOINT_PREFIX = "com.amazonaws"
+"""Of the names of VPC endpoint services; botocore has no data on those of other partitions."""
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,7 @@ def test_the_packaged_weights_see_what_is_there(oracle: dict[str, Any]) -> None:
     assert "palace" in oracle["recognised"]["china"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["base.weights.h5", "whole.weights.h5", "base.h5", "whole.h5"])
 def test_a_weights_file_is_loaded_with_or_without_a_head(files: dict[str, Any], name: str) -> None:
     assert files[name].get("distance", files[name]) == pytest.approx(0, abs=1e-5)

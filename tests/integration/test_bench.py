@@ -67,6 +67,7 @@ def test_pytest_benchmark_reads_it(found: tuple[Path, str, str]) -> None:
     assert "dask-2x300-f32" in process.stdout
 
 
+@pytest.mark.slow
 def test_patch_mean_gives_the_same_parts_on_every_engine(cli: Cli, photos: Path, tmp_path: Path) -> None:
     parts = []
     for engine in ENGINES:

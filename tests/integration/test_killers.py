@@ -18,7 +18,7 @@ from fruitscale.report.thumbnails import thumbnails
 from fruitscale.runs.careful_decoder import REASON, CarefulDecoder
 from fruitscale.storage.listing import list_photos
 from fruitscale.storage.residency import StorageAccess
-from tests.conftest import QUICK, ROOT, Cli, part_bytes, take
+from tests.conftest import QUICK, ROOT, SLOW_ENGINES, Cli, part_bytes, take
 
 SIGNALS = ("SIGSEGV", "SIGABRT", "SIGKILL")
 KILLER = """
@@ -62,6 +62,7 @@ def dangerous(photos: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("engine_name", SLOW_ENGINES)
 def test_photos_that_kill_their_decoder_are_rejects(
     cli: Cli, engine_name: str, dangerous: Path, killing_path: str, tmp_path: Path
 ) -> None:

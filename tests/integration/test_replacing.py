@@ -46,7 +46,9 @@ def run(complete_run: Path, tmp_path: Path) -> Path:
     return shutil.copytree(complete_run, tmp_path / "run")
 
 
-@pytest.fixture(params=OTHERS)
+@pytest.fixture(
+    params=[n if n == "another-pca" else pytest.param(n, marks=pytest.mark.slow) for n in OTHERS], ids=list(OTHERS)
+)
 def other(request: pytest.FixtureRequest) -> list[str]:
     return OTHERS[request.param]
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import fruitscale
-from tests.conftest import ROOT, Cli
+from tests.conftest import ROOT, SLOW_ENGINES, Cli
 
 SCRIPT = """
 import sys, fruitscale
@@ -40,6 +40,7 @@ def script(photos: Path, folder: Path) -> Path:
     return file
 
 
+@pytest.mark.parametrize("engine_name", SLOW_ENGINES)
 def test_an_unguarded_script_runs(cli: Cli, engine_name: str, photos: Path, tmp_path: Path) -> None:
     file = script(photos, tmp_path)
     command = [sys.executable, str(file), engine_name, str(tmp_path / "run")]

@@ -68,7 +68,11 @@ def test_a_reader_that_stops_is_no_error(cli: Cli) -> None:
 
 @pytest.mark.parametrize(
     ("engine", "signals"),
-    [("local", [signal.SIGHUP]), ("spark", [signal.SIGHUP, signal.SIGHUP]), ("dask", [signal.SIGTERM, signal.SIGHUP])],
+    [
+        ("local", [signal.SIGHUP]),
+        pytest.param("spark", [signal.SIGHUP, signal.SIGHUP], marks=pytest.mark.slow),
+        pytest.param("dask", [signal.SIGTERM, signal.SIGHUP], marks=pytest.mark.slow),
+    ],
 )
 def test_a_hangup_ends_a_run_like_ctrl_c(
     cli: Cli, photos: Path, tmp_path: Path, engine: str, signals: list[signal.Signals]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fruitscale.storage import credentials, s3
-from tests.conftest import ENGINES, Cli, take
+from tests.conftest import Cli, take
 from tests.s3 import servers
 from tests.s3.bucket import Bucket
 from tests.s3.proxy import Proxy, proxied
@@ -137,7 +137,7 @@ def few_on_s3(few: Path, weed: str) -> Bucket:
     return place
 
 
-@pytest.fixture(scope="session", params=ENGINES)
+@pytest.fixture(scope="session", params=["local", "spark", pytest.param("dask", marks=pytest.mark.slow)])
 def watched(
     request: pytest.FixtureRequest, s3_cli: Cli, few_on_s3: Bucket, weed: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Watched:

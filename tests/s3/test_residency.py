@@ -219,6 +219,7 @@ def test_sse_kms_is_asked_for_with_conditional_writes_too(asked: Proxy) -> None:
     assert keys == [KMS_KEY, KMS_KEY]
 
 
+@pytest.mark.slow
 def test_each_command_asks_each_bucket_once(s3_cli: Cli, asked: Proxy, tiny: Path) -> None:
     """Also the commands that open several runs, and the photos again for the page's thumbnails."""
     sets = [part for key, value in {"endpoint": asked.url, "region": "eu-west-3"}.items()

@@ -156,6 +156,7 @@ def test_an_outage_is_waited_out(
     check_clean(bucket)
 
 
+@pytest.mark.slow
 def test_a_store_that_stays_away_ends_the_run_and_it_resumes(
     s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, expected_parts: dict[str, bytes]
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from fruitscale.clusters.account.setup_choices import SetupChoices
 from fruitscale.clusters.emr_requests import MANAGED_POLICY_TAG
 from fruitscale.storage import aws
+from fruitscale.storage.partitions import ENDPOINT_PREFIX
 
 NETWORK, RANGES = "10.20.0.0/16", ("10.20.0.0/20", "10.20.16.0/20")
 ENDPOINTS = {"emr": ("elasticmapreduce", "kms"), "emr-serverless": (), "ec2-dask": ()}
@@ -32,7 +33,7 @@ def network(choices: SetupChoices) -> dict[str, Any]:
             "Type": "AWS::EC2::VPCEndpoint",
             "Properties": {
                 "VpcEndpointType": "Gateway",
-                "ServiceName": "com.amazonaws.${AWS::Region}.s3",
+                "ServiceName": f"{ENDPOINT_PREFIX}.${{AWS::Region}}.s3",
                 "VpcId": {"Ref": "Network"},
                 "RouteTableIds": [{"Ref": "Routes"}],
             },
@@ -101,7 +102,7 @@ def _endpoint(service: str) -> dict[str, Any]:
         "Type": "AWS::EC2::VPCEndpoint",
         "Properties": {
             "VpcEndpointType": "Interface",
-            "ServiceName": f"com.amazonaws.${{AWS::Region}}.{service}",
+            "ServiceName": f"{ENDPOINT_PREFIX}.${{AWS::Region}}.{service}",
             "VpcId": {"Ref": "Network"},
             "SubnetIds": [{"Ref": subnet_ids()[0]}],
             "SecurityGroupIds": [{"Ref": "EndpointGroup"}],

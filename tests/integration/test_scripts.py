@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import fruitscale
 from tests.conftest import ROOT, SLOW_ENGINES, Cli
 

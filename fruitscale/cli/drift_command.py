@@ -52,11 +52,28 @@ def _show(found: Drift) -> None:
         table.add_row(*row, style="bold" if group is found.overall else None)
     out().print(table)
     out().print(ADVICE[found.verdict] + _furthest(found))
+    if unseen := _unseen(found):
+        out().print(unseen, style="yellow")
     out().print(
         "shift: distance of the mean scores in standard deviations; error: median reconstruction error relative to the "
-        "fitted photos (1: the same); beyond: share with a larger error than 99 % of the fitted photos.",
+        "fitted photos (1: the same); beyond: share with a larger error than 99 % of the fitted photos (expected: 1 %).",
         style="dim",
     )  # fmt: skip
+
+
+def _unseen(found: Drift) -> str:
+    """Return a sentence that names the labels without any fitted photo, compared with all fitted photos instead."""
+    from fruitscale.cli.screen import counted, number
+
+    groups = [group for group in found.labels if group.label is not None and not group.fitted]
+    if not groups:
+        return ""
+    names = ", ".join(str(group.label) for group in groups[:SHOWN]) + (", …" if len(groups) > SHOWN else "")
+    photos = sum(group.new for group in groups)
+    return (
+        f"Never seen when the components were fitted: {counted(len(groups), 'label')} ({names}), "
+        f"{number(photos)} of {counted(found.overall.new, 'new photo')}."
+    )
 
 
 def _furthest(found: Drift) -> str:

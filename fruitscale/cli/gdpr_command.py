@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -25,6 +26,12 @@ def audit(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print Markdown: an annex to the records of processing (article 30).")
     ] = False,
+    fix: Annotated[
+        Optional[Path],  # noqa: UP045  Typer reads it
+        typer.Option(
+            "--fix", metavar="FILE", help="Also write the remedies as a shell script to review; it is not run."
+        ),
+    ] = None,
     json: Json = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 also when something could not be checked.")] = False,
 ) -> None:
@@ -32,12 +39,15 @@ def audit(
 
     Settings that could not be checked are reported and count as not passed. Not legal advice.
     """
+    from fruitscale.cli.screen import counted
     from fruitscale.errors import UsageError
     from fruitscale.gdpr.audit import audit as run_audit
 
     if markdown and json:
         raise UsageError("--markdown and --json can't be combined.", "Use one of them.")
     found = run_audit(load_config(config, sets).config)
+    if fix is not None:
+        _write_script(found, fix)
     if json:
         print_json(found.to_dict())
     elif markdown:
@@ -47,13 +57,24 @@ def audit(
     else:
         _print(found)
     if found.unchecked:
-        n_unchecked = found.counts["could not be checked"]
-        echo(
-            f"{n_unchecked} settings could not be checked, which counts as not passed.",
-            err=True,
-        )
+        n_unchecked = counted(found.counts["could not be checked"], "setting")
+        echo(f"{n_unchecked} could not be checked, which counts as not passed.", err=True)
     if found.failed or (strict and found.unchecked):
         raise typer.Exit(1)
+
+
+def _write_script(found: Audit, path: Path) -> None:
+    from fruitscale.errors import UsageError
+    from fruitscale.gdpr.remedy_script import script
+
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(script(found))
+    except FileExistsError:
+        raise UsageError(f"{path} exists already.", "Give --fix the name of a new file.") from None
+    except OSError as error:
+        raise UsageError(f"Can't write {path}: {error.strerror}.", "Give --fix a file in a writable folder.") from error
+    echo(f"Wrote {path}: review it before you run any of it.", err=True)
 
 
 STYLES = {"pass": "green", "fail": "bold red", "could not be checked": "yellow"}

@@ -86,7 +86,9 @@ def _missing(config: Config) -> Iterator[ConfigProblem]:
     cluster, storage = config.cluster, config.storage
     for key, uri in (("input", config.input.uri), ("output", config.output.uri)):
         if not uri:
-            yield ConfigProblem(f"{key}.uri is not set.", f"Give --{key}, or {key}.uri in the config.")
+            yield ConfigProblem(
+                f"{key}.uri is not set.", f"Set it in the config, or with --set {key}.uri=s3://bucket/prefix."
+            )
     if storage.staging_uri is None:
         yield ConfigProblem(
             "storage.staging_uri is not set: the machines of a cluster install from there.",

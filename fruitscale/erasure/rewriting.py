@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fruitscale.erasure.selection import Selection, choose, resolve, without_names
-from fruitscale.errors import InputError, OutputError, UsageError
+from fruitscale.erasure.selection import Selection, choose, nothing_selected, resolve, without_names
+from fruitscale.errors import OutputError, UsageError
 from fruitscale.runs import manifest, old_versions, parts
 from fruitscale.runs.checked_store import CheckedStore
 from fruitscale.runs.damage import damaged
@@ -68,7 +68,7 @@ def begin(
     table = manifest.read(store)
     gone = set(choose(table, resolve(selection, plan)))
     if not gone and not selection.is_empty:
-        raise InputError("The run has no such photo, so nothing is erased.", "See its manifest.parquet.")
+        raise nothing_selected(table, selection)
     left = table.filter([path not in gone for path in table["path"].to_pylist()])
     after, total = manifest.describe(left), before + len(gone)
     config = without_names(plan.config, {*gone, *selection.paths} | _labels(table) - _labels(left), _labels(left))

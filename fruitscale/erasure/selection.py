@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 """Examples in a message."""
+COMPARED = 5000
+"""Most names that a wrong one is compared with: a manifest can have millions."""
 REMOVED = "(erased)"
 """Replaces, in the stored configuration, a glob that named an erased photo."""
 
@@ -85,16 +88,42 @@ def choose(table: pa.Table, selection: Selection, known: Callable[[str], bool] =
         chosen |= found
         if not found and not any(map(known, names)):
             missing.append(given)
-    _check_found(missing)
+    _check_found(missing, () if selection.hashed_with else paths)
     return sorted(chosen)
 
 
-def _check_found(missing: Sequence[str]) -> None:
+def _check_found(missing: Sequence[str], paths: Sequence[str]) -> None:
     if missing:
         shown = ", ".join(missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
         raise InputError(
-            f"The run has no photo {shown}.", "Paths are relative to the run's input, as in its manifest.parquet."
+            f"The run has no photo {shown}.",
+            f"{nearest(missing[0], paths)}Paths are relative to the run's input, as in its manifest.parquet.",
         )
+
+
+def nothing_selected(table: pa.Table, selection: Selection) -> InputError:
+    """Return the error for a label or a glob that matches none of a manifest's photos."""
+    if selection.label is not None:
+        labels = set(filter(None, table["label"].to_pylist()))
+        hint = f"{nearest(selection.label, labels)}Labels are in the run's manifest.parquet."
+        return InputError(f"The run has no photo with the label {selection.label}, so nothing is erased.", hint)
+    if selection.matching is not None:
+        hint = (
+            f"{nearest(selection.matching, table['path'].to_pylist())}Globs match whole paths, as in manifest.parquet."
+        )
+        return InputError(f"No photo of the run matches {selection.matching}, so nothing is erased.", hint)
+    return InputError("The run has no such photo, so nothing is erased.", "See its manifest.parquet.")
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """Return up to three names like a wrong one as a question, else three examples; empty if none is known."""
+    names = sorted(set(known))
+    folder, _, file = given.rpartition("/")
+    candidates = [name for name in names if name.startswith(f"{folder}/") or name.endswith(f"/{file}")]
+    near = difflib.get_close_matches(given, (names if len(names) <= COMPARED else candidates)[:COMPARED], n=SHOWN)
+    if near:
+        return f"Did you mean {' or '.join(near)}? "
+    return f"For example: {', '.join(names[:SHOWN])}. " if names else ""
 
 
 def without_names(config: Mapping[str, Any], gone: Iterable[str], left: Iterable[str]) -> dict[str, Any]:

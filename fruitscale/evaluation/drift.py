@@ -32,6 +32,10 @@ ERRORS = (1.4, 2.4)
 """An error from these values on is noticeable, or large: about 2 and 6 times the variance left out by the components."""
 SHIFTS = (0.5, 1.0)
 """The same for the shift of all photos."""
+BEYOND = (0.05, 0.25)
+"""The same for the share of photos beyond the bound, of which 0.01 is expected."""
+STANDARD_ERRORS = 2
+"""Subtracted from that share first, so that one photo in a few doesn't decide."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +111,11 @@ def drift(run: str, new: str, storage: Storage | None = None) -> Drift:
 
 
 def verdict(overall: LabelDrift) -> Verdict:
-    """Return the drift of all photos in one word: the worse of its error and its shift."""
-    level = max(_level(overall.error, ERRORS), _level(overall.shift, SHIFTS))
+    """Return the drift of all photos in one word: the worst of its error, its shift and the share beyond the bound."""
+    uncertainty = STANDARD_ERRORS * (overall.beyond * (1 - overall.beyond) / max(overall.new, 1)) ** 0.5
+    level = max(
+        _level(overall.error, ERRORS), _level(overall.shift, SHIFTS), _level(overall.beyond - uncertainty, BEYOND)
+    )
     words: tuple[Verdict, ...] = ("small", "noticeable", "large")
     return words[level]
 

@@ -48,9 +48,9 @@ def overlaps(
     shared = [path for path, label in zip(test.paths, test.labels, strict=True) if series_of(path, label) in series]
     if shared:
         yield (
-            f"{len(shared):,} of {len(test.paths):,} test photos are frames of the same turning fruit as training photos "
-            f"(named like {PurePosixPath(shared[0]).name}): the accuracy shows how well that very fruit is recognised "
-            "from another side, not how well another fruit of its kind would be."
+            f"{len(shared):,} of {len(test.paths):,} test photos may, by their names, be frames of the same turning fruit "
+            f"as training photos (named like {PurePosixPath(shared[0]).name}). If they are, the accuracy shows how well "
+            "that very fruit is recognised from another side, not how well another fruit of its kind would be."
         )
 
 

@@ -93,5 +93,13 @@ def test_a_photo_with_the_same_means_is_no_copy() -> None:
         (0.5, 2.4, "large"),
     ],
 )  # fmt: skip
-def test_a_verdict_is_the_worse_of_two(shift: float, error: float, expected: str) -> None:
+def test_a_verdict_is_the_worst_of_its_measures(shift: float, error: float, expected: str) -> None:
     assert verdict(LabelDrift(None, 100, 100, shift, error, 0.01)) == expected
+
+
+@pytest.mark.parametrize(
+    ("new", "beyond", "expected"),
+    [(1000, 0.01, "small"), (1000, 0.08, "noticeable"), (300, 0.367, "large"), (5, 0.2, "small"), (5, 1, "large")],
+)
+def test_the_share_beyond_the_bound_counts_where_it_is_not_chance(new: int, beyond: float, expected: str) -> None:
+    assert verdict(LabelDrift(None, 100, new, 0, 1, beyond)) == expected

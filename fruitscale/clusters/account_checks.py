@@ -86,13 +86,24 @@ def _disks(launch: Launch) -> LaunchCheck:
 
 def _role(launch: Launch, check: str, name: str) -> LaunchCheck:
     found = aws.ask(aws.client("iam", launch.config.storage), "get_role", RoleName=name.rpartition("/")[2])["Role"]
-    return passed(check, found["Arn"])
+    return _elsewhere(check, name, found["Arn"]) or passed(check, found["Arn"])
+
+
+def _elsewhere(check: str, given: str, found: str) -> LaunchCheck | None:
+    """Return the failed check of an ARN in another account than that of the same name in the launch's account."""
+    account = found.split(":")[4]
+    if not given.startswith("arn:") or given.split(":")[4] == account:
+        return None
+    return failed(check, f"{given} is in another account than the launch, {account}", f"Use one in {account}.")
 
 
 def _profile(launch: Launch, cluster: Emr | Ec2Dask) -> LaunchCheck:
     name, check = cluster.instance_profile.rpartition("/")[2], "instance profile"
     iam = aws.client("iam", launch.config.storage)
-    roles = aws.ask(iam, "get_instance_profile", InstanceProfileName=name)["InstanceProfile"]["Roles"]
+    profile = aws.ask(iam, "get_instance_profile", InstanceProfileName=name)["InstanceProfile"]
+    if elsewhere := _elsewhere(check, cluster.instance_profile, profile["Arn"]):
+        return elsewhere
+    roles = profile["Roles"]
     if not roles:
         return failed(check, f"{name} has no role", "Add one: aws iam add-role-to-instance-profile …")
     return passed(check, f"{name} with the role {roles[0]['RoleName']}")

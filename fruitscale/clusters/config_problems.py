@@ -13,6 +13,7 @@ from fruitscale.config.cluster_section import Ec2Dask, Emr, EmrServerless
 from fruitscale.config.schema import Config
 from fruitscale.errors import UsageError
 from fruitscale.storage import residency
+from fruitscale.storage.partitions import partition_of
 from fruitscale.uris import is_s3
 
 ENGINES = {"emr": "spark", "emr-serverless": "spark", "ec2-dask": "dask"}
@@ -29,8 +30,17 @@ START_MINUTES = {"emr": 15, "emr-serverless": 5, "ec2-dask": 5}
 
 Dask's driver also waits up to cluster.boot_minutes for its workers.
 """
+SIZES = {
+    "spark.executor.cores": "executor_cores",
+    "spark.executor.memory": "executor_memory_mb",
+    "spark.executor.memoryOverhead": "python_mb",
+}
+"""Spark's settings of an executor's size, and the keys of the cluster section from which the launch makes them."""
 MOST_TYPES = 30
 """EMR's limit of machine types per instance fleet."""
+TAG = re.compile(r"[\w\s.:/=+@-]*")
+SERVERLESS_TAG = re.compile(r"[A-Za-z0-9 /_.:=+@-]*")
+"""What tags may contain: letters of any language, except in EMR Serverless."""
 MOST_TAGS = 40
 """AWS allows 50 tags per resource; ours and EMR's own take the rest."""
 
@@ -59,7 +69,9 @@ def find(config: Config) -> Iterator[ConfigProblem]:
     assert cluster is not None
     yield from _missing(config)
     yield from _places(config)
+    yield from _contradictions(config)
     yield from _keys(config)
+    yield from _partitions(config)
     yield from _common(config)
     yield from _lock(cluster.requirements)
     if isinstance(cluster, Emr):
@@ -126,6 +138,46 @@ def _places(config: Config) -> Iterator[ConfigProblem]:
         )
 
 
+def _contradictions(config: Config) -> Iterator[ConfigProblem]:
+    """Yield the settings of another cluster, or of Spark, that would replace the launch's own on its machines."""
+    cluster, conf = config.cluster, config.spark.conf
+    if isinstance(cluster, Ec2Dask):
+        if config.dask.scheduler:
+            yield ConfigProblem(
+                f"dask.scheduler is {config.dask.scheduler}, but the launch starts a scheduler of its own.",
+                "Remove dask.scheduler, or the cluster section.",
+            )
+        return
+    master = config.spark.master or conf.get("spark.master")
+    if master:
+        yield ConfigProblem(
+            f"spark.master is {master}, but the launch starts a cluster of its own.",
+            "Remove spark.master, or the cluster section.",
+        )
+    for name, key in SIZES.items():
+        if name in conf:
+            yield ConfigProblem(
+                f"spark.conf sets {name}, which would replace what cluster.{key} asks for.",
+                f"Remove it, and set cluster.{key}.",
+            )
+
+
+def _partitions(config: Config) -> Iterator[ConfigProblem]:
+    """Yield the ARNs of another partition of AWS than the machines' region."""
+    cluster, region = config.cluster, _region(config)
+    if region is None:
+        return
+    partition = partition_of(region).name
+    arns = {"storage.kms_key": config.storage.kms_key}
+    for name in ("disk_key", "service_role", "instance_profile", "execution_role"):
+        arns[f"cluster.{name}"] = getattr(cluster, name, None)
+    for key, arn in arns.items():
+        if arn and arn.startswith("arn:") and arn.split(":")[1] != partition:
+            yield ConfigProblem(
+                f"{key} is {arn}, but ARNs in {region} begin with arn:{partition}:.", f"Use an ARN of {partition}."
+            )
+
+
 def _keys(config: Config) -> Iterator[ConfigProblem]:
     """Yield the problems of KMS keys: EMR takes no alias, and a key encrypts only in its own region."""
     cluster, region = config.cluster, _region(config)
@@ -157,15 +209,17 @@ def _common(config: Config) -> Iterator[ConfigProblem]:
             f"Set at least {math.ceil(least / 0.6) / 100:g} ({least} minutes)."
             + (" With a smaller cluster.boot_minutes, less is enough." if isinstance(cluster, Ec2Dask) else ""),
         )
+    allowed = SERVERLESS_TAG if isinstance(cluster, EmrServerless) else TAG
     wrong = [
         f"{k}={v}"
         for k, v in cluster.tags.items()
-        if not 0 < len(k) <= 128 or len(v) > 256 or k.lower().startswith("aws:")
+        if not 0 < len(k) <= 128 or len(v) > 256 or k.lower().startswith("aws:") or not allowed.fullmatch(k + v)
     ]
     if wrong or len(cluster.tags) > MOST_TAGS:
         yield ConfigProblem(
             f"cluster.tags has tags that AWS refuses: {', '.join(wrong) or f'{len(cluster.tags)} of them'}.",
-            f"Use at most {MOST_TAGS} tags, names of up to 128 characters that don't begin with aws:, and values of up to 256.",
+            f"Use at most {MOST_TAGS} tags, names of up to 128 characters that don't begin with aws:, and values of up to 256; "
+            f"of {'ASCII letters' if isinstance(cluster, EmrServerless) else 'letters'}, digits, spaces and _.:/=+@- only.",
         )
     if not isinstance(cluster, EmrServerless):
         profile = cluster.instance_profile

@@ -35,7 +35,9 @@ def check(cluster: AnyCluster, kms_key: str | None, images: int = 0) -> None:
     for what in prices.requests(cluster, images, kms_key)[1]:
         missing.append(f"{TABLE}.{'kms_10000' if what.startswith('KMS') else 's3_get_1000'}")
     if missing:
-        raise UsageError(f"cluster.max_cost needs prices that are not set: {', '.join(missing)}.", REFRESH)
+        raise UsageError(
+            f"cluster.max_cost needs prices that are not set: {', '.join(dict.fromkeys(missing))}.", REFRESH
+        )
     seconds = paid_seconds(cluster, kms_key, images)
     if seconds is not None and seconds < LEAST_SECONDS:
         hour, currency = prices.at_most(made) or 0.0, cluster.prices.currency

@@ -183,4 +183,4 @@ def _read(store: S3Store, launch_id: str) -> Launch:
 
 def _tag(value: str) -> str:
     """Return a tag value that every AWS service accepts."""
-    return re.sub(r"[^\w .:/=+@-]", "-", value)[:256]
+    return re.sub(r"[^A-Za-z0-9_ .:/=+@-]", "-", value)[:256]

@@ -12,6 +12,8 @@ import pytest
 from fruitscale.clusters import cluster_run, launch_checks
 from fruitscale.clusters import launch_plan as plans
 from fruitscale.clusters.check_results import CheckVerdict
+from fruitscale.clusters.config_problems import SERVERLESS_TAG
+from fruitscale.clusters.launch import Launch
 from fruitscale.config.loading import from_mapping
 from fruitscale.config.schema import Config
 from fruitscale.errors import FruitscaleError, UsageError
@@ -20,6 +22,8 @@ from tests.cloud.conftest import KEY, Account
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/fruitscale-run"
 ELSEWHERE = KEY.replace(REGION, "eu-central-1")
+GOV_KEY = KEY.replace("arn:aws:", "arn:aws-us-gov:")
+FOREIGN_PROFILE = "arn:aws:iam::999999999999:instance-profile/EMR_EC2_DefaultRole"
 ABSENT_KEY = KEY.replace("1111", "9999")
 MAKES = ("Create", "Run", "Start", "Put", "Authorize")
 
@@ -122,6 +126,11 @@ BROKEN: list[tuple[str, str, dict[str, Any] | Settings, str]] = [
     ("image-absent", "ec2-dask", {"image": "ami-00000000"}, r"image: ami-00000000 does not exist"),
     ("configuration-absent", "emr", {"security_configuration": "nobody"}, r"security configuration: nobody does not exist"),
     ("tags", "emr", {"tags": {"aws:x": "y"}}, r"cluster.tags has tags that AWS refuses: aws:x=y"),
+    ("tag-characters", "emr", {"tags": {"who?": "a<b>"}}, r"tags that AWS refuses: who\?=a<b>"),
+    ("tag-serverless", "emr-serverless", {"tags": {"équipe": "x"}}, r"tags that AWS refuses: équipe=x"),
+    ("key-partition", "emr", {"disk_key": GOV_KEY}, r"ARNs in eu-west-3 begin with arn:aws:"),
+    ("role-account", "emr-serverless", {"execution_role": ROLE.replace(ACCOUNT, "9" * 12)}, r"role: .* in another account"),
+    ("profile-account", "emr", {"instance_profile": FOREIGN_PROFILE}, r"in another account"),
     ("lock", "emr", {"requirements": "/nowhere/lock.txt"}, r"/nowhere/lock.txt: No such file"),
     ("types-twice", "emr", {"worker_types": ["c6i.2xlarge", "c6i.2xlarge"]}, r"c6i.2xlarge twice"),
 ]  # fmt: skip
@@ -169,12 +178,29 @@ def test_a_broken_config_is_refused_with_its_reason(
     assert not [asked for asked in account.proxy.asked if asked.operation.startswith(MAKES)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "more", "reason"),
+    [
+        ("emr", {"spark": {"master": "spark://h:7077", "conf": {}}}, "spark.master is spark://h:7077"),
+        ("emr-serverless", {"spark": {"conf": {"spark.executor.memory": "200g"}}}, "cluster.executor_memory_mb"),
+        ("ec2-dask", {"dask": {"scheduler": "tcp://h:8786"}}, "dask.scheduler is tcp://h:8786"),
+    ],
+)
+def test_settings_of_another_cluster_are_refused(
+    account: Account, kind: str, more: dict[str, Any], reason: str
+) -> None:
+    values = account.config(kind).model_dump(mode="json") | more
+    with pytest.raises(UsageError, match=reason):
+        plans.plan(from_mapping(values))
+
+
 GOOD: list[tuple[str, str, dict[str, Any] | Settings]] = [
     ("emr", "emr", {}),
     ("emr-spark-4", "emr", {"release": "emr-spark-8.0.0"}),
     ("emr-graviton", "emr", {"architecture": "aarch64", "primary_type": "m7g.xlarge", "worker_types": ["c7g.2xlarge"]}),
     ("emr-on-demand", "emr", {"spot": 0, "disk_gb": 100, "max_hours": 168}),
     ("emr-endpoints", "emr", lambda n, a: {"subnets": [n.s3_kms], "vendor_wheels": True}),
+    ("emr-tags", "emr", {"tags": {"équipe": "vergers: Île-de-France"}}),
     ("emr-public", "emr", lambda n, a: {"subnets": [n.public]}),
     ("serverless", "emr-serverless", {}),
     ("serverless-spark-4", "emr-serverless", {"release": "emr-spark-8.0.0", "executor_cores": 16, "python_mb": 6000}),
@@ -192,6 +218,11 @@ def test_a_good_config_passes(
 ) -> None:
     given = settings(networks, account) if callable(settings) else settings
     assert found_by_plan(account.config(kind, **given)) == ""
+
+
+def test_the_tags_of_a_launch_suit_every_service(account: Account) -> None:
+    launch = Launch("0" * 8, account.config("emr-serverless", purpose="récolte"), 0.0, "Zoé <zoe@example.org>")
+    assert all(SERVERLESS_TAG.fullmatch(value) for value in launch.tags.values())
 
 
 def test_every_missing_key_is_named_at_once(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

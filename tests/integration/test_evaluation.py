@@ -144,7 +144,13 @@ def printed(*arguments: object) -> str:
 def test_the_command_prints_a_table_and_writes_a_page(folder: Path, tmp_path: Path) -> None:
     train, test, page = folder / "train", folder / "test", tmp_path / "out" / "evaluation.html"
     out = printed("evaluate", train, test, "--plot", page)
-    for text in ("raw pixels", "all 192 features", "enough", "chosen", "Note: 60 of 60 test photos are frames"):
+    for text in (
+        "raw pixels",
+        "all 192 features",
+        "enough",
+        "chosen",
+        "Note: 60 of 60 test photos may, by their names",
+    ):
         assert text in out
     html = page.read_text()
     assert "Bokeh" in html

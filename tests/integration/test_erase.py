@@ -225,7 +225,7 @@ def finished(run: Path, paths: list[str], n: int, *, refit: bool) -> None:
     if (run / "_run" / "erase.json").exists():
         with pytest.raises(OutputError, match="interrupted") as refused:
             api.record(str(run))
-        assert f"fruitscale erase {run}" in str(refused.value)
+        assert f"fruitscale.erase('{run}')" in str(refused.value)
         assert fruitscale.erase(str(run), paths if n % 2 else ()).resumed  # the journal knows of the refit
     elif (run / "run.json").exists() and paths[0] in manifest_of(run):
         assert not fruitscale.erase(str(run), paths, refit=refit).resumed  # it was killed before anything was there

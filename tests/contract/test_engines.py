@@ -82,7 +82,7 @@ def config_for(name: str, request: pytest.FixtureRequest) -> Config:
     return from_mapping(values)
 
 
-@pytest.fixture(scope="module", params=ENGINES + CLUSTERS)
+@pytest.fixture(scope="module", params=[*ENGINES, *(pytest.param(each, marks=pytest.mark.slow) for each in CLUSTERS)])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -118,6 +118,7 @@ def test_a_missing_library_is_named_before_any_run(cli: Cli, photos: Path, tmp_p
     assert "reference" not in ran.err
 
 
+@pytest.mark.slow
 def test_overhead(cli: Cli) -> None:
     ran = cli("bench", "overhead", "--tasks", "5,20", "--repeats", "1", "--set", "slots=2", "--json")
     assert ran.code == 0, ran.err

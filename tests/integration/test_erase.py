@@ -235,7 +235,7 @@ def finished(run: Path, paths: list[str], n: int, *, refit: bool) -> None:
     ("when", "refit", "step"),
     [
         pytest.param("after", "", 4, id="after some writes"),
-        pytest.param("half", "", 5, id="in the middle of some writes"),
+        pytest.param("half", "", 5, id="in the middle of some writes", marks=pytest.mark.slow),
         pytest.param("after", "refit", 11, id="after some writes of a refit"),
         pytest.param("after", "", 1, id="after a write", marks=pytest.mark.slow),
         pytest.param("half", "", 1, id="in the middle of a write", marks=pytest.mark.slow),

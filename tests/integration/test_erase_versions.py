@@ -228,7 +228,7 @@ def test_an_interrupted_one_is_finished(
     check_counts(versioned_bucket.fetch(tmp_path / "fetched"))
 
 
-@pytest.mark.parametrize("fails", [False, True], ids=["complete", "failed"])
+@pytest.mark.parametrize("fails", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["complete", "failed"])
 def test_a_run_with_hashed_paths_leaves_no_version_with_real_ones(
     cli: Cli, named: Path, endpoint: str, fails: bool
 ) -> None:

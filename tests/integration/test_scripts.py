@@ -51,6 +51,7 @@ def test_an_unguarded_script_runs(cli: Cli, engine_name: str, photos: Path, tmp_
     assert json.loads(done.stdout)["images"]["featurized"] == 60
 
 
+@pytest.mark.slow
 def test_spark_submit_s_master_is_kept(cli: Cli, photos: Path, tmp_path: Path) -> None:
     import pyspark
 

@@ -138,6 +138,7 @@ def test_a_bad_network_changes_nothing(
     assert bucket.uploads() == []
 
 
+@pytest.mark.slow
 def test_an_outage_is_waited_out(
     s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, expected_parts: dict[str, bytes]
 ) -> None:

@@ -240,6 +240,7 @@ def test_an_unguarded_script_opens_two_engines_in_turn(name: str, tmp_path: Path
     assert done.stdout.split()[-1] == "2"
 
 
+@pytest.mark.slow
 def test_spark_submit_names_the_master(tmp_path: Path) -> None:
     import pyspark
 
@@ -261,6 +262,7 @@ def test_spark_submit_names_the_master(tmp_path: Path) -> None:
     assert done.stdout.split() == ["spark", "local[1]", "1"]
 
 
+@pytest.mark.slow
 def test_a_session_that_is_there_is_used_and_left(tmp_path: Path) -> None:
     import pyspark
 
@@ -292,6 +294,7 @@ session.stop()
     assert rows == "3"
 
 
+@pytest.mark.slow
 def test_a_java_that_is_killed_is_told_and_the_next_engine_starts(tmp_path: Path) -> None:
     body = """
 import os, signal

@@ -247,6 +247,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str],
     return folder, sums, log.exists()
 
 
+@pytest.mark.slow
 def test_the_same_model_is_the_same_bytes(exported: tuple[Path, list[str], bool]) -> None:
     _, sums, _ = exported
     assert sums[0] == sums[1]
@@ -270,6 +271,7 @@ def test_a_worker_needs_no_tensorflow_and_sends_nothing(exported: tuple[Path, li
     assert not (folder / "connections").exists()
 
 
+@pytest.mark.slow
 def test_imagenet_without_a_network_names_the_remedies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

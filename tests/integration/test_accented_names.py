@@ -48,7 +48,7 @@ def run(made: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("given", [NFC, NFD], ids=["NFC", "NFD"])
-@pytest.mark.parametrize("how", ["--label", "--matching"])
+@pytest.mark.parametrize("how", ["--label", pytest.param("--matching", marks=pytest.mark.slow)])
 def test_both_folders_leave_no_trace(cli: Cli, run: Path, given: str, how: str) -> None:
     gone = {path for path, label in manifest_of(run).items() if label in (NFC, NFD)}
     assert len(gone) == 25

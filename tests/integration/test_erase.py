@@ -203,6 +203,7 @@ def test_an_unfinished_run_is_refused(cli: Cli, run: Path) -> None:
     assert "Finish the run first" in ran.err
 
 
+@pytest.mark.slow
 def test_a_later_run_is_refused_until_it_overwrites(cli: Cli, named: Path, run: Path) -> None:
     gone = some(run)
     fruitscale.erase(str(run), gone)
@@ -262,6 +263,7 @@ def test_a_kill_at_any_write_is_mended(intact_run: Path, tmp_path: Path, when: s
     assert kills > 10 // step
 
 
+@pytest.mark.slow
 def test_run_and_another_erase_wait_for_one_that_was_interrupted(cli: Cli, named: Path, run: Path) -> None:
     gone = some(run)
     assert kill(run, "after", 4, "", gone[:2]) == -signal.SIGKILL

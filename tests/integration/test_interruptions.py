@@ -43,8 +43,8 @@ def expected_parts(cli: Cli, photos: Path, tmp_path_factory: pytest.TempPathFact
     ("engine", "how"),
     [
         pytest.param("local", signal.SIGINT, id="local-ctrl-c"),
-        pytest.param("spark", signal.SIGKILL, id="spark-kill"),
-        pytest.param("dask", signal.SIGINT, id="dask-ctrl-c"),
+        pytest.param("spark", signal.SIGKILL, id="spark-kill", marks=pytest.mark.slow),
+        pytest.param("dask", signal.SIGINT, id="dask-ctrl-c", marks=pytest.mark.slow),
         pytest.param("local", signal.SIGKILL, id="local-kill", marks=pytest.mark.slow),
         pytest.param("spark", signal.SIGINT, id="spark-ctrl-c", marks=pytest.mark.slow),
         pytest.param("dask", signal.SIGKILL, id="dask-kill", marks=pytest.mark.slow),

@@ -16,7 +16,7 @@ from tests.integration.test_interruptions import started, wait_for
 __all__ = ["dask_scheduler", "spark_master"]  # fixtures
 
 
-@pytest.fixture(params=["spark", "dask"])
+@pytest.fixture(params=[pytest.param("spark", marks=pytest.mark.slow), "dask"])
 def cluster(request: pytest.FixtureRequest) -> tuple[str, str]:
     """An engine, and the setting that names its running cluster."""
     if request.param == "spark":

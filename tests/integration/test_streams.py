@@ -91,6 +91,7 @@ def test_a_hangup_ends_a_run_like_ctrl_c(
     assert not list(tmp_path.glob("fruitscale-*"))
 
 
+@pytest.mark.slow
 def test_nohup_is_respected(cli: Cli, photos: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = subprocess.Popen(

@@ -41,6 +41,7 @@ def test_the_parts_are_those_of_the_disk(watched: Watched, expected_parts: dict[
     check_clean(place)
 
 
+@pytest.mark.slow
 def test_the_page_of_a_run_is_on_s3_with_photos_of_s3(s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket) -> None:
     ran = s3_cli(
         *arguments("local", few_on_s3, bucket), "--set", "report=true", "--set", "model.architecture=patch_mean"
@@ -95,6 +96,7 @@ def test_a_list_on_s3_that_names_what_is_not_there(s3_cli: Cli, few_on_s3: Bucke
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_waited_for_and_resumed(
     s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket, proxy: Proxy, expected_parts: dict[str, bytes]
 ) -> None:

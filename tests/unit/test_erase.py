@@ -196,7 +196,7 @@ def test_ctrl_c_says_how_to_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(erasing, "rewrite", stop)
     with lock.locked(LocalStore(tmp_path), "me"), pytest.raises(InterruptedRunError) as stopped:
         photo_erasure._commit(RunFolder(LocalStore(tmp_path)), begun(), None)
-    assert f"fruitscale erase {tmp_path}" in str(stopped.value)
+    assert f"fruitscale.erase('{tmp_path}')" in str(stopped.value)
     assert (tmp_path / journal.JOURNAL).exists()
 
 

@@ -16,6 +16,8 @@ import pytest
 
 from fruitscale.runs.record import RunRecord
 
+pytest_plugins = ["tests.cloud.simulated_account"]
+"""Fixtures of several folders: pytest makes those of a session once only if they are not imported twice."""
 ENGINES = ("local", "spark", "dask")
 ROOT = Path(__file__).parent.parent
 TOOLS = ("sh", "bash", "env", "dirname", "cat", "ls", "ps", "head", "python3", "make", "git")

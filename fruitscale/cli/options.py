@@ -38,9 +38,20 @@ InputUri = Annotated[
         "--input", "-i", metavar="URI", help="The folder or s3:// prefix with the photos, one folder per label."
     ),
 ]
+
+
+def _number_or_word(value: str | None) -> int | str | None:
+    return int(value) if value is not None and value.isdecimal() else value
+
+
 Slots = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--slots", metavar="NUMBER", help="Photos at once on this machine. Default: one per core."),
+    typer.Option(
+        "--slots",
+        metavar="NUMBER",
+        callback=_number_or_word,
+        help="Photos at once on this machine. Default: one per core.",
+    ),
 ]
 OutputUri = Annotated[
     Optional[str],  # noqa: UP045

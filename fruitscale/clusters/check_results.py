@@ -1,4 +1,4 @@
-"""The result of a check of a launch: a verdict, what was found, and how to fix it."""
+"""The results of checks of a launch: what was found, and how to fix it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,14 @@ class LaunchCheck:
     verdict: CheckVerdict
     found: str
     remedy: str = ""
+
+
+@dataclass(frozen=True)
+class ConfigProblem:
+    """A setting that is missing or can't work, and what to set."""
+
+    found: str
+    remedy: str
 
 
 def passed(name: str, found: str) -> LaunchCheck:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from fruitscale.clusters import wheels
+from fruitscale.clusters import identifier_problems, wheels
+from fruitscale.clusters.check_results import ConfigProblem
 from fruitscale.clusters.executor_sizes import largest_gb, worker_gb
+from fruitscale.clusters.identifier_problems import machines_region
 from fruitscale.config.cluster_section import Ec2Dask, Emr, EmrServerless
 from fruitscale.config.schema import Config
 from fruitscale.errors import UsageError
 from fruitscale.storage import residency
-from fruitscale.storage.partitions import partition_of
-from fruitscale.uris import is_s3
+from fruitscale.uris import is_inside, is_s3
 
 ENGINES = {"emr": "spark", "emr-serverless": "spark", "ec2-dask": "dask"}
 OLDEST = {"emr-": (7, 0, 0), "emr-spark-": (8, 0, 0)}
@@ -23,7 +23,6 @@ RELEASE = re.compile(r"(emr-spark-|emr-)(\d+)\.(\d+)\.(\d+)")
 ROLE = re.compile(r"arn:[\w-]+:iam::\d{12}:role/[\w+=,.@/-]+")
 PROFILE = re.compile(r"arn:[\w-]+:iam::\d{12}:instance-profile/[\w+=,.@/-]+")
 NAME = re.compile(r"[\w+=,.@-]+")
-KEY = re.compile(r"arn:[\w-]+:kms:([\w-]+):\d{12}:key/[\w-]+")
 IMAGE = re.compile(r"\d{12}\.dkr\.ecr\.([\w-]+)\.[\w.]+/[\w./-]+(:[\w.-]+|@sha256:[0-9a-f]{64})?")
 START_MINUTES = {"emr": 15, "emr-serverless": 5, "ec2-dask": 5}
 """The shortest lifetimes that leave time for work: EMR takes about ten minutes to start a cluster.
@@ -45,14 +44,6 @@ MOST_TAGS = 40
 """AWS allows 50 tags per resource; ours and EMR's own take the rest."""
 
 
-@dataclass(frozen=True)
-class ConfigProblem:
-    """A setting that is missing or can't work, and what to set."""
-
-    found: str
-    remedy: str
-
-
 def check(config: Config) -> None:
     """Raise UsageError with everything that keeps a config with a cluster from being launched."""
     problems = list(find(config))
@@ -70,14 +61,14 @@ def find(config: Config) -> Iterator[ConfigProblem]:
     yield from _missing(config)
     yield from _places(config)
     yield from _contradictions(config)
-    yield from _keys(config)
-    yield from _partitions(config)
+    yield from identifier_problems.find(config)
+    yield from _contents(config)
     yield from _common(config)
     yield from _lock(cluster.requirements)
     if isinstance(cluster, Emr):
         yield from _emr(cluster)
     elif isinstance(cluster, EmrServerless):
-        yield from _serverless(cluster, _region(config))
+        yield from _serverless(cluster, machines_region(config))
     else:
         yield from _dask(cluster)
 
@@ -162,39 +153,32 @@ def _contradictions(config: Config) -> Iterator[ConfigProblem]:
             )
 
 
-def _partitions(config: Config) -> Iterator[ConfigProblem]:
-    """Yield the ARNs of another partition of AWS than the machines' region."""
-    cluster, region = config.cluster, _region(config)
-    if region is None:
-        return
-    partition = partition_of(region).name
-    arns = {"storage.kms_key": config.storage.kms_key}
-    for name in ("disk_key", "service_role", "instance_profile", "execution_role"):
-        arns[f"cluster.{name}"] = getattr(cluster, name, None)
-    for key, arn in arns.items():
-        if arn and arn.startswith("arn:") and arn.split(":")[1] != partition:
-            yield ConfigProblem(
-                f"{key} is {arn}, but ARNs in {region} begin with arn:{partition}:.", f"Use an ARN of {partition}."
-            )
-
-
-def _keys(config: Config) -> Iterator[ConfigProblem]:
-    """Yield the problems of KMS keys: EMR takes no alias, and a key encrypts only in its own region."""
-    cluster, region = config.cluster, _region(config)
+def _contents(config: Config) -> Iterator[ConfigProblem]:
+    """Yield what is named twice, contradicts itself, or would mix what the launch uploads with photos or results."""
+    cluster, storage = config.cluster, config.storage
     assert cluster is not None
-    for key, arn in (("cluster.disk_key", cluster.disk_key), ("storage.kms_key", config.storage.kms_key)):
-        if arn is None:
-            continue
-        matched = KEY.fullmatch(arn)
-        if matched is None:
+    lists = {name: getattr(cluster, name, ()) for name in ("subnets", "security_groups", "worker_types")}
+    for name, values in lists.items():
+        if twice := sorted({value for value in values if values.count(value) > 1}):
+            yield ConfigProblem(f"cluster.{name} has {twice[0]} twice.", "List each once.")
+    if storage.encryption == "sse-s3" and storage.kms_key:
+        yield ConfigProblem(
+            "storage.kms_key is set, but storage.encryption is sse-s3, which uses no key of yours.",
+            "Set storage.encryption: sse-kms, or remove the key.",
+        )
+    staging = storage.staging_uri or ""
+    for key, uri, contains in (("input.uri", config.input.uri, False), ("output.uri", config.output.uri, True)):
+        if staging and uri and (is_inside(uri, staging) or (contains and is_inside(staging, uri))):
             yield ConfigProblem(
-                f"{key} is {arn}, which is not the ARN of a KMS key.",
-                "It has the form arn:…:kms:REGION:ACCOUNT:key/ID.",
+                f"storage.staging_uri is {staging}, which overlaps {key}.",
+                "Give it a prefix of its own: s3://bucket/prefix.",
             )
-        elif region and matched[1] != region:
-            yield ConfigProblem(
-                f"{key} is a key in {matched[1]}, but the machines are in {region}.", f"Use a key in {region}."
-            )
+    idle, hours = getattr(cluster, "idle_minutes", 0), cluster.max_hours
+    if idle > hours * 60:
+        yield ConfigProblem(
+            f"cluster.idle_minutes is {idle}, longer than cluster.max_hours ({hours:g} h): no cluster ends early.",
+            f"Set it to less than {hours * 60:g}.",
+        )
 
 
 def _common(config: Config) -> Iterator[ConfigProblem]:
@@ -244,11 +228,9 @@ def _emr(cluster: Emr) -> Iterator[ConfigProblem]:
             "Only some of cluster.primary_group, worker_group and service_group are set: EMR can't mix yours with its own.",
             "Set all three, or none.",
         )
-    twice = sorted({each for each in cluster.worker_types if cluster.worker_types.count(each) > 1})
-    if twice or len(cluster.worker_types) > MOST_TYPES:
+    if len(cluster.worker_types) > MOST_TYPES:
         yield ConfigProblem(
-            f"cluster.worker_types has {f'{twice[0]} twice' if twice else f'{len(cluster.worker_types)} types'}.",
-            f"List each type once, and at most {MOST_TYPES} types.",
+            f"cluster.worker_types has {len(cluster.worker_types)} types.", f"List at most {MOST_TYPES}."
         )
 
 
@@ -307,12 +289,3 @@ def _lock(path: str | None) -> Iterator[ConfigProblem]:
             wheels.read_lock(path)
         except UsageError as error:
             yield ConfigProblem(error.message, error.hint or "")
-
-
-def _region(config: Config) -> str | None:
-    """Return the region of the machines; None if it is not set or not allowed."""
-    try:
-        storage = residency.settle(config.storage)
-    except UsageError:
-        return None
-    return storage.region if storage.region in storage.allowed_regions else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import tempfile
 
+from fruitscale.config.regular_files import NotRegularError
 from fruitscale.errors import StorageError
 
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
@@ -39,6 +40,8 @@ def path_hint(error: OSError) -> str:
         return "Move it to a folder with a shorter path."
     if error.errno in FULL:
         return full_hint()
+    if isinstance(error, IsADirectoryError | NotADirectoryError | NotRegularError):  # a folder, a pipe
+        return "Remove or rename what is there, and run the same command again."
     return "Check the path, its permissions and the disk."
 
 

@@ -23,7 +23,7 @@ from fruitscale.clusters.machines.driver import drive, open_folder
 from fruitscale.engines.java import find_java
 from fruitscale.storage.s3 import S3Store
 from tests.cloud.cloud import ACCOUNT, REGION, Asked, emr_backends, user_data
-from tests.cloud.conftest import Account
+from tests.cloud.simulated_account import Account
 
 ROOT = Path(fruitscale.__file__).parents[1]
 PROGRAM = str(ROOT / "fruitscale" / "clusters" / "machines" / "main.py")

@@ -20,7 +20,7 @@ from fruitscale.gdpr import policy_documents
 from fruitscale.gdpr.audit import audit
 from tests.cloud.agent import Agent
 from tests.cloud.cloud import ACCOUNT, REGION, Asked
-from tests.cloud.conftest import KEY, Account
+from tests.cloud.simulated_account import KEY, Account
 
 KINDS = ("emr", "emr-serverless", "ec2-dask")
 CALLER = "moto"

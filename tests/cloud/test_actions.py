@@ -18,8 +18,8 @@ from fruitscale.gdpr import policy_documents
 from fruitscale.gdpr.iam_policies import values
 from tests.cloud.actions import EVERYBODY, action_of, needed
 from tests.cloud.cloud import ACCOUNT, Asked
-from tests.cloud.conftest import Account
 from tests.cloud.recording import OUTPUT, STAGING
+from tests.cloud.simulated_account import Account
 from tests.conftest import ROOT
 
 CLOSED = {"ec2:DescribeVpcEndpoints": "asked for a subnet without a route to the internet"}

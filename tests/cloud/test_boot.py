@@ -27,8 +27,8 @@ from fruitscale.config.cluster_section import Emr
 from fruitscale.config.loading import from_mapping
 from fruitscale.config.schema import Config
 from tests.cloud.cloud import REGION
-from tests.cloud.conftest import Account
 from tests.cloud.namespace import Debian, Namespace, can_be_made
+from tests.cloud.simulated_account import Account
 from tests.cloud.test_machines import attend, processes, scripts
 from tests.conftest import ROOT, part_bytes
 from tests.s3.bucket import Bucket

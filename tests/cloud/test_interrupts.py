@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.agent import Agent
-from tests.cloud.conftest import Account, write
+from tests.cloud.simulated_account import Account, write
 from tests.conftest import Cli
 from tests.s3.runs import wait_for
 

@@ -19,7 +19,7 @@ from fruitscale.display.events import Event
 from fruitscale.errors import CapacityError, ClusterError, InterruptedRunError, ResidencyError, UsageError
 from tests.cloud.agent import Agent
 from tests.cloud.cloud import Asked, Refusal
-from tests.cloud.conftest import Account
+from tests.cloud.simulated_account import Account
 
 KINDS = ("emr", "emr-serverless", "ec2-dask")
 QUICK = 0.1

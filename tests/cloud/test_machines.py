@@ -23,7 +23,7 @@ from fruitscale.clusters.machines import dask_machine
 from fruitscale.config.loading import from_mapping
 from fruitscale.config.schema import Config
 from tests.cloud.cloud import user_data
-from tests.cloud.conftest import Account
+from tests.cloud.simulated_account import Account
 from tests.conftest import ROOT, part_bytes
 from tests.s3.bucket import PLACE, Bucket
 from tests.s3.conftest import VARIABLES, forget

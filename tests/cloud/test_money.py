@@ -23,7 +23,7 @@ from fruitscale.config.schema import Config
 from fruitscale.display.events import Event
 from fruitscale.errors import NothingNewError, UsageError
 from tests.cloud.cloud import Asked, Refusal
-from tests.cloud.conftest import Account, write
+from tests.cloud.simulated_account import Account, write
 from tests.cloud.test_launches import MAKES
 from tests.conftest import Cli
 

@@ -16,7 +16,7 @@ from fruitscale.gdpr.audit import audit
 from fruitscale.gdpr.findings import AuditVerdict
 from tests.cloud.agent import set_job_state
 from tests.cloud.cloud import Asked, Refusal
-from tests.cloud.conftest import Account
+from tests.cloud.simulated_account import Account
 from tests.cloud.test_setup import conditions, empty_config, set_up
 
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse AWS")

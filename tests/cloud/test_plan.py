@@ -23,7 +23,7 @@ from fruitscale.errors import ClusterError
 from fruitscale.storage import aws
 from tests.cloud.agent import set_job_state
 from tests.cloud.cloud import Refusal
-from tests.cloud.conftest import Account, write
+from tests.cloud.simulated_account import Account, write
 from tests.conftest import Cli
 from tests.s3.runs import wait_for
 

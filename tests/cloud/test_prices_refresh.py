@@ -16,7 +16,7 @@ from fruitscale.config.schema import Storage
 from fruitscale.errors import ClusterError, UsageError
 from fruitscale.storage import aws
 from tests.cloud.cloud import Refusal
-from tests.cloud.conftest import Account
+from tests.cloud.simulated_account import Account
 from tests.conftest import ROOT, Cli
 
 SPOT = [("c6i.2xlarge", "0.1616"), ("c6i.2xlarge", "0.202"), ("other.large", "9")]

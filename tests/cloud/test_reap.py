@@ -12,7 +12,7 @@ from fruitscale.clusters import reap
 from fruitscale.clusters.reap import ExpiredResource
 from fruitscale.config.schema import Config
 from tests.cloud.cloud import Asked, Refusal
-from tests.cloud.conftest import Account, write
+from tests.cloud.simulated_account import Account, write
 from tests.conftest import Cli
 
 PAST = "2026-01-01T00:00:00Z"

@@ -18,7 +18,7 @@ from fruitscale.config.loading import from_mapping
 from fruitscale.config.schema import Config
 from fruitscale.errors import FruitscaleError, UsageError
 from tests.cloud.cloud import ACCOUNT, REGION, Refusal
-from tests.cloud.conftest import KEY, Account
+from tests.cloud.simulated_account import KEY, Account
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/fruitscale-run"
 ELSEWHERE = KEY.replace(REGION, "eu-central-1")
@@ -132,6 +132,8 @@ BROKEN: list[tuple[str, str, dict[str, Any] | Settings, str]] = [
     ("role-account", "emr-serverless", {"execution_role": ROLE.replace(ACCOUNT, "9" * 12)}, r"role: .* in another account"),
     ("profile-account", "emr", {"instance_profile": FOREIGN_PROFILE}, r"in another account"),
     ("lock", "emr", {"requirements": "/nowhere/lock.txt"}, r"/nowhere/lock.txt: No such file"),
+    ("subnets-twice", "emr", lambda n, a: {"subnets": [a.subnet, a.subnet]}, r"cluster.subnets has subnet-\w+ twice"),
+    ("idle", "emr", {"idle_minutes": 600, "max_hours": 2}, r"idle_minutes is 600, longer than cluster.max_hours"),
     ("types-twice", "emr", {"worker_types": ["c6i.2xlarge", "c6i.2xlarge"]}, r"c6i.2xlarge twice"),
 ]  # fmt: skip
 
@@ -184,6 +186,12 @@ def test_a_broken_config_is_refused_with_its_reason(
         ("emr", {"spark": {"master": "spark://h:7077", "conf": {}}}, "spark.master is spark://h:7077"),
         ("emr-serverless", {"spark": {"conf": {"spark.executor.memory": "200g"}}}, "cluster.executor_memory_mb"),
         ("ec2-dask", {"dask": {"scheduler": "tcp://h:8786"}}, "dask.scheduler is tcp://h:8786"),
+        (
+            "emr",
+            {"input": {"uri": "s3://photos/staging"}},
+            "staging_uri is s3://photos/staging, which overlaps input.uri",
+        ),
+        ("ec2-dask", {"output": {"uri": "s3://photos/staging/out"}}, "which overlaps output.uri"),
     ],
 )
 def test_settings_of_another_cluster_are_refused(
@@ -191,6 +199,13 @@ def test_settings_of_another_cluster_are_refused(
 ) -> None:
     values = account.config(kind).model_dump(mode="json") | more
     with pytest.raises(UsageError, match=reason):
+        plans.plan(from_mapping(values))
+
+
+def test_a_key_that_is_not_used_is_refused(account: Account) -> None:
+    values = account.config("emr").model_dump(mode="json")
+    values["storage"]["encryption"] = "sse-s3"
+    with pytest.raises(UsageError, match="sse-s3, which uses no key of yours"):
         plans.plan(from_mapping(values))
 
 

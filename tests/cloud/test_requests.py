@@ -19,7 +19,7 @@ from fruitscale.config.cluster_section import Ec2Dask, Emr
 from fruitscale.engines.base import GROWING_CORES
 from fruitscale.engines.spark_settings import expected_cores
 from tests.cloud.cloud import REGION, Asked, user_data
-from tests.cloud.conftest import KEY, Account
+from tests.cloud.simulated_account import KEY, Account
 from tests.s3.servers import KEY_ID, SECRET
 
 BUNDLE = UploadedBundle(

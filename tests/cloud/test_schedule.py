@@ -24,7 +24,7 @@ from fruitscale.errors import UsageError
 from fruitscale.storage import residency
 from fruitscale.storage.s3 import S3Store
 from tests.cloud.cloud import ACCOUNT, REGION
-from tests.cloud.conftest import KEY, Account, write
+from tests.cloud.simulated_account import KEY, Account, write
 from tests.cloud.test_setup import lint
 from tests.conftest import Cli
 

@@ -24,8 +24,8 @@ from fruitscale.gdpr.audit import audit
 from fruitscale.gdpr.findings import AuditVerdict
 from fruitscale.uris import parse_s3
 from tests.cloud.cloud import ACCOUNT, REGION
-from tests.cloud.conftest import Account
 from tests.cloud.formation import Formation, without_conditions
+from tests.cloud.simulated_account import Account
 from tests.conftest import Cli
 
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse AWS")  # tests/cloud/formation.py makes these

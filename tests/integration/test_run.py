@@ -187,7 +187,8 @@ def test_show_tells_the_record(cli: Cli, runs: dict[str, tuple[Path, dict[str, A
 
 
 def test_a_dry_run_does_nothing(cli: Cli, photos: Path, tmp_path: Path) -> None:
-    ran = cli("run", *QUICK, "-i", photos, "-o", tmp_path / "run", "--dry-run")
+    ran = cli("run", *QUICK, "-i", photos, "-o", tmp_path / "run", "--dry-run", "--slots", "3")
+    assert "3 tasks at once" in ran.out
     assert ran.code == 0
     assert "240 with 6 labels" in ran.out
     assert not (tmp_path / "run").exists()

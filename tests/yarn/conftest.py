@@ -14,15 +14,13 @@ from fruitscale.clusters.launch import Launch
 from fruitscale.config.loading import from_mapping
 from fruitscale.engines.java import find_java
 from tests.cloud.cloud import Asked
-from tests.cloud.conftest import Account, account, cloud_bucket, moto_url, photos_24, shared
+from tests.cloud.simulated_account import Account
 from tests.conftest import Cli, part_bytes
 from tests.s3.bucket import PLACE, Bucket
 from tests.s3.conftest import forget
 from tests.s3.metadata import Metadata, metadata_service
 from tests.yarn.step import PrimaryMachine
 from tests.yarn.yarn_cluster import SPARK, Yarn, missing, yarn_cluster
-
-__all__ = ["account", "cloud_bucket", "moto_url", "photos_24", "shared"]  # fixtures
 
 PATCHES = {"architecture": "patch_mean", "input_size": 64}
 NETWORK = {"architecture": "efficientnet_lite0", "weights": "packaged", "input_size": 96}

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import Cli
 from tests.s3.bucket import Bucket
 from tests.yarn.conftest import PATCHES, Launcher, local_parts
 from tests.yarn.step import PrimaryMachine
 
 
-@pytest.mark.slow
 def test_the_recorded_step_completes_the_run(
     cli: Cli, photos_24: Path, launched: Launcher, primary: PrimaryMachine, cloud_bucket: Bucket, tmp_path: Path
 ) -> None:

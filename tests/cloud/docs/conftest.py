@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.cloud.cloud import REGION
-from tests.cloud.conftest import Account
+from tests.cloud.simulated_account import Account
 from tests.conftest import ROOT, Cli
 from tests.s3.conftest import VARIABLES
 

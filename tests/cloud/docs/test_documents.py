@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.agent import Agent
-from tests.cloud.conftest import Account
 from tests.cloud.docs.blocks import DOCUMENTS, blocks_of, commands_of, links_of
+from tests.cloud.simulated_account import Account
 from tests.conftest import ROOT
 
 ELSEWHERE = {

@@ -32,6 +32,7 @@ from fruitscale.cli import (
     sample_command,
     show_command,
     standard_streams,
+    tune_command,
 )
 from fruitscale.cli.options import VERBOSE, is_verbose, take_verbose
 from fruitscale.cli.plain_output import echo
@@ -90,6 +91,7 @@ app.command("evaluate")(evaluate_command.evaluate)
 app.command("drift")(drift_command.drift)
 app.command("export")(export_command.export)
 app.command("erase")(erase_command.erase)
+app.command("tune")(tune_command.tune)
 app.command("sample")(sample_command.sample)
 app.command("doctor")(doctor_command.doctor)
 app.add_typer(bench_command.app, name="bench")

@@ -11,7 +11,7 @@ PANELS = {
     "Look": ("show", "report", "evaluate", "export"),
     "Apply": ("apply", "drift"),
     "Operate": ("cluster", "gdpr", "erase", "config", "model"),
-    "Benchmark": ("bench",),
+    "Benchmark": ("bench", "tune"),
     "Help": ("doctor",),
 }
 EXAMPLES = {
@@ -27,6 +27,7 @@ EXAMPLES = {
     "erase": "erase results/run --label 'Apple Red' --dry-run",
     "doctor": "doctor --engine spark",
     "bench": "bench --input photos --engines local,spark,dask --images 500,2000 --output results/bench",
+    "tune": "tune --config configs/quickstart.yaml --input photos --output results/tune",
     "bench overhead": "bench overhead --engines spark,dask",
     "bench recovery": "bench recovery --input photos --engines spark,dask",
     "cluster plan": "cluster plan --config my-emr.yaml",

@@ -14,10 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fruitscale.config.schema import CHOICES, Model
 from fruitscale.errors import ModelError
+from fruitscale.kernels import backbone
 from fruitscale.model import exported_model
 from fruitscale.model.architectures import NETWORKS
 
@@ -309,3 +311,19 @@ def _runs(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_groups_of_photos_give_the_same_features(
+    exported: tuple[Path, list[str], bool], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if precision == "bf16" and not backbone.cpu_supports_bf16():
+        pytest.skip("this CPU can't compute in bf16")
+    payload = (exported[0] / "made.model").read_bytes()
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 96, 96, 3), dtype=np.uint8)
+    found = []
+    for per_call in (1, 4):
+        monkeypatch.setattr(backbone, "PER_CALL", {precision: per_call})
+        found.append(backbone.load(payload, precision).infer(pixels))
+    assert np.array_equal(*found)

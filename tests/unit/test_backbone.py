@@ -92,7 +92,11 @@ def test_a_compressed_archive_is_refused() -> None:
         backbone.unpack(buffer.getvalue())
 
 
-def test_features_are_right_and_the_same_bits_for_any_batch(payload: bytes) -> None:
+@pytest.mark.parametrize("per_call", [1, 4])
+def test_features_are_right_and_the_same_bits_for_any_batch(
+    payload: bytes, per_call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backbone, "PER_CALL", {"f32": per_call})
     network = backbone.load(payload, "f32")
     pixels = photos(9)
     features = network.infer(pixels)

@@ -41,7 +41,7 @@ def path_hint(error: OSError) -> str:
     if error.errno in FULL:
         return full_hint()
     if isinstance(error, IsADirectoryError | NotADirectoryError | NotRegularError):  # a folder, a pipe
-        return "Remove or rename what is there, and run the same command again."
+        return "Remove it or rename it, and run again."
     return "Check the path, its permissions and the disk."
 
 

@@ -326,4 +326,4 @@ def test_groups_of_photos_give_the_same_features(
     for per_call in (1, 4):
         monkeypatch.setattr(backbone, "PER_CALL", {precision: per_call})
         found.append(backbone.load(payload, precision).infer(pixels))
-    assert np.array_equal(*found)
+    assert np.array_equal(found[0], found[1])

@@ -59,6 +59,8 @@ def make_plan(
         "model.input_size": exported.input_size,
         "model.runtime": exported.runtime,
         "model.precision": config.model.precision,
+        "model.photos_per_call": config.model.photos_per_call,
+        "model.cpu": "portable" if config.model.cpu == "portable" else "native",
         "OpenVINO's version": version("openvino"),
         "fruitscale's version": __version__,
         "the CPU architecture": platform.machine(),

@@ -51,7 +51,7 @@ def compare(name, model):
     answers[name] = {"shape": oracle.shape[1] == features, "spread": float(np.ptp(oracle, 0).max())}
     for runtime, content in files.items():
         header = backbone.PayloadHeader(model.architecture, "random", "", False, runtime, size, features)
-        got = backbone.load(backbone.pack(header, content), "f32").infer(pixels)
+        got = backbone.load(backbone.pack(header, content)).infer(pixels)
         answers[name][runtime] = distance(got, oracle)
 def compare_random(*names):
     for name in names:
@@ -262,7 +262,7 @@ def test_a_worker_needs_no_tensorflow_and_sends_nothing(exported: tuple[Path, li
     code = (
         "import hashlib, sys; from pathlib import Path; import numpy as np; from fruitscale.kernels import backbone\n"
         f"payload = Path({str(folder / 'made.model')!r}).read_bytes()\n"
-        "network, loaded = backbone.cached(hashlib.sha256(payload).hexdigest(), 'f32', lambda: payload)\n"
+        "network, loaded = backbone.cached(hashlib.sha256(payload).hexdigest(), backbone.F32, lambda: payload)\n"
         "assert loaded and network.infer(np.zeros((2, 96, 96, 3), np.uint8)).shape == (2, 1280)\n"
         "assert 'socket' in sys.modules and not {'tensorflow', 'keras', 'fruitscale.model'} & set(sys.modules)\n"
     )

@@ -21,6 +21,7 @@ _VNNI_FLAGS = _AVX512_FLAGS | {"avx512_vnni"}
 _BF16_FLAGS = _VNNI_FLAGS | {"avx512_bf16"}
 _FP16_FLAGS = _BF16_FLAGS | {"avx512_fp16", "avx_vnni"}
 _AMX_FLAGS = _FP16_FLAGS | {"amx_tile", "amx_int8", "amx_bf16"}
+BF16_FLAG = "avx512_bf16"
 KINDS = {
     "sse41": frozenset({"sse4_1"}),
     "avx": frozenset({"avx"}),
@@ -69,6 +70,18 @@ def shown_flags() -> list[str]:
     return [flag for flag in SHOWN if flag in cpu_flags()]
 
 
+def can_bf16() -> bool:
+    """Return whether kernels can compute in bf16 here; also unless known otherwise."""
+    kind = cpu_kind()
+    return kind not in KINDS or BF16_FLAG in KINDS[kind]
+
+
+def can_be_portable() -> bool:
+    """Return whether this CPU has the portable instruction set; also unless known otherwise."""
+    is_x86 = platform.machine() in ("x86_64", "AMD64")
+    return is_x86 and (not cpu_flags() or portable_kind() == PORTABLE.lower())
+
+
 def has_bf16() -> bool:
     """Return whether bf16 is faster than f32 here: AMX, within the environment's cap."""
     return cpu_kind().startswith("avx512_core_amx")
@@ -90,7 +103,7 @@ def make_portable() -> None:
 
     Raises ModelError if this CPU lacks it.
     """
-    if platform.machine() not in ("x86_64", "AMD64") or (cpu_flags() and portable_kind() != PORTABLE.lower()):
+    if not can_be_portable():
         raise ModelError(
             f"model.cpu is portable, but this CPU ({platform.machine()}, {cpu_kind()}) lacks {PORTABLE}.",
             "Use --set model.cpu=any or same.",

@@ -288,7 +288,7 @@ class PipelineRun:
 
     def _models(self) -> RunModels:
         scratch = self._held.enter_context(ScratchFolder("model"))
-        return RunModels(self._config, self._access, self._folder, self._photos, self._applied, scratch)
+        return RunModels(self._config, self._access, self._folder, lambda: self._photos, self._applied, scratch)
 
     def _plan_for(self, exported: exported_model.ExportedModel) -> None:
         applied = None if self._applied is None else self._applied.facts

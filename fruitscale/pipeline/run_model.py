@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fruitscale.config.schema import Config
-from fruitscale.errors import ModelError
+from fruitscale.errors import ModelError, UsageError
 from fruitscale.model import exported_model, quantization
 from fruitscale.model.exported_model import ExportedModel
 from fruitscale.pipeline.existing_run import ExistingRun
+from fruitscale.pipeline.input_listing import earlier_runs, list_input
+from fruitscale.pipeline.progress import RunProgress
 from fruitscale.runs.careful_decoder import CarefulDecoder
-from fruitscale.runs.fitted_pca import FittedPca
+from fruitscale.runs.fitted_pca import FittedPca, configured_pca
 from fruitscale.runs.manifest import Manifest
 from fruitscale.runs.run_folder import MODEL, RunFolder
 from fruitscale.stages import read_photo
@@ -35,8 +37,8 @@ class RunModels:
 
     config: Config
     access: StorageAccess
-    folder: RunFolder
-    photos: Manifest
+    folder: RunFolder | None
+    photos: Callable[[], Manifest]
     applied: FittedPca | None = None
     scratch: Path | None = None
 
@@ -63,7 +65,7 @@ class RunModels:
                     "Restore this file, or set model.exported to a copy of it.",
                 )
             return exported_model.from_payload(payload, model)
-        payload = self.folder.read_model()
+        payload = None if self.folder is None else self.folder.read_model()
         if payload is None:
             return None
         try:
@@ -74,12 +76,30 @@ class RunModels:
 
     def calibrated(self) -> ExportedModel:
         """Return the int8 model calibrated on this run's photos, from the cache or made now."""
-        return quantization.quantized(self.config.model, sample(self.config, self.access, self.photos), self.scratch)
+        return quantization.quantized(self.config.model, sample(self.config, self.access, self.photos()), self.scratch)
 
     def is_replaced(self, found: ExportedModel, existing: ExistingRun) -> bool:
         """Return whether a kept int8 model goes with the run that it belongs to."""
         is_own = self.config.model.exported is None and self.applied is None
         return found.calibration is not None and is_own and existing.action in ("replace", "clear")
+
+
+def export_for(config: Config, scratch: Path | None = None) -> ExportedModel:
+    """Return the model that a run of this config would use, before it runs; int8 is calibrated on its photos, if need be."""
+    if config.model.precision != "int8" or config.model.exported is not None:
+        return exported_model.export(config.model, scratch)
+    if not config.input.uri:
+        raise UsageError("int8 is calibrated on photos, but input.uri is not set.", "Add --set input.uri=PHOTOS")
+    access = StorageAccess(config.storage)
+    output = config.output.uri
+    if access.check(config.input.uri, config.input.list or "", *([output] if output else []), *earlier_runs(config)):
+        config = config.model_copy(update={"storage": access.settled})
+    folder = RunFolder(access.open(output)) if output else None
+    silent = RunProgress("export", lambda event: None)
+    models = RunModels(
+        config, access, folder, lambda: list_input(config, access, silent), configured_pca(config, access), scratch
+    )
+    return models.find()
 
 
 def sample(config: Config, access: StorageAccess, photos: Manifest) -> NDArray[np.uint8]:

@@ -88,6 +88,9 @@ def model_differences(old: RunPlan, new: RunPlan) -> str:
     ]
     if "model.weights" in changed:
         reasons.append("the weights differ (sha256 {:.12}, was {:.12})".format(*_weights(new), *_weights(old)))
+    is_int8 = new.features.get("model.precision") == "int8"
+    if is_int8 and not reasons and old.features.get("model.sha256") != new.features.get("model.sha256"):
+        reasons.append("the int8 models differ: each was calibrated on its own photos")
     return "; ".join(reasons)
 
 

@@ -63,7 +63,7 @@ def test_infer(benchmark: BenchmarkFixture, config: Config, jpegs: list[bytes], 
     name = "architecture" if runtime == "patch_mean" else "runtime"
     payload = exported_model.export(Model(**config.model.model_dump() | {name: runtime})).payload
     try:
-        model = backbone.load(payload, precision)
+        model = backbone.load(payload, backbone.Execution(precision))
     except ModelError as error:
         pytest.skip(error.message)
     pixels = np.stack([decoded(content) for content in jpegs[:16]])

@@ -13,6 +13,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from fruitscale import stages
 from fruitscale.config.schema import Config, Model
+from fruitscale.kernels.backbone import F32
 from fruitscale.kernels.moments import Components, fit
 from fruitscale.model import exported_model
 from fruitscale.runs import manifest
@@ -60,7 +61,7 @@ def work(request: pytest.FixtureRequest, config: Config, photos: Path, tmp_path:
     job = stages.Job(
         run_id="benchmark", input_uri=str(photos), output_uri=str(tmp_path / "run"), storage=config.storage,
         images=config.images, manifest=listed.read_from, manifest_sha256=listed.sha256 + listed.versions_sha256,
-        model_sha256=exported.sha256, precision="f32", input_size=exported.input_size, features=exported.features,
+        model_sha256=exported.sha256, execution=F32, input_size=exported.input_size, features=exported.features,
         shard_images=SHARD,
     )  # fmt: skip
     starts = range(0, listed.images, SHARD)

@@ -15,6 +15,7 @@ from fruitscale.config.loading import load
 from fruitscale.config.schema import Config
 from fruitscale.engines import registry
 from fruitscale.engines.base import Engine
+from fruitscale.kernels.backbone import F32
 from fruitscale.pipeline.engine_start import WARM
 from fruitscale.pipeline.progress import RunProgress
 from fruitscale.pipeline.run import fit_parts
@@ -46,9 +47,7 @@ def _wait_for_workers(engine: Engine, slots: int) -> None:
 def _job(config: Config, run: str, parts: list[Path]) -> Job:
     """Return a job with what stage 2 needs: the location and width of the parts."""
     features = pca_input.width(parts[0])
-    return Job(
-        "pca", run, run, config.storage, config.images, "", "", "", "f32", 0, features, pca_input.rows(parts[:1])
-    )
+    return Job("pca", run, run, config.storage, config.images, "", "", "", F32, 0, features, pca_input.rows(parts[:1]))
 
 
 if __name__ == "__main__":

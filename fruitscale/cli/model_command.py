@@ -18,9 +18,10 @@ app = typer.Typer(help="Show, export or check the model.", no_args_is_help=True)
 def show(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> None:
     """Show the configured model."""
     from fruitscale.cli.screen import out, pairs, size
-    from fruitscale.model.exported_model import export
+    from fruitscale.model.quantization import drift_words
+    from fruitscale.pipeline.run_model import export_for
 
-    exported = export(load_config(config, sets).config.model)
+    exported = export_for(load_config(config, sets).config)
     facts = {
         "architecture": exported.architecture,
         "weights": exported.weights,
@@ -31,7 +32,10 @@ def show(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> No
         "features": exported.features,
         "bytes": len(exported.payload),
         "sha256": exported.sha256,
+        "precision": exported.precision,
     }
+    if exported.calibration is not None:
+        facts["calibration"] = drift_words(exported.calibration)
     if json:
         print_json(facts)
         return
@@ -45,11 +49,12 @@ def export_model(
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> None:
-    """Write the model to one file, for machines without TensorFlow (model.exported)."""
+    """Write the model to one file, for machines without TensorFlow (model.exported); int8 is calibrated on input.uri."""
     from fruitscale.cli.screen import size
-    from fruitscale.model.exported_model import export, write
+    from fruitscale.model.exported_model import write
+    from fruitscale.pipeline.run_model import export_for
 
-    exported = export(load_config(config, sets).config.model)
+    exported = export_for(load_config(config, sets).config)
     write(exported, file)
     echo(f"{file}: {exported.architecture}, {size(len(exported.payload))}, sha256 {exported.sha256}")
 

@@ -38,6 +38,7 @@ def _estimate_rows(made: LaunchPlan) -> list[tuple[str, str]]:
         ("per hour, at most", f"{_money(made.hour, made.currency)}, {dated}"),
         (f"at most, after {_time(made.hours * 60)}", f"{_money(made.most, made.currency)}; ended by {made.limit}"),
         *_photo_rows(made),
+        *([("faster", made.advice)] if made.advice else []),
         ("not included", _not_included(made)),
     ]
 

@@ -145,5 +145,7 @@ def _preview(given: LoadedConfig, access: StorageAccess, *, as_json: bool) -> No
     if not found.images:
         echo(f"{nothing_new(given.config.input.uri, found.not_taken)} The run would be empty, and complete.")
     out().print(pairs("This would run", rows))
+    if found.advice is not None:
+        echo(found.advice)
     for warning in found.warnings:
         echo(f"Warning: {warning}", err=True)

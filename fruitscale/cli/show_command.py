@@ -61,6 +61,8 @@ def short_summary(record: RunRecord, *, page: bool) -> RenderableType:
 
 def _what(record: RunRecord) -> list[tuple[str, str]]:
     from fruitscale.cli.screen import counted, number
+    from fruitscale.kernels.backbone import Calibration
+    from fruitscale.model.quantization import drift_words
 
     images, model, engine = record.images, record.model, record.engine
     resumed = f", {number(images.resumed)} of them kept from an earlier attempt" if images.resumed else ""
@@ -77,6 +79,8 @@ def _what(record: RunRecord) -> list[tuple[str, str]]:
         *listing_rows(record.input.not_taken, record.input.archived, record.input.shared_labels),
         *([("erased", f"{counted(record.erased, 'photo')} since the run")] if record.erased else []),
         ("model", f"{model.architecture}, {model.weights}{trained}, {model.runtime} {model.precision}"),
+        *([("int8 and f32", drift_words(Calibration(**dict(model.calibration))))] if model.calibration else []),
+        *([("CPU kernels", _kinds(record))] if record.kept_cpu_kinds or len(record.cpu_kinds) > 1 else []),
         (
             "engine",
             f"{engine.name} {engine.version}{where}, {engine.cores} tasks at once"
@@ -84,6 +88,13 @@ def _what(record: RunRecord) -> list[tuple[str, str]]:
             else f"{engine.name}, {engine.version}",
         ),
     ]
+
+
+def _kinds(record: RunRecord) -> str:
+    from fruitscale.cli.screen import number
+
+    computed = [f"{kind} ({number(count)} photos)" for kind, count in record.cpu_kinds.items()]
+    return ", ".join([*computed, *(f"{kind} (kept)" for kind in record.kept_cpu_kinds)])
 
 
 def listing_rows(

@@ -18,7 +18,7 @@ from fruitscale.clusters.launch import staging_uri
 from fruitscale.config.cache_folder import cache_folder
 from fruitscale.config.cluster_section import EmrServerless
 from fruitscale.config.schema import Config
-from fruitscale.model import exported_model
+from fruitscale.pipeline import run_model
 from fruitscale.storage.s3 import S3Store
 from fruitscale.storage.scratch import ScratchFolder
 
@@ -64,7 +64,7 @@ def upload(config: Config, report: Callable[[str], None]) -> UploadedBundle:
     store = S3Store(staging_uri(config), config.storage.model_copy(update={"timeout_seconds": timeout}))
     with ScratchFolder("bundle") as scratch:
         report("exporting the model")
-        exported = exported_model.export(config.model, scratch)
+        exported = run_model.export_for(config, scratch)
         model_name = f"models/{exported.sha256}.model"
         _put_once(store, model_name, lambda: exported.payload)
         files = build(config, scratch, report)

@@ -14,6 +14,7 @@ from fruitscale.clusters.prices import PriceLine
 from fruitscale.clusters.run_estimate import RunEstimate
 from fruitscale.config.schema import Config
 from fruitscale.errors import FruitscaleError, NothingNewError
+from fruitscale.pipeline import precision_advice
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class LaunchPlan:
     limit: str
     most: float | None
     estimate: RunEstimate | str
+    advice: str | None = None
+    """What would make the run faster, in words."""
 
     @property
     def hour(self) -> float | None:
@@ -77,6 +80,7 @@ def plan(config: Config, measured: str | None = None) -> LaunchPlan:
         launch.limit,
         run_estimate.most(cluster, kms_key, images, hours),
         run_estimate.try_estimate(config, images, measured),
+        precision_advice.on_instances(config, getattr(cluster, "worker_types", ())),
     )
 
 

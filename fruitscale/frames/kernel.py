@@ -22,7 +22,7 @@ from fruitscale.errors import ArchivedObjectError, InputError, MissingObjectErro
 from fruitscale.kernels import backbone, images
 from fruitscale.kernels.images import Rejection
 from fruitscale.kernels.moments import Components, project
-from fruitscale.model.exported_model import export
+from fruitscale.model.exported_model import execution, export
 from fruitscale.runs.fitted_pca import inherited_settings, open_fitted_pca
 from fruitscale.runs.reader import open_complete
 from fruitscale.storage.listing import Photo
@@ -48,7 +48,7 @@ class Featurizer:
 
     payload: bytes = field(repr=False)
     sha256: str
-    precision: str
+    execution: backbone.Execution
     input_size: int
     width: int
     images: Images
@@ -76,7 +76,7 @@ class Featurizer:
         )
 
     def _infer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        model, loaded = backbone.cached(self.sha256, self.precision, lambda: self.payload)
+        model, loaded = backbone.cached(self.sha256, self.execution, lambda: self.payload)
         LOADS[self.sha256] += loaded
         return model.infer(pixels)
 
@@ -163,7 +163,7 @@ def featurizer(config: Given | None = None, run: str | None = None) -> Featurize
     return Featurizer(
         payload=exported.payload,
         sha256=exported.sha256,
-        precision=settings.model.precision,
+        execution=execution(settings.model),
         input_size=exported.input_size,
         width=exported.features,
         images=settings.images,

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,21 @@ class ExportedModel:
     runtime: str
     input_size: int
     features: int
+    calibration: backbone.Calibration | None = None
+
+    @property
+    def precision(self) -> str:
+        """Whether it was quantized; an f32 model also runs in bf16."""
+        return "f32" if self.calibration is None else "int8"
+
+
+def execution(model: Model) -> backbone.Execution:
+    """Return how workers run the model."""
+    return backbone.Execution(model.precision, model.photos_per_call, model.cpu == "portable")
 
 
 def is_cached(model: Model) -> bool:
-    """Return whether `export` only reads the cache. Raises ModelError if the weights are unavailable."""
+    """Return whether `export` only reads the cache, of int8 the f32 model. Raises ModelError if the weights are unavailable."""
     if model.exported is not None or model.architecture == "patch_mean":
         return True
     key = _key(model, weights.resolve(model))
@@ -59,7 +70,13 @@ def export(model: Model, scratch: Path | None = None) -> ExportedModel:
     if model.exported is not None:
         return read(model.exported, model)
     if model.architecture == "patch_mean":
-        return _exported(patch_mean(model))
+        return from_payload(patch_mean(model))
+    if model.precision == "int8":
+        raise ModelError(
+            "An int8 model is calibrated on photos, and there are none here.",
+            "Write it with `fruitscale model export FILE --set model.precision=int8 --set input.uri=PHOTOS`, then set "
+            "model.exported to FILE.",
+        )
     key = _key(model, weights.resolve(model))
     folders = list(_folders(scratch))
     if key is not None:
@@ -68,6 +85,18 @@ def export(model: Model, scratch: Path | None = None) -> ExportedModel:
                 return found
     exported = _make(model, scratch)
     _keep(exported, key or _key(model, weights.resolve(model)), folders)
+    return exported
+
+
+def cached_as(key: str, model: Model, scratch: Path | None, make: Callable[[Path], bytes]) -> ExportedModel:
+    """Return the model with a key from the cache, else make its payload in a temporary folder and cache it."""
+    folders = list(_folders(scratch))
+    for folder in folders:
+        if (found := _read_cached(folder / key, model)) is not None:
+            return found
+    with ScratchFolder("export", scratch) as folder:
+        exported = from_payload(make(folder), model)
+    _keep(exported, key, folders)
     return exported
 
 
@@ -83,10 +112,10 @@ def read(path: str | Path, model: Model | None = None) -> ExportedModel:
             f"The exported model {path} can't be read: {error.strerror}.", "Export one: fruitscale model export"
         ) from None
     try:
-        exported = _exported(payload)
+        exported = from_payload(payload)
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", error.hint) from None
-    for name in _differing(exported, model) if model else ():
+    for name in differing(exported, model) if model else ():
         actual, configured = getattr(exported, name), getattr(model, name)
         raise ModelError(
             f"The exported model {path} has {name} {actual}, but {configured} is configured.",
@@ -95,8 +124,11 @@ def read(path: str | Path, model: Model | None = None) -> ExportedModel:
     return exported
 
 
-def _differing(exported: ExportedModel, model: Model) -> list[str]:
-    names = ("architecture", "input_size", *([] if model.architecture == "patch_mean" else ["runtime"]))
+def differing(exported: ExportedModel, model: Model) -> list[str]:
+    """Return the settings that an exported model does not match."""
+    names = ["architecture", "input_size", *([] if model.architecture == "patch_mean" else ["runtime"])]
+    if "int8" in (exported.precision, model.precision):
+        names.append("precision")
     return [name for name in names if getattr(exported, name) != getattr(model, name)]
 
 
@@ -156,12 +188,13 @@ def _make(model: Model, scratch: Path | None) -> ExportedModel:
     with ScratchFolder("export", scratch) as folder:
         keras_process.run("export", model, folder)
         payload = (folder / "payload").read_bytes()
-    return _exported(payload, model)
+    return from_payload(payload, model)
 
 
-def _exported(payload: bytes, model: Model | None = None) -> ExportedModel:
+def from_payload(payload: bytes, model: Model | None = None) -> ExportedModel:
+    """Return the model of a payload. Raises ModelError if it is damaged."""
     header, _ = backbone.unpack(payload)
-    fields: dict[str, Any] = dataclasses.asdict(header) | ({"weights": model.weights} if model else {})
+    fields: dict[str, Any] = vars(header) | ({"weights": model.weights} if model else {})
     return ExportedModel(payload=payload, sha256=hashlib.sha256(payload).hexdigest(), **fields)
 
 
@@ -190,10 +223,10 @@ def _folders(scratch: Path | None) -> Iterator[Path]:
 def _read_cached(path: Path, model: Model) -> ExportedModel | None:
     """Return the cached model, or None if there is none or it is damaged."""
     try:
-        exported = _exported(path.read_bytes(), model)
+        exported = from_payload(path.read_bytes(), model)
     except (OSError, ModelError):
         return None
-    return None if _differing(exported, model) else exported
+    return None if differing(exported, model) else exported
 
 
 def _keep(exported: ExportedModel, key: str | None, folders: list[Path]) -> None:

@@ -1,4 +1,4 @@
-"""Runs jobs that need TensorFlow in a child process, which ends when its parent does.
+"""Runs jobs that need TensorFlow or NNCF in a child process, which ends when its parent does.
 
 `run` is the parent's side, `main` the child's. They exchange files in a folder: the parent writes `model.json`, the child
 its results or `error.json`.
@@ -16,19 +16,29 @@ from pathlib import Path
 from fruitscale import processes
 from fruitscale.config.schema import Model
 from fruitscale.errors import MissingExtraError, ModelError
+from fruitscale.kernels import cpu_kind
 
-JOBS = {"export": "fruitscale.model.exported_model:convert", "check": "fruitscale.model.check:recognise"}
+JOBS = {
+    "export": "fruitscale.model.exported_model:convert",
+    "check": "fruitscale.model.check:recognise",
+    "quantize": "fruitscale.model.nncf_process:quantize",
+}
+NEEDS = {"quantize": ("nncf", "NNCF", "int8")}
+"""The library that a job needs instead of TensorFlow: its module, its name and the extra that installs it."""
 ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "KERAS_BACKEND": "tensorflow",
 }
+PORTABLE = {cpu_kind.CAPS[0]: cpu_kind.PORTABLE, "OMP_NUM_THREADS": "1"}
+"""In addition for quantize: its result depends neither on the CPU nor on the number of cores."""
 
 
 def run(job: str, model: Model, folder: Path) -> None:
-    """Run one of JOBS in a child. Raises its error: ModelError, or MissingExtraError without TensorFlow."""
-    if importlib.util.find_spec("tensorflow") is None:
-        raise MissingExtraError("TensorFlow", "tensorflow")
+    """Run one of JOBS in a child. Raises its error: ModelError, or MissingExtraError without its library."""
+    module, what, extra = NEEDS.get(job, ("tensorflow", "TensorFlow", "tensorflow"))
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtraError(what, extra)
     (folder / "model.json").write_text(model.model_dump_json(), encoding="utf-8")
     log = folder / "log.txt"
     with log.open("wb") as output:
@@ -36,7 +46,7 @@ def run(job: str, model: Model, folder: Path) -> None:
             "fruitscale.model.keras_process",
             [job, str(folder)],
             output=output,
-            environment=ENVIRONMENT,
+            environment=ENVIRONMENT | (PORTABLE if job in NEEDS else {}),
             removes=folder,
         )
         try:

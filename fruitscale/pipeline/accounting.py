@@ -49,6 +49,8 @@ class Tally:
     damaged: list[int] = field(default_factory=list)
     """The shards whose part was damaged and is written again."""
     warnings: Counter[str] = field(default_factory=Counter)
+    cpu_kinds: Counter[str] = field(default_factory=Counter)
+    """Photos computed by this run, by the kind of CPU."""
 
     def add(self, report: ShardReport) -> None:
         """Add the report of one shard. A shard that was done again replaces its counts."""
@@ -64,6 +66,8 @@ class Tally:
         self.rejected += report.rejected
         self.resumed += report.featurized if report.resumed else report.reused
         self.model_loads += report.loaded
+        if report.cpu and not report.resumed:
+            self.cpu_kinds[report.cpu] += report.featurized - report.reused
         self.warnings.update(report.warnings)
         self.reads_retried += report.reads_retried
         self.writes_retried += report.writes_retried
@@ -110,6 +114,7 @@ class RunOutcome:
     applied: FittedPca | None
     seconds: dict[str, float]
     files: dict[str, str]
+    kept_kinds: tuple[str, ...] = ()
 
 
 def make_record(outcome: RunOutcome) -> record.RunRecord:
@@ -119,7 +124,6 @@ def make_record(outcome: RunOutcome) -> record.RunRecord:
     per_second = made / outcome.seconds["featurize"] if made else None
     seconds = {stage: round(outcome.seconds.get(stage, 0.0), 3) for stage in record.StageSeconds.model_fields}
     engine = {k: v for k, v in asdict(outcome.engine).items() if k not in ("retries", "expected_cores")}
-    exported = {k: getattr(outcome.exported, k) for k in record.ModelRecord.model_fields if k != "precision"}
     return record.RunRecord(
         id=outcome.run_id,
         fruitscale=__version__,
@@ -136,7 +140,7 @@ def make_record(outcome: RunOutcome) -> record.RunRecord:
             shared_labels=len(photos.account.shared_labels),
         ),
         output=record.OutputRecord(uri=config.output.uri),
-        model=record.ModelRecord(**exported, precision=config.model.precision),
+        model=_model(outcome),
         reject_limit=reject_limit(config.images, tally.rejected, photos.images),
         images=record.ImageCounts(featurized=tally.featurized, rejected=tally.rejected, resumed=tally.resumed),
         pca=_pca(outcome),
@@ -153,8 +157,18 @@ def make_record(outcome: RunOutcome) -> record.RunRecord:
         environment=environment(),
         residency=outcome.residency and record.ResidencyRecord(**asdict(outcome.residency)),
         files=dict(sorted(outcome.files.items())),
+        cpu_kinds={kind: count for kind, count in sorted(tally.cpu_kinds.items()) if count},
+        kept_cpu_kinds=outcome.kept_kinds,
         warnings={fault: count for fault, count in sorted(tally.warnings.items()) if count},
     )
+
+
+def _model(outcome: RunOutcome) -> record.ModelRecord:
+    model, exported = outcome.config.model, outcome.exported
+    settings = {"precision": model.precision, "photos_per_call": model.photos_per_call, "cpu": model.cpu}
+    found = exported.calibration and record.CalibrationRecord(**asdict(exported.calibration))
+    facts = record.ModelRecord.model_fields.keys() - settings.keys() - {"calibration"}
+    return record.ModelRecord(**{name: getattr(exported, name) for name in facts}, **settings, calibration=found)
 
 
 def _pca(outcome: RunOutcome) -> record.PcaRecord:

@@ -14,7 +14,9 @@ from fruitscale.config.schema import Config
 from fruitscale.config.version import installed_version
 from fruitscale.engines import java, registry
 from fruitscale.errors import FruitscaleError
+from fruitscale.kernels import cpu_kind
 from fruitscale.model import exported_model, weights
+from fruitscale.pipeline import precision_advice
 from fruitscale.storage import residency
 from fruitscale.uris import is_s3, local_path
 
@@ -40,6 +42,7 @@ def examine(config: Config) -> list[DoctorFinding]:
         *_engines(config),
         _java(config),
         *_model(config),
+        _cpu(config),
         _memory(config),
         _cache(),
         *_page(config),
@@ -96,6 +99,15 @@ def _model(config: Config) -> Iterator[DoctorFinding]:
         else "Keras will download them"
     )
     yield DoctorFinding("weights", True, True, f"{model.architecture}, {model.weights}: {where}")
+    if model.precision == "int8":
+        nncf = installed_version("nncf")
+        yield DoctorFinding(
+            "NNCF",
+            nncf is not None,
+            True,
+            f"nncf {nncf or 'not found'}",
+            "" if nncf else "pip install 'fruitscale[int8]'",
+        )
     cached = exported_model.is_cached(model)
     version = installed_version("tensorflow")
     yield DoctorFinding(
@@ -105,6 +117,17 @@ def _model(config: Config) -> Iterator[DoctorFinding]:
         f"tensorflow {version or 'not found'}" + (" (this model is already exported)" if cached else ""),
         "" if version else "pip install 'fruitscale[tensorflow]'",
     )
+
+
+def _cpu(config: Config) -> DoctorFinding:
+    flags = ", ".join(cpu_kind.shown_flags()) or "flags unknown"
+    model = config.model
+    found = f"{flags}; kernels: {cpu_kind.cpu_kind()}"
+    if model.precision == "bf16" and not cpu_kind.can_bf16():
+        return DoctorFinding("CPU", False, True, f"{found}; no bf16", "Use --set model.precision=f32")
+    if model.cpu == "portable" and not cpu_kind.can_be_portable():
+        return DoctorFinding("CPU", False, True, f"{found}; no {cpu_kind.PORTABLE}", "Use --set model.cpu=any")
+    return DoctorFinding("CPU", True, False, found, precision_advice.here(config) or "")
 
 
 def _memory(config: Config) -> DoctorFinding:

@@ -79,6 +79,19 @@ def inspect(folder: RunFolder, plan: RunPlan, photos: Manifest, output: Output) 
     return ExistingRun("repair" if damaged else "keep", record, damaged)
 
 
+def kept_kinds(existing: ExistingRun, folder: RunFolder, plan: RunPlan) -> tuple[str, ...]:
+    """Return the kinds of CPU of the features that will be kept."""
+    kinds: list[str] = []
+    if existing.action in ("resume", "repair", "refit", "update") and folder.has_parts():
+        old, _ = _read_undamaged(folder)
+        kinds += old.cpu_kinds if old is not None else ()
+    if existing.action in ("replace", "update"):
+        new, _ = _read_undamaged(next_folder(folder.store))
+        is_resumed = new is not None and new.fingerprints["features"] == plan.fingerprints["features"]
+        kinds += new.cpu_kinds if new is not None and is_resumed else ()
+    return tuple(dict.fromkeys(kinds))
+
+
 def make_ready(existing: ExistingRun, folder: RunFolder, plan: RunPlan) -> Destination:
     """Make room for the run, and return where it writes. A complete run stays as it is until the new one replaces it."""
     beside = next_folder(folder.store)

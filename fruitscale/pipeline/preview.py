@@ -9,10 +9,11 @@ from fruitscale.display.events import Event
 from fruitscale.display.formatting import counted
 from fruitscale.engines import registry
 from fruitscale.model import exported_model
-from fruitscale.pipeline import existing_run
+from fruitscale.pipeline import existing_run, precision_advice
 from fruitscale.pipeline.input_listing import check_uris, list_input
 from fruitscale.pipeline.progress import RunProgress
 from fruitscale.pipeline.run import settle_storage
+from fruitscale.pipeline.run_model import RunModels
 from fruitscale.runs.fingerprints import make_plan, shard_images
 from fruitscale.runs.fitted_pca import configured_pca
 from fruitscale.runs.manifest import Manifest
@@ -45,6 +46,8 @@ class Preview:
     archived: dict[str, int]
     shared_labels: int
     warnings: tuple[str, ...] = ()
+    advice: str | None = None
+    """What would make the run faster, in words."""
 
 
 def preview(config: Config, access: StorageAccess) -> Preview:
@@ -74,7 +77,14 @@ def preview(config: Config, access: StorageAccess) -> Preview:
         archived=dict(photos.account.archived),
         shared_labels=len(photos.account.shared_labels),
         warnings=tuple(warnings),
+        advice=None if _is_elsewhere(config) else precision_advice.here(config),
     )
+
+
+def _is_elsewhere(config: Config) -> bool:
+    """Return whether the run is for other machines than this one."""
+    is_remote = not (config.spark.master or "local").startswith("local") or config.dask.scheduler is not None
+    return config.cluster is not None or is_remote
 
 
 def _warning_of(event: Event) -> list[str]:
@@ -85,10 +95,14 @@ def _state(folder: RunFolder, config: Config, access: StorageAccess, photos: Man
     """Return a description of what the output holds and what would happen to it. Raises what the run would raise."""
     if not folder.store.exists(RECORD) and folder.read_plan() is None:
         return "no run yet"
+    applied = configured_pca(config, access)
+    models = RunModels(config, access, folder, lambda: photos, applied)
     if not exported_model.is_cached(config.model):
         return "a run; export the model first to see whether it would be kept (fruitscale model export)"
-    exported = exported_model.export(config.model)
-    applied = configured_pca(config, access)
+    is_calibrated = config.model.precision == "int8" and config.model.exported is None
+    exported = models.kept() if is_calibrated else models.find()
+    if exported is None:
+        return "another run: it has no int8 model of these settings, and would be replaced only with --overwrite"
     plan = make_plan(config, photos, exported, None if applied is None else applied.facts)
     existing = existing_run.inspect(folder, plan, photos, config.output)
     parts = len(folder.part_names())

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -21,18 +20,20 @@ from fruitscale.kernels.moments import Components, Moments, check_count, fit, gr
 from fruitscale.model import exported_model
 from fruitscale.pipeline import empty_run, existing_run
 from fruitscale.pipeline.accounting import RunOutcome, Tally, make_record
+from fruitscale.pipeline.cpu_mixture import CpuKinds, cpu_kinds, driver_kind
 from fruitscale.pipeline.engine_start import EngineStart, n_shards
 from fruitscale.pipeline.existing_run import ExistingRun
 from fruitscale.pipeline.input_listing import check_uris, earlier_runs, list_input
 from fruitscale.pipeline.part_watch import watched_parts
 from fruitscale.pipeline.progress import RunProgress, describe_failure
 from fruitscale.pipeline.reject_limits import check_rejects
+from fruitscale.pipeline.run_model import RunModels
 from fruitscale.runs import manifest, parts, run_folder
 from fruitscale.runs.fingerprints import make_plan, shard_images
 from fruitscale.runs.fitted_pca import configured_pca
 from fruitscale.runs.record import RunRecord
 from fruitscale.runs.replacement import Destination
-from fruitscale.runs.run_folder import RunFolder
+from fruitscale.runs.run_folder import RunFolder, RunPlan
 from fruitscale.runs.run_id import new_id
 from fruitscale.runs.writer import remove_private_paths, writing
 from fruitscale.storage import lock
@@ -100,7 +101,11 @@ class PipelineRun:
         self._fitted: Components
         self._earlier: Mapping[int, stages.EarlierParts] = {}
         self._tally = Tally()
+        self._plan: RunPlan
         self._locked: RunFolder | None = None
+        self._kinds: CpuKinds
+        self._local_kind: tuple[str, ...] = ()
+        self._kept_photos = 0
 
     def __enter__(self) -> PipelineRun:
         return self
@@ -147,14 +152,16 @@ class PipelineRun:
             self._held.callback(self._remove_private_paths, store)  # when the engine has ended, however the run ends
         self._folder = self._locked = RunFolder(store)
         with progress.stage("export", message=_how_to_export(config)):
-            self._exported = self._export()
-        applied = None if self._applied is None else self._applied.facts
-        self._plan = make_plan(config, self._photos, self._exported, applied)
+            models = self._models()
+            self._plan_for(models.find())
         if self._applied is None:
             check_count(config.pca.components, self._photos.images, self._exported.features)
         else:
             self._applied.check_model(self._plan)
         existing = existing_run.inspect(self._folder, self._plan, self._photos, config.output)
+        if models.is_replaced(self._exported, existing):
+            self._plan_for(models.calibrated())
+            existing = existing_run.inspect(self._folder, self._plan, self._photos, config.output)
         record = existing.record
         if existing.action == "keep" and record is not None:
             if not (record.images.rejected and self._has_readable_rejects()):
@@ -192,7 +199,7 @@ class PipelineRun:
         shared = self._engine.share(self._exported.payload)
         sizes = {parts.name(run_folder.FEATURES, shard.index): shard.stop - shard.start for shard in shards}
         features = self._destination.features
-        kept = 0 if self._job.fresh else sum(sizes.get(name, 0) for name in features.part_names())
+        kept = self._kept_photos = 0 if self._job.fresh else sum(sizes.get(name, 0) for name in features.part_names())
         watching = watched_parts(features, sizes, self._progress.advance_to)
         with self._progress.stage("featurize", images, "starting the workers", kept), watching:
             self._write_shards(self._job, shards, shared)
@@ -209,10 +216,16 @@ class PipelineRun:
         for reports in self._engine.map(stages.featurize_shards, batches, shared):
             for report in reports:
                 self._tally.add(report)
+                self._note_kind(report)
                 for path in report.crashed:
                     self._progress.warn(f"{path} crashed the decoder and became a reject.")
             tally = self._tally
             self._progress.advance(tally.featurized + tally.rejected, tally.rejected, tally.resumed)
+
+    def _note_kind(self, report: stages.ShardReport) -> None:
+        if self._kinds.add(report, self._kept_photos, self._progress.warn):
+            self._plan = replace(self._plan, cpu_kinds=tuple(self._kinds.known))
+            self._destination.results.write_plan(self._plan)
 
     def fit(self) -> None:
         """Stage 2: fit the PCA, or take that of the earlier run named by `pca.run`."""
@@ -257,6 +270,7 @@ class PipelineRun:
                 fitted=self._fitted,
                 applied=self._applied,
                 seconds=seconds,
+                kept_kinds=self._kinds.kept,
                 files=self._tally.files | destination.results.checksums,
             )
         )
@@ -272,12 +286,14 @@ class PipelineRun:
         self._destination.results.write_rejects(rejects)
         return len(rejects)
 
-    def _export(self) -> exported_model.ExportedModel:
-        model = self._config.model
-        if model.exported is not None:
-            return exported_model.read(Path(model.exported), model)
+    def _models(self) -> RunModels:
         scratch = self._held.enter_context(ScratchFolder("model"))
-        return exported_model.export(model, scratch)
+        return RunModels(self._config, self._access, self._folder, lambda: self._photos, self._applied, scratch)
+
+    def _plan_for(self, exported: exported_model.ExportedModel) -> None:
+        applied = None if self._applied is None else self._applied.facts
+        self._exported = exported
+        self._plan = make_plan(self._config, self._photos, exported, applied)
 
     def _start_engine(self, existing: ExistingRun) -> None:
         """Start the engine, and only then make room for the run."""
@@ -285,13 +301,20 @@ class PipelineRun:
             self._engine = self._engine_start.engine(n_shards(self._config, self._photos.images))
         info = self._engine.describe()
         self._progress.engine(info)
+        is_remote = _is_remote(self._config, info)
+        self._local_kind = driver_kind(self._config, is_remote)
         self._make_room(existing)
         self._job = self._make_job()
-        if _is_remote(self._config, info):
+        if is_remote and not (is_s3(self._config.input.uri) and is_s3(self._config.output.uri)):
             _check_workers_see_folders(self._engine, info, self._job)
 
     def _make_room(self, existing: ExistingRun) -> None:
+        kept = existing_run.kept_kinds(existing, self._folder, self._plan)
+        self._kinds = cpu_kinds(self._config, kept)
+        self._plan = replace(self._plan, cpu_kinds=self._kinds.at_start(self._local_kind))
         self._destination = existing_run.make_ready(existing, self._folder, self._plan)
+        if self._exported.calibration is not None:
+            self._destination.results.write_model(self._exported.payload)
         self._destination.results.write_manifest(self._photos)
 
     def _write_empty(self) -> None:
@@ -312,7 +335,8 @@ class PipelineRun:
             manifest=photos.read_from,
             manifest_sha256=photos.sha256 + photos.versions_sha256,
             model_sha256=exported.sha256,
-            precision=config.model.precision,
+            execution=exported_model.execution(config.model),
+            only_cpu=self._kinds.only_allowed,
             input_size=exported.input_size,
             features=exported.features,
             shard_images=shard_images(config, photos.images),
@@ -356,6 +380,8 @@ def _merge_in_order(results: Iterator[tuple[int, Moments]], advance: Callable[[i
 
 def _how_to_export(config: Config) -> str | None:
     """Return a message about the export, which takes time; None if the model is cached."""
+    if config.model.precision == "int8" and config.model.exported is None:
+        return "int8 is calibrated once on photos of the run, which takes minutes"
     return None if exported_model.is_cached(config.model) else "TensorFlow exports it once; later runs use the cache"
 
 
@@ -376,9 +402,7 @@ def _check_workers_see_folders(engine: Engine, info: EngineInfo, job: stages.Job
 
 
 def _is_remote(config: Config, info: EngineInfo) -> bool:
-    """Return whether workers may be on other machines, which may lack our folders; S3 is seen from everywhere."""
-    if is_s3(config.input.uri) and is_s3(config.output.uri):
-        return False
+    """Return whether workers may be on other machines, which may lack our folders and have other CPUs."""
     if config.engine == "spark":
         return not (info.master or "").startswith("local")
     return config.engine == "dask" and config.dask.scheduler is not None

@@ -59,6 +59,8 @@ def make_plan(
         "model.input_size": exported.input_size,
         "model.runtime": exported.runtime,
         "model.precision": config.model.precision,
+        "model.photos_per_call": config.model.photos_per_call,
+        "model.cpu": "portable" if config.model.cpu == "portable" else "native",
         "OpenVINO's version": version("openvino"),
         "fruitscale's version": __version__,
         "the CPU architecture": platform.machine(),
@@ -86,6 +88,9 @@ def model_differences(old: RunPlan, new: RunPlan) -> str:
     ]
     if "model.weights" in changed:
         reasons.append("the weights differ (sha256 {:.12}, was {:.12})".format(*_weights(new), *_weights(old)))
+    is_int8 = new.features.get("model.precision") == "int8"
+    if is_int8 and not reasons and old.features.get("model.sha256") != new.features.get("model.sha256"):
+        reasons.append("the int8 models differ: each was calibrated on its own photos")
     return "; ".join(reasons)
 
 

@@ -57,6 +57,20 @@ class OutputRecord(_Record):
     uri: str
 
 
+class CalibrationRecord(_Record):
+    """How int8 was calibrated: on how many photos, the sha256 of their pixels, and how far its features are from f32's.
+
+    The photos are the usable ones with the smallest sha256 of their path. `relative` is the mean distance relative to the
+    length of f32's features, `cosine` the mean similarity, `neighbours` the fraction of the 10 nearest neighbours that stay.
+    """
+
+    photos: int
+    sha256: str
+    relative: float
+    cosine: float
+    neighbours: float
+
+
 class ModelRecord(_Record):
     """The model; `sha256` is that of the exported bytes that every worker loads."""
 
@@ -69,6 +83,9 @@ class ModelRecord(_Record):
     precision: str
     input_size: int
     features: int
+    photos_per_call: int = 1
+    cpu: str = "any"
+    calibration: CalibrationRecord | None = None
 
 
 class ImageCounts(_Record):
@@ -213,6 +230,10 @@ class RunRecord(_Record):
     cost: Cost | None
     environment: EnvironmentRecord
     residency: ResidencyRecord | None
+    cpu_kinds: dict[str, int] = {}
+    """Photos computed by this run, by the kind of CPU (the instruction set of the kernels)."""
+    kept_cpu_kinds: tuple[str, ...] = ()
+    """The kinds of CPU that computed the photos that this run kept."""
     erased: int = 0
     """Photos erased since the run was made."""
     reject_limit: RejectLimit | None = None

@@ -19,13 +19,15 @@ from fruitscale.storage.store import LocalStore, Store, sweep
 
 RECORD, REPORT, REJECTS = "run.json", "report.html", "rejects.parquet"
 PLAN, PROGRESS = "_run/plan.json", "_run/progress.json"
+MODEL = "_run/int8.model"
+"""The int8 model of the run: its calibration can't be repeated once photos have changed."""
 PCA_ARRAYS, PCA_RECORD = "pca/pca.npz", "pca/pca.json"
 FEATURES, REDUCED, PART_REJECTS = "features", "reduced", "_run/rejects"
 
 
 PAGE_MARK, PAGE_HEAD = b'<meta name="generator" content="fruitscale', 4096
 """What a page of fruitscale has among its first bytes."""
-_FILES = frozenset({PLAN, manifest.NAME, REJECTS, PCA_ARRAYS, PCA_RECORD})
+_FILES = frozenset({PLAN, MODEL, manifest.NAME, REJECTS, PCA_ARRAYS, PCA_RECORD})
 _PLACES = frozenset({FEATURES, REDUCED, PART_REJECTS})
 
 
@@ -42,6 +44,8 @@ class RunPlan:
     features: Mapping[str, Any]
     pca: Mapping[str, Any]
     config: Mapping[str, Any] = field(default_factory=dict)
+    cpu_kinds: Sequence[str] = ()
+    """The kinds of CPU that computed features so far, as far as known."""
 
 
 def checked_plan(plan: RunPlan) -> RunPlan:
@@ -70,6 +74,14 @@ class RunFolder:
     def write_plan(self, plan: RunPlan) -> None:
         """Write the plan, before any other file of the run."""
         self._write(PLAN, _json(asdict(plan)))
+
+    def read_model(self) -> bytes | None:
+        """Return the int8 model of the folder's run, or None."""
+        return self._read(MODEL)
+
+    def write_model(self, payload: bytes) -> None:
+        """Write the int8 model of the run."""
+        self._write(MODEL, payload)
 
     def read_record(self) -> RunRecord | None:
         """Return the record of the folder's complete run, or None. Raises OutputError if it is damaged."""
@@ -124,7 +136,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove every file of a run and nothing else. The lock stays, since this process holds it."""
-        named = [REJECTS, manifest.NAME, manifest.PRIVATE, PCA_ARRAYS, PCA_RECORD, PROGRESS]
+        named = [MODEL, REJECTS, manifest.NAME, manifest.PRIVATE, PCA_ARRAYS, PCA_RECORD, PROGRESS]
         found = self.part_names()
         self.uncommit()
         for name in [*found, *named, PLAN]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fruitscale.stages.absent import came_back, count_absent
+from fruitscale.stages.absent import came_back, count_absent, read_photo
 from fruitscale.stages.featurize import featurize_shards
 from fruitscale.stages.memory import peak_rss_mb
 from fruitscale.stages.reduce import group_moments, project_parts
@@ -33,5 +33,6 @@ __all__ = [
     "group_moments",
     "peak_rss_mb",
     "project_parts",
+    "read_photo",
     "sees_folders",
 ]

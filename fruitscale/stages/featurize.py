@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fruitscale.config.schema import Images
 from fruitscale.engines.base import is_retry
-from fruitscale.errors import InputError, MissingObjectError
+from fruitscale.errors import EngineError, InputError, MissingObjectError
 from fruitscale.kernels import backbone, images
 from fruitscale.kernels.backbone import Backbone
 from fruitscale.kernels.images import Rejection
@@ -38,7 +38,7 @@ from fruitscale.uris import is_s3
 Decode: TypeAlias = Callable[[bytes, int, Images], Decoded]
 
 IMAGES = 8
-"""Images decoded before inference."""
+"""Images decoded before inference, at least; whole groups of model.photos_per_call."""
 
 
 def featurize_shards(batch: ShardBatch, shared: SharedBytes | None) -> list[ShardReport]:
@@ -108,6 +108,8 @@ class _PartBuilder:
         self._kept: list[Photo] = []
         self._warnings: dict[int, str] = {}
         self._pixels: list[NDArray[np.uint8]] = []
+        group = job.execution.photos_per_call
+        self._most = -(-IMAGES // group) * group
         self._features = [np.empty((0, job.features), np.float32)]
 
     def take_from(self, contents: Iterator[tuple[Photo, bytes | Rejection]]) -> None:
@@ -123,7 +125,7 @@ class _PartBuilder:
         if isinstance(pixels, Rejection):
             self._reject(photo, pixels)
             return
-        if len(self._pixels) == IMAGES:
+        if len(self._pixels) == self._most:
             self._infer()
         if warning is not None:
             self._warnings[len(self._kept)] = warning
@@ -239,8 +241,14 @@ def _model(job: Job, shared: SharedBytes | None, report: ShardReport) -> Backbon
     """Return this process's model, loading it the first time."""
     assert shared is not None
     with report.timed("load"):
-        model, loaded = backbone.cached(job.model_sha256, job.precision, shared.value)
+        model, loaded = backbone.cached(job.model_sha256, job.execution, shared.value)
     report.loaded |= loaded
+    report.cpu = model.cpu
+    if report.cpu and job.only_cpu not in (None, report.cpu):
+        raise EngineError(
+            f"The features of this run were computed on {job.only_cpu}, and this worker is {report.cpu}: model.cpu is same.",
+            f"Resume on machines with {job.only_cpu}, or add --set model.cpu=any to mix them.",
+        )
     return model
 
 

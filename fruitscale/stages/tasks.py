@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fruitscale.config.schema import Images, Storage
+from fruitscale.kernels.backbone import Execution
 from fruitscale.uris import is_s3, local_path
 
 
@@ -32,7 +33,7 @@ class Job:
     manifest: str
     manifest_sha256: str
     model_sha256: str
-    precision: str
+    execution: Execution
     input_size: int
     features: int
     shard_images: int
@@ -44,6 +45,8 @@ class Job:
     """The features are those of a complete run, which is kept: rejects are not read again."""
     fresh: bool = False
     """The run folder had no parts when the run began."""
+    only_cpu: str | None = None
+    """The kind of CPU of the parts that exist, if no other may be mixed with it (model.cpu: same)."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,8 @@ class ShardReport:
     reads_retried: int = 0
     writes_retried: int = 0
     rss_mb: float = 0.0
+    cpu: str = ""
+    """The kind of CPU that computed features; empty if none were computed."""
     files: dict[str, str] = field(default_factory=dict)
     """The sha256 of the shard's parts, by name."""
     warnings: dict[str, int] = field(default_factory=dict)

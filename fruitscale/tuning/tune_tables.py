@@ -28,6 +28,7 @@ def _cells(row: Row, tuning: Tuning) -> dict[str, str]:
         NETWORK: one.architecture,
         "pixels": str(one.input_size),
         "precision": one.precision,
+        "per call": str(one.photos_per_call),
         "ms": f"{row.ms_per_photo:.2f}",
         "MB": f"{row.worker_mb:,.0f}",
         tuning.measure: f"{row.quality:.1%}",

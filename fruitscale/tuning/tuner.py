@@ -11,6 +11,7 @@ from pathlib import Path
 from fruitscale.config.schema import Config
 from fruitscale.display.formatting import counted
 from fruitscale.errors import FruitscaleError
+from fruitscale.kernels import cpu_kind
 from fruitscale.runs.environment import environment
 from fruitscale.storage.scratch import ScratchFolder
 from fruitscale.tuning.candidates import Candidate, Grid, Wanted, make_grid
@@ -72,7 +73,7 @@ def tune(request: TuneRequest, log: Log = lambda line: None) -> Tuning:
         dropped=tuple(hopeless[1:]),
         left_out=(*grid.missing, *rounds.left_out),
         cpu=machine.cpu,
-        cpu_features=(),
+        cpu_features=tuple(cpu_kind.shown_flags()),
         slots=rounds.slots,
         seconds=round(time.monotonic() - began, 1),
         date=datetime.now(UTC).date().isoformat(),

@@ -80,5 +80,5 @@ def test_its_openvino_reads_our_model_and_gives_our_features(index: Path) -> Non
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith(wheels.GRAVITON["openvino"])
-    ours = backbone.load(exported.payload, "f32").infer(pixels)
+    ours = backbone.load(exported.payload, backbone.F32).infer(pixels)
     assert np.abs(np.load(features) - ours).max() <= TOLERANCE * np.abs(ours).max()

@@ -19,7 +19,7 @@ import pytest
 
 from fruitscale.config.schema import CHOICES, Model
 from fruitscale.errors import ModelError
-from fruitscale.kernels import backbone
+from fruitscale.kernels import backbone, cpu_kind
 from fruitscale.model import exported_model
 from fruitscale.model.architectures import NETWORKS
 
@@ -30,7 +30,7 @@ import numpy as np
 from pathlib import Path
 from fruitscale.config.schema import Model
 from fruitscale.errors import FruitscaleError
-from fruitscale.kernels import backbone
+from fruitscale.kernels import backbone, cpu_kind
 from fruitscale.model import architectures, check, exported_model, network, weights
 folder = Path(sys.argv[1])
 answers = {}
@@ -53,7 +53,7 @@ def compare(name, model):
     answers[name] = {"shape": oracle.shape[1] == features, "spread": float(np.ptp(oracle, 0).max())}
     for runtime, content in files.items():
         header = backbone.PayloadHeader(model.architecture, "random", "", False, runtime, size, features)
-        got = backbone.load(backbone.pack(header, content), "f32").infer(pixels)
+        got = backbone.load(backbone.pack(header, content)).infer(pixels)
         answers[name][runtime] = distance(got, oracle)
 def compare_random(*names):
     for name in names:
@@ -264,7 +264,7 @@ def test_a_worker_needs_no_tensorflow_and_sends_nothing(exported: tuple[Path, li
     code = (
         "import hashlib, sys; from pathlib import Path; import numpy as np; from fruitscale.kernels import backbone\n"
         f"payload = Path({str(folder / 'made.model')!r}).read_bytes()\n"
-        "network, loaded = backbone.cached(hashlib.sha256(payload).hexdigest(), 'f32', lambda: payload)\n"
+        "network, loaded = backbone.cached(hashlib.sha256(payload).hexdigest(), backbone.F32, lambda: payload)\n"
         "assert loaded and network.infer(np.zeros((2, 96, 96, 3), np.uint8)).shape == (2, 1280)\n"
         "assert 'socket' in sys.modules and not {'tensorflow', 'keras', 'fruitscale.model'} & set(sys.modules)\n"
     )
@@ -315,15 +315,10 @@ def _runs(pid: int) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
-def test_groups_of_photos_give_the_same_features(
-    exported: tuple[Path, list[str], bool], precision: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if precision == "bf16" and not backbone.cpu_supports_bf16():
+def test_groups_of_photos_give_the_same_features(exported: tuple[Path, list[str], bool], precision: str) -> None:
+    if precision == "bf16" and not cpu_kind.can_bf16():
         pytest.skip("this CPU can't compute in bf16")
     payload = (exported[0] / "made.model").read_bytes()
     pixels = np.random.default_rng(0).integers(0, 256, (7, 96, 96, 3), dtype=np.uint8)
-    found = []
-    for per_call in (1, 4):
-        monkeypatch.setattr(backbone, "PER_CALL", {precision: per_call})
-        found.append(backbone.load(payload, precision).infer(pixels))
-    assert np.array_equal(found[0], found[1])
+    one, four = (backbone.load(payload, backbone.Execution(precision, group)).infer(pixels) for group in (1, 4))
+    assert np.array_equal(one, four)

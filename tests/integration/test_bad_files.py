@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from fruitscale.kernels.backbone import F32
 from fruitscale.sample import draw
 from tests.conftest import QUICK, Cli
 
@@ -158,7 +159,7 @@ for folder in [out, *map(str, __import__("pathlib").Path(out).parents)][:-2]:
     os.chmod(folder, os.stat(folder).st_mode | 0o005)
 if os.geteuid() == 0:
     os.setgroups([]), os.setegid(65534), os.seteuid(65534)
-job = stages.Job("r", source, out, Storage(), Images(), "manifest.parquet", "x", "y", "f32", 64, 8, 64)
+job = stages.Job("r", source, out, Storage(), Images(), "manifest.parquet", "x", "y", F32, 64, 8, 64)
 try:
     stages.featurize_shards(stages.ShardBatch(job, (stages.Shard(0, 0, 20),)), None)
 except InputError as error:
@@ -182,7 +183,7 @@ def test_a_photo_replaced_during_the_run_is_rejected_as_changed(photos: Path, tm
     manifest.write(manifest.build(listing.list_photos(Input(uri=str(source)), Storage())), store)
     for photo, content in zip(sorted(source.rglob("*.jpg")), (b"another", None, b"third"), strict=True):
         photo.unlink() if content is None else photo.write_bytes(content)
-    job = stages.Job("r", str(source), out, Storage(), Images(), "manifest.parquet", "x", "y", "f32", 64, 8, 64)
+    job = stages.Job("r", str(source), out, Storage(), Images(), "manifest.parquet", "x", "y", F32, 64, 8, 64)
     with lock.locked(store, "r"):
         (report,) = stages.featurize_shards(stages.ShardBatch(job, (stages.Shard(0, 0, 3),)), None)
     assert (report.featurized, report.rejected) == (0, 3)

@@ -8,6 +8,7 @@ import pytest
 
 from fruitscale import stages
 from fruitscale.config.schema import Config, Input, Model
+from fruitscale.kernels.backbone import F32
 from fruitscale.model import exported_model
 from fruitscale.runs import manifest, parts, run_folder
 from fruitscale.storage import listing, lock
@@ -37,7 +38,7 @@ def test_a_second_try_keeps_what_is_there(
     job = stages.Job(
         run_id="run", input_uri=few_on_s3.uri, output_uri=bucket.uri, storage=bucket.storage(), images=config.images,
         manifest=listed.read_from, manifest_sha256=listed.sha256 + listed.versions_sha256, model_sha256=exported.sha256,
-        precision="f32", input_size=exported.input_size, features=exported.features, shard_images=SHARD, fresh=fresh,
+        execution=F32, input_size=exported.input_size, features=exported.features, shard_images=SHARD, fresh=fresh,
     )  # fmt: skip
     shards = tuple(stages.Shard(index, index * SHARD, (index + 1) * SHARD) for index in range(N_SHARDS))
     with lock.locked(store, "run"):

@@ -14,6 +14,7 @@ import pytest
 
 from fruitscale import stages
 from fruitscale.config.schema import Config
+from fruitscale.kernels.backbone import F32
 from tests.conftest import Cli
 from tests.s3 import servers
 from tests.s3.bucket import Bucket
@@ -82,7 +83,7 @@ def test_a_task_carries_no_credential(bucket: Bucket) -> None:
         manifest="manifest.parquet",
         manifest_sha256="0",
         model_sha256="0",
-        precision="f32",
+        execution=F32,
         input_size=64,
         features=1280,
         shard_images=8,

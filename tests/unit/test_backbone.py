@@ -36,7 +36,7 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     from openvino import opset13 as ops
 
     pixels = ops.parameter([-1, 32, 32, 3], np.uint8, name="pixels")
-    mean = ops.reduce_mean(ops.convert(pixels, "f32"), np.array([1, 2]), keep_dims=False)
+    mean = ops.reduce_mean(ops.convert(pixels), np.array([1, 2]), keep_dims=False)
     path = tmp_path_factory.mktemp("colours") / "model.xml"
     openvino.save_model(openvino.Model([mean], [pixels]), str(path), compress_to_fp16=False)
     return backbone.pack(HEADER, {"model.xml": path.read_bytes(), "model.bin": path.with_suffix(".bin").read_bytes()})
@@ -92,12 +92,8 @@ def test_a_compressed_archive_is_refused() -> None:
         backbone.unpack(buffer.getvalue())
 
 
-@pytest.mark.parametrize("per_call", [1, 4])
-def test_features_are_right_and_the_same_bits_for_any_batch(
-    payload: bytes, per_call: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(backbone, "PER_CALL", {"f32": per_call})
-    network = backbone.load(payload, "f32")
+def test_features_are_right_and_the_same_bits_for_any_batch(payload: bytes) -> None:
+    network = backbone.load(payload)
     pixels = photos(9)
     features = network.infer(pixels)
     np.testing.assert_allclose(features, pixels.mean((1, 2)), rtol=1e-6)
@@ -108,7 +104,7 @@ def test_features_are_right_and_the_same_bits_for_any_batch(
 
 
 def test_a_result_is_the_callers_own(payload: bytes) -> None:
-    network = backbone.load(payload, "f32")
+    network = backbone.load(payload)
     first = network.infer(photos(1))
     kept = first.copy()
     network.infer(np.zeros((1, 32, 32, 3), np.uint8))
@@ -118,7 +114,7 @@ def test_a_result_is_the_callers_own(payload: bytes) -> None:
 @pytest.mark.parametrize("shape", [(1, 31, 32, 3), (32, 32, 3), (1, 32, 32, 1)])
 def test_pixels_of_another_shape_are_refused(payload: bytes, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="expected"):
-        backbone.load(payload, "f32").infer(np.zeros(shape, np.uint8))
+        backbone.load(payload).infer(np.zeros(shape, np.uint8))
 
 
 def test_a_worker_process_loads_once(payload: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,8 +126,8 @@ def test_a_worker_process_loads_once(payload: bytes, monkeypatch: pytest.MonkeyP
         return payload
 
     sha256 = hashlib.sha256(payload).hexdigest()
-    first, loaded = backbone.cached(sha256, "f32", shared)
-    again, loaded_again = backbone.cached(sha256, "f32", shared)
+    first, loaded = backbone.cached(sha256, backbone.F32, shared)
+    again, loaded_again = backbone.cached(sha256, backbone.F32, shared)
     assert (loaded, loaded_again, len(reads)) == (True, False, 1)
     assert first is again
 
@@ -139,17 +135,19 @@ def test_a_worker_process_loads_once(payload: bytes, monkeypatch: pytest.MonkeyP
 def test_a_payload_that_changed_on_its_way_is_refused(payload: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbone, "_loaded", {})
     with pytest.raises(ModelError, match="not the one that was sent"):
-        backbone.cached("0" * 64, "f32", lambda: payload)
+        backbone.cached("0" * 64, backbone.F32, lambda: payload)
 
 
 def test_bf16_works_or_is_refused(payload: bytes) -> None:
     core = backbone.import_openvino().Core()
     if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pixels = photos(2)
-        np.testing.assert_allclose(backbone.load(payload, "bf16").infer(pixels), pixels.mean((1, 2)), rtol=2e-2)
+        np.testing.assert_allclose(
+            backbone.load(payload, backbone.Execution("bf16")).infer(pixels), pixels.mean((1, 2)), rtol=2e-2
+        )
     else:
         with pytest.raises(ModelError, match="bf16"):
-            backbone.load(payload, "bf16")
+            backbone.load(payload, backbone.Execution("bf16"))
 
 
 def test_openvino_is_imported_without_its_telemetry() -> None:
@@ -159,4 +157,4 @@ def test_openvino_is_imported_without_its_telemetry() -> None:
 
 def test_a_broken_network_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="OpenVINO can't load"):
-        backbone.load(backbone.pack(HEADER, FILES), "f32")
+        backbone.load(backbone.pack(HEADER, FILES))

@@ -248,7 +248,7 @@ WRONG: list[tuple[str, str, tuple[str, ...]]] = [
     ("model.input_size", "31", ("at least 32",)),
     ("model.input_size", "2049", ("at most 2048",)),
     ("model.runtime", "torch", ("'openvino' or 'tensorflow'",)),
-    ("model.precision", "f16", ("'f32' or 'bf16'",)),
+    ("model.precision", "f16", ("'f32', 'bf16' or 'int8'",)),
     ("model.exported", "5", (TEXT_VALUE,)),
     ("pca.components", "0", (COUNT_OR_FRACTION,)),
     ("pca.components", "-3", (COUNT_OR_FRACTION,)),

@@ -64,7 +64,7 @@ def test_the_payload_is_a_header() -> None:
 
 
 def test_a_loaded_payload_infers() -> None:
-    model = backbone.load(exported_model.export(MODEL).payload, "f32")
+    model = backbone.load(exported_model.export(MODEL).payload)
     pixels = photos(5, 64)
     assert np.array_equal(model.infer(pixels), oracle(pixels))
     with pytest.raises(ValueError, match="uint8 pixels"):
@@ -73,7 +73,7 @@ def test_a_loaded_payload_infers() -> None:
 
 def test_other_precisions_are_refused() -> None:
     with pytest.raises(ModelError, match="patch_mean does not support bf16"):
-        backbone.load(exported_model.export(MODEL).payload, "bf16")
+        backbone.load(exported_model.export(MODEL).payload, backbone.Execution("bf16"))
 
 
 def test_a_size_that_is_no_multiple_of_the_grid_is_refused() -> None:
@@ -108,7 +108,7 @@ from fruitscale.kernels import backbone
 from fruitscale.model import exported_model
 import fruitscale.stages.warm
 payload = exported_model.export(Model(architecture="patch_mean")).payload
-backbone.load(payload, "f32").infer(np.zeros((1, 224, 224, 3), np.uint8))
+backbone.load(payload).infer(np.zeros((1, 224, 224, 3), np.uint8))
 print(json.dumps(sorted({"tensorflow", "openvino", "keras"} & set(sys.modules))))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -101,7 +101,7 @@ def test_the_interval_covers_the_true_difference() -> None:
 def trial(size: int, ms: float, values: Any) -> CandidateTrial:
     keys = tuple((0, f"{number}.jpg") for number in range(len(values)))
     labels = tuple("ab"[number % 2] for number in range(len(values)))
-    candidate = Candidate("efficientnet_lite0", "packaged", size, "f32")
+    candidate = Candidate("efficientnet_lite0", "packaged", size, "f32", 1)
     return CandidateTrial(candidate, ms, 200.0, 2, keys, labels, values, values)
 
 

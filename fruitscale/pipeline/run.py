@@ -15,7 +15,7 @@ from fruitscale import stages
 from fruitscale.config.schema import Config
 from fruitscale.display.events import Observer
 from fruitscale.engines.base import Engine, EngineInfo, SharedValue, cut
-from fruitscale.errors import EngineError, FruitscaleError, InterruptedRunError, OutputError
+from fruitscale.errors import FruitscaleError, InterruptedRunError, OutputError
 from fruitscale.kernels.moments import Components, Moments, check_count, fit, group_edges, merge
 from fruitscale.model import exported_model
 from fruitscale.pipeline import empty_run, existing_run
@@ -23,6 +23,7 @@ from fruitscale.pipeline.accounting import RunOutcome, Tally, make_record
 from fruitscale.pipeline.cpu_mixture import CpuKinds, cpu_kinds, driver_kind
 from fruitscale.pipeline.engine_start import EngineStart, n_shards
 from fruitscale.pipeline.existing_run import ExistingRun
+from fruitscale.pipeline.folder_check import check_workers_see_folders
 from fruitscale.pipeline.input_listing import check_uris, earlier_runs, list_input
 from fruitscale.pipeline.part_watch import watched_parts
 from fruitscale.pipeline.progress import RunProgress, describe_failure
@@ -36,7 +37,6 @@ from fruitscale.runs.replacement import Destination
 from fruitscale.runs.run_folder import RunFolder, RunPlan
 from fruitscale.runs.run_id import new_id
 from fruitscale.runs.writer import remove_private_paths, writing
-from fruitscale.storage import lock
 from fruitscale.storage.residency import Residency, StorageAccess
 from fruitscale.storage.scratch import ScratchFolder
 from fruitscale.storage.store import Store
@@ -306,7 +306,7 @@ class PipelineRun:
         self._make_room(existing)
         self._job = self._make_job()
         if is_remote and not (is_s3(self._config.input.uri) and is_s3(self._config.output.uri)):
-            _check_workers_see_folders(self._engine, info, self._job)
+            check_workers_see_folders(self._engine, info, self._job)
 
     def _make_room(self, existing: ExistingRun) -> None:
         kept = existing_run.kept_kinds(existing, self._folder, self._plan)
@@ -387,18 +387,6 @@ def _how_to_export(config: Config) -> str | None:
 
 def _absolute(uri: str) -> str:
     return uri if is_s3(uri) else str(local_path(uri))
-
-
-def _check_workers_see_folders(engine: Engine, info: EngineInfo, job: stages.Job) -> None:
-    """Raise EngineError if a worker on another machine does not see the driver's folders."""
-    probe = stages.FolderProbe(job.input_uri, f"{job.output_uri}/{lock.NAME}")
-    for input_seen, output_seen in engine.map(stages.sees_folders, [probe] * max(info.cores, 1) * 2):
-        for seen, key, uri in ((input_seen, "input", job.input_uri), (output_seen, "output", job.output_uri)):
-            if not seen and not is_s3(uri):
-                raise EngineError(
-                    f"The workers of {info.master} don't see the {key} folder {uri}.",
-                    "Use s3:// or a folder that is mounted on every machine.",
-                )
 
 
 def _is_remote(config: Config, info: EngineInfo) -> bool:

@@ -44,7 +44,7 @@ class RunPlan:
     features: Mapping[str, Any]
     pca: Mapping[str, Any]
     config: Mapping[str, Any] = field(default_factory=dict)
-    cpu_kinds: Sequence[str] = ()
+    cpu_kinds: Sequence[str] = field(default_factory=list)
     """The kinds of CPU that computed features so far, as far as known."""
 
 

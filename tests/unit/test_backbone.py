@@ -36,7 +36,7 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     from openvino import opset13 as ops
 
     pixels = ops.parameter([-1, 32, 32, 3], np.uint8, name="pixels")
-    mean = ops.reduce_mean(ops.convert(pixels), np.array([1, 2]), keep_dims=False)
+    mean = ops.reduce_mean(ops.convert(pixels, "f32"), np.array([1, 2]), keep_dims=False)
     path = tmp_path_factory.mktemp("colours") / "model.xml"
     openvino.save_model(openvino.Model([mean], [pixels]), str(path), compress_to_fp16=False)
     return backbone.pack(HEADER, {"model.xml": path.read_bytes(), "model.bin": path.with_suffix(".bin").read_bytes()})

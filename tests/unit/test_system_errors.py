@@ -19,7 +19,7 @@ from fruitscale.storage.system_errors import explain
         (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "The system refused it", "Lower slots"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: Permission denied", "permissions"),
         (OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), "/x"), "too long", "shorter"),
-        (IsADirectoryError(errno.EISDIR, "Is a directory", "/x"), "/x: Is a directory", "Remove or rename"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "/x"), "/x: Is a directory", "Remove it or rename it"),
         (MemoryError(), "Memory ran out", "slots"),
         (RuntimeError("can't start new thread"), "can't start new thread", "Lower slots"),
     ],

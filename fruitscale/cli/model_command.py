@@ -32,6 +32,8 @@ def show(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> No
         "bytes": len(exported.payload),
         "sha256": exported.sha256,
     }
+    if exported.architecture == "file":
+        facts |= {"preprocess": exported.preprocess, "output": exported.output}
     if json:
         print_json(facts)
         return
@@ -56,7 +58,7 @@ def export_model(
 
 @app.command()
 def check(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> None:
-    """Show what the full network, with its ImageNet head, recognises in two well-known photos."""
+    """Show what the full network recognises in two well-known photos; of a file without labels, its features."""
     from fruitscale.cli.screen import out, pairs
     from fruitscale.model.check import check as check_model
 
@@ -65,4 +67,6 @@ def check(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> N
         print_json(result)
         return
     for photo in result.photos:
-        out().print(pairs(photo.photo, [(f"{guess.probability:.1%}", guess.name) for guess in photo.guesses]))
+        guesses = [(f"{guess.probability:.1%}", guess.name) for guess in photo.guesses]
+        features = [] if guesses else [("features", str(result.features)), ("length", f"{photo.norm:.4g}")]
+        out().print(pairs(photo.photo, guesses + features))

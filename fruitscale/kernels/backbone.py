@@ -17,6 +17,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -31,6 +32,8 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "numpy": (),
 }
 _HEADER = "model.json"
+_OF_FILES = ("preprocess", "output")
+"""Fields that only the headers of networks that came as files have."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _HINT = "Export it again: fruitscale model export"
 
@@ -57,11 +60,16 @@ class PayloadHeader:
     runtime: Literal["openvino", "tensorflow", "numpy"]
     input_size: int
     features: int
+    preprocess: str = ""
+    """Of a network that came as a file: how its pixels were prepared, as JSON."""
+    output: str = ""
+    """Of a network that came as a file: its output settings, as JSON."""
 
 
 def pack(header: PayloadHeader, files: Mapping[str, bytes]) -> bytes:
     """Return the payload of a model. The same header and files give the same bytes."""
-    content = {_HEADER: json.dumps(dataclasses.asdict(header), sort_keys=True).encode(), **files}
+    facts = {name: value for name, value in dataclasses.asdict(header).items() if value or name not in _OF_FILES}
+    content = {_HEADER: json.dumps(facts, sort_keys=True).encode(), **files}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, data in content.items():
@@ -184,6 +192,13 @@ class _OpenVino(_Single):
         results = self._request.infer({0: pixels}, share_inputs=True, share_outputs=True)
         features: NDArray[np.float32] = results[0]
         return features
+
+
+def saved(model: Any, folder: Path) -> dict[str, bytes]:  # noqa: ANN401  an openvino.Model
+    """Return an OpenVINO model as the files of a payload, in float32, through files in a folder."""
+    xml = folder / "model.xml"
+    import_openvino().save_model(model, str(xml), compress_to_fp16=False)
+    return {"model.xml": xml.read_bytes(), "model.bin": xml.with_suffix(".bin").read_bytes()}
 
 
 def import_openvino() -> Any:  # noqa: ANN401  a module without types

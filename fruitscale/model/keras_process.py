@@ -1,4 +1,4 @@
-"""Runs jobs that need TensorFlow in a child process, which ends when its parent does.
+"""Runs jobs that need TensorFlow or ONNX in a child process, which ends when its parent does.
 
 `run` is the parent's side, `main` the child's. They exchange files in a folder: the parent writes `model.json`, the child
 its results or `error.json`.
@@ -26,8 +26,11 @@ ENVIRONMENT = {
 
 
 def run(job: str, model: Model, folder: Path) -> None:
-    """Run one of JOBS in a child. Raises its error: ModelError, or MissingExtraError without TensorFlow."""
-    if importlib.util.find_spec("tensorflow") is None:
+    """Run one of JOBS in a child. Raises its error: ModelError, or MissingExtraError without TensorFlow.
+
+    A network that comes as a file needs the libraries of its format instead.
+    """
+    if model.architecture != "file" and importlib.util.find_spec("tensorflow") is None:
         raise MissingExtraError("TensorFlow", "tensorflow")
     (folder / "model.json").write_text(model.model_dump_json(), encoding="utf-8")
     log = folder / "log.txt"

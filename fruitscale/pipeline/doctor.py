@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fruitscale.config.cache_folder import cache_folder
-from fruitscale.config.schema import Config
+from fruitscale.config.schema import Config, Model
 from fruitscale.config.version import installed_version
 from fruitscale.engines import java, registry
 from fruitscale.errors import FruitscaleError
-from fruitscale.model import exported_model, weights
+from fruitscale.model import exported_model, own_file, weights
 from fruitscale.storage import residency
 from fruitscale.uris import is_s3, local_path
 
@@ -83,6 +83,9 @@ def _model(config: Config) -> Iterator[DoctorFinding]:
     if model.architecture == "patch_mean":
         yield DoctorFinding("weights", True, True, "patch_mean: none are needed, and no TensorFlow")
         return
+    if model.architecture == "file":
+        yield _network_file(model)
+        return
     try:
         found = weights.resolve(model)
     except FruitscaleError as error:
@@ -105,6 +108,17 @@ def _model(config: Config) -> Iterator[DoctorFinding]:
         f"tensorflow {version or 'not found'}" + (" (this model is already exported)" if cached else ""),
         "" if version else "pip install 'fruitscale[tensorflow]'",
     )
+
+
+def _network_file(model: Model) -> DoctorFinding:
+    """Return the check of a network that comes as a file: that it is one, and carries no code."""
+    try:
+        network = own_file.identify(model)
+    except FruitscaleError as error:
+        return DoctorFinding("network file", False, True, error.message, error.hint or "")
+    cached = " (already converted)" if exported_model.is_cached(model) else ""
+    found = f"{network.path}: {network.format}, {network.n_bytes / 1e6:.3g} MB, sha256 {network.sha256[:12]}{cached}"
+    return DoctorFinding("network file", True, True, found)
 
 
 def _memory(config: Config) -> DoctorFinding:

@@ -319,6 +319,7 @@ class PipelineRun:
             features_folder=destination.features_folder,
             results_folder=destination.results_folder,
             is_refit=destination.features_folder != destination.results_folder,
+            crop=exported.crop,
             fresh=not self._earlier and not destination.features.has_parts(),
         )
 
@@ -356,7 +357,10 @@ def _merge_in_order(results: Iterator[tuple[int, Moments]], advance: Callable[[i
 
 def _how_to_export(config: Config) -> str | None:
     """Return a message about the export, which takes time; None if the model is cached."""
-    return None if exported_model.is_cached(config.model) else "TensorFlow exports it once; later runs use the cache"
+    if exported_model.is_cached(config.model):
+        return None
+    how = "its file is converted once" if config.model.architecture == "file" else "TensorFlow exports it once"
+    return f"{how}; later runs use the cache"
 
 
 def _absolute(uri: str) -> str:

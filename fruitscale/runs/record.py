@@ -69,6 +69,10 @@ class ModelRecord(_Record):
     precision: str
     input_size: int
     features: int
+    preprocess: str = ""
+    """Of a network that came as a file: how pixels were prepared, as JSON."""
+    output: str = ""
+    """Of a network that came as a file: which output became features, as JSON."""
 
 
 class ImageCounts(_Record):

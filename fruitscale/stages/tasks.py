@@ -44,6 +44,8 @@ class Job:
     """The features are those of a complete run, which is kept: rejects are not read again."""
     fresh: bool = False
     """The run folder had no parts when the run began."""
+    crop: float | None = None
+    """The fraction of a photo's shorter side that is kept; None: the whole photo is stretched to a square."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def compare(name, model):
     smooth = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)  # more like a photo than noise
     pixels = smooth.repeat(size // 4, 1).repeat(size // 4, 2)
     oracle = keras_model.predict(pixels, verbose=0)
-    graph = network.frozen(keras_model, size)
+    graph = network.frozen(keras_model, [None, size, size, 3])
     files = {"tensorflow": {"model.pb": graph}, "openvino": exported_model.to_openvino(graph, folder)}
     features = architectures.NETWORKS[model.architecture].features
     answers[name] = {"shape": oracle.shape[1] == features, "spread": float(np.ptp(oracle, 0).max())}

@@ -14,7 +14,7 @@ from fruitscale.config.model_file_section import ModelOutput, Preprocess
 from fruitscale.config.section import MOST, MOST_CONCURRENCY, MOST_SECONDS, Count, Section, Slots
 
 EngineName: TypeAlias = Literal["local", "spark", "dask"]
-Architecture: TypeAlias = KerasName | Literal["efficientnet_lite0", "patch_mean", "file"]
+Architecture: TypeAlias = Literal[KerasName, "efficientnet_lite0", "patch_mean", "file"]
 Runtime: TypeAlias = Literal["openvino", "tensorflow"]
 Precision: TypeAlias = Literal["f32", "bf16"]
 
@@ -135,7 +135,7 @@ class Model(Section):
     def _file_if_used(cls, value: str | None, info: ValidationInfo) -> str | None:
         is_file = info.data.get("architecture") == "file"
         if is_file and value is None and info.data.get("exported") is None:
-            raise ValueError("the path of a network with architecture: file")
+            raise ValueError("the path of your network, because architecture is file")
         if value is not None and not is_file:
             raise ValueError("null without architecture: file")
         return value
@@ -280,7 +280,7 @@ class Config(Section):
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "engine": typing.get_args(EngineName),
-    "architecture": (*typing.get_args(KerasName), "efficientnet_lite0", "patch_mean", "file"),
+    "architecture": typing.get_args(Architecture),
     "runtime": typing.get_args(Runtime),
     "precision": typing.get_args(Precision),
 }

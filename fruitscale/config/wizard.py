@@ -46,8 +46,8 @@ def next_question(answers: Mapping[str, str]) -> Question | None:
         Question("input.uri", "Where are the photos? A folder with one subfolder per label, or s3://bucket/prefix"),
         Question("output.uri", "Where should the results go?", None if on_s3 else "runs/first"),
         Question("engine", "Which engine: local, spark or dask?", "spark"),
-        Question("model.architecture", f"Which network? {NETWORKS[0]} (no download), {OTHERS}, another of Keras Applications, or file", NETWORKS[0]),
-        *([Question("model.file", "Where is it? An .onnx, .xml (OpenVINO) or .keras file, or a SavedModel folder")] if is_file else []),
+        Question("model.architecture", f"Which network? {NETWORKS[0]} (no download), {OTHERS}, … or file", NETWORKS[0]),
+        *([Question("model.file", "Which file? .onnx, .xml (OpenVINO), .keras or a SavedModel folder")] if is_file else []),
         Question("storage.region", "In which AWS region are the buckets?", EU_REGIONS[0])
         if on_s3
         else Question("pca.components", "How many components? A fraction of the variance, or a number", "0.95"),

@@ -135,7 +135,7 @@ def _of_file(model: Model, folder: Path) -> CheckResult:
 
 
 def _likely(scores: NDArray[np.float32], labels: Sequence[str]) -> tuple[Guess, ...]:
-    """Return the five most likely of a classifier's labels, none without labels. Scores that are no probabilities are logits."""
+    """Return a classifier's five most likely labels, none if it has none. Scores that are not probabilities are logits."""
     if not labels:
         return ()
     if scores.min() < 0 or abs(float(scores.sum()) - 1) > 0.01:

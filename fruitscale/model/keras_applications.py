@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from fruitscale.config.keras_names import KerasName
+from fruitscale.config.schema import Architecture
 
 FileName: TypeAlias = Callable[[int, bool], str]
 Scaling: TypeAlias = Literal["none", "tf", "torch", "caffe"]
@@ -98,7 +98,7 @@ def _network(
     return Network(features, _SCALE[scaling], build, file, head_size, least_size)
 
 
-KERAS_APPLICATIONS: Mapping[KerasName, Network] = {
+KERAS_APPLICATIONS: Mapping[Architecture, Network] = {
     "mobilenet_v2": _network("MobileNetV2", 1280, "tf", _mobilenet_v2_file),
     "mobilenet_v3_small": _network(
         "MobileNetV3Small", 576, "none", _named("weights_mobilenet_v3_small_224_1.0_float", "_no_top_v2")

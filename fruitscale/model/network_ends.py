@@ -43,7 +43,13 @@ def with_ends(opened: OpenedNetwork, preparation: PixelPreparation, output: Mode
     if preparation.channels == "bgr":
         steps.reverse_channels()
     steps.mean(list(preparation.mean)).scale(list(preparation.scale))
-    return ends.build()
+    finished = ends.build()
+    finished.outputs[0].get_tensor().set_names({"features"})
+    for index, operation in enumerate(
+        finished.get_ordered_ops()
+    ):  # generated names depend on what the process did before
+        operation.set_friendly_name(f"n{index}")
+    return finished
 
 
 def pooled_axes(shape: list[int], layout: Layout, output: ModelOutput) -> tuple[int, ...]:

@@ -91,4 +91,5 @@ def pictures(size: int) -> NDArray[np.uint8]:
     part = part.swapaxes(1, 2)
     blended = rows[:, :, low] * (1 - part) + rows[:, :, low + 1] * part
     grain = generator.normal(0, 8, blended.shape)
-    return np.clip(blended + grain, 0, 255).astype(np.uint8)
+    drawn: NDArray[np.uint8] = np.clip(blended + grain, 0, 255).astype(np.uint8)
+    return drawn

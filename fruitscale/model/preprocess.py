@@ -28,7 +28,7 @@ class PixelPreparation:
     def apply(self, pixels: NDArray[np.uint8], layout: str) -> NDArray[np.float32]:
         """Return the network's input for RGB pixels (n, size, size, 3), computed with NumPy."""
         ordered = pixels if self.channels == "rgb" else pixels[..., ::-1]
-        values = (ordered.astype(np.float32) - np.float32(self.mean)) / np.float32(self.scale)
+        values = (ordered.astype(np.float32) - np.array(self.mean, np.float32)) / np.array(self.scale, np.float32)
         return np.ascontiguousarray(values if layout == "nhwc" else values.transpose(0, 3, 1, 2))
 
 

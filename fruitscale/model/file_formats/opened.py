@@ -64,9 +64,10 @@ def find_layout(shape: Sequence[int | None], names: str, usual: Layout, request:
     else:
         layout = usual
     channels, sides = (shape[1], shape[2:]) if layout == "nchw" else (shape[3], shape[1:3])
-    if channels not in (3, None):
+    elsewhere = shape[3] if layout == "nchw" else shape[1]
+    if channels not in (3, None) or (channels is None and elsewhere == 3):
         raise ModelError(
-            f"{request.path} takes {channels} channels in the layout {layout}, but photos have 3: its input is {names}.",
+            f"{request.path} does not take photos of 3 channels in the layout {layout}: its input is {names}.",
             "Set where its channels are: --set model.preprocess.layout=nhwc or nchw",
         )
     if any(side not in (request.size, None) for side in sides):

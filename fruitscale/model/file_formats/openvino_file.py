@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ def open_openvino(request: NetworkRequest) -> OpenedNetwork:
     openvino = import_openvino()
     core = openvino.Core()
 
-    def read() -> object:
+    def read() -> Any:  # noqa: ANN401  an openvino.Model
         try:
             return core.read_model(request.path, weights_file(request.path))
         except RuntimeError as error:
@@ -35,7 +36,7 @@ def open_openvino(request: NetworkRequest) -> OpenedNetwork:
     network, original = read(), read()
     layout = fix_input(network, request, "nchw")
     fix_input(original, request, "nchw")
-    reference = openvino.Model([output_port(original, request.node, request)], original.get_parameters())  # type: ignore[attr-defined]
+    reference = openvino.Model([output_port(original, request.node, request)], original.get_parameters())
     compiled = core.compile_model(reference, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     kind = np.uint8 if compiled.inputs[0].get_element_type().get_type_name() == "u8" else np.float32
 
@@ -46,9 +47,9 @@ def open_openvino(request: NetworkRequest) -> OpenedNetwork:
     return OpenedNetwork(network, port, layout, run, "OpenVINO", _labels(network))
 
 
-def _labels(network: object) -> tuple[str, ...]:
+def _labels(network: Any) -> tuple[str, ...]:  # noqa: ANN401
     """Return the labels that OpenVINO's Model API stores, in which blanks are underscores."""
     path = ["model_info", "labels"]
-    if not network.has_rt_info(path):  # type: ignore[attr-defined]
+    if not network.has_rt_info(path):
         return ()
-    return tuple(str(network.get_rt_info(path).astype(str)).split())  # type: ignore[attr-defined]
+    return tuple(str(network.get_rt_info(path).astype(str)).split())

@@ -26,7 +26,7 @@ from fruitscale.model.file_formats import onnx_file
 from tests.contract import own_networks as nets
 
 SIZE = 32
-MEAN, SCALE = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
+MEAN, SCALE = np.array([123.675, 116.28, 103.53], np.float32), np.array([58.395, 57.12, 57.375], np.float32)
 
 
 def own(file: Path, **settings: Any) -> Model:
@@ -105,7 +105,7 @@ def test_features_are_those_of_onnx_runtime(
         ({"channels": "bgr"}, lambda x: x[..., ::-1]),
         ({"preset": "inception"}, lambda x: (x - 127.5) / 127.5),
         ({"preset": "imagenet", "channels": "bgr"}, lambda x: ((x - MEAN) / SCALE)[..., ::-1]),
-        ({"mean": [1, 2, 3], "scale": [4, 5, 6]}, lambda x: (x - np.float32([1, 2, 3])) / np.float32([4, 5, 6])),
+        ({"mean": [1, 2, 3], "scale": [4, 5, 6]}, lambda x: (x - np.array([1, 2, 3])) / np.array([4, 5, 6])),
         ({"preset": "clip", "mean": [0, 0, 0], "scale": [255, 255, 255]}, lambda x: x / 255),
     ],
 )
@@ -124,7 +124,7 @@ def test_the_same_file_gives_the_same_bytes_and_every_setting_counts(folder: Pat
         return own_export.convert_file(own(folder / "cnn.onnx", **settings), tmp_path)[0]
 
     assert payload() == payload()
-    others = [
+    others: list[dict[str, Any]] = [
         {"preprocess": {"preset": "imagenet"}},
         {"preprocess": {"resize": "crop"}},  # the graph is the same
         {"output": {"node": "pooled"}},

@@ -66,6 +66,10 @@ def check(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> N
     if json:
         print_json(result)
         return
+    if result.distance is not None:
+        echo(
+            f"The features differ by up to {result.distance:.2g} (relative) from those that {result.runtime} computes."
+        )
     for photo in result.photos:
         guesses = [(f"{guess.probability:.1%}", guess.name) for guess in photo.guesses]
         features = [] if guesses else [("features", str(result.features)), ("length", f"{photo.norm:.4g}")]

@@ -46,7 +46,10 @@ class Recognition:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a network recognised in photos of `input_size` pixels per side. `features`: of a network that is a file."""
+    """What a network recognised in photos of `input_size` pixels per side.
+
+    Of a network that is a file: the number of its features, and their largest relative distance from its own `runtime`.
+    """
 
     architecture: str
     weights: str
@@ -54,6 +57,8 @@ class CheckResult:
     input_size: int
     photos: tuple[Recognition, ...]
     features: int | None = None
+    distance: float | None = None
+    runtime: str | None = None
 
 
 def check(model: Model) -> CheckResult:
@@ -117,9 +122,10 @@ def _of_file(model: Model, folder: Path) -> CheckResult:
 
     from fruitscale.model.own_export import convert_file
 
-    payload, labels = convert_file(model, folder)
-    header, _ = backbone.unpack(payload)
-    network = backbone.load(payload, "f32")
+    converted = convert_file(model, folder)
+    labels = converted.labels
+    header, _ = backbone.unpack(converted.payload)
+    network = backbone.load(converted.payload, "f32")
     if model.output.l2 or len(labels) != header.features:
         labels = class_names() if header.features == architectures.CLASSES and not model.output.l2 else ()
     crop = preprocess.crop_of(header.preprocess)
@@ -130,7 +136,14 @@ def _of_file(model: Model, folder: Path) -> CheckResult:
         [features] = network.infer(pixels[None])
         photos.append(Recognition(name, _likely(features, labels), float(np.linalg.norm(features))))
     return CheckResult(
-        "file", str(model.file), header.weights_sha256, header.input_size, tuple(photos), header.features
+        architecture="file",
+        weights=str(model.file),
+        weights_sha256=header.weights_sha256,
+        input_size=header.input_size,
+        photos=tuple(photos),
+        features=header.features,
+        distance=converted.distance,
+        runtime=converted.runtime,
     )
 
 

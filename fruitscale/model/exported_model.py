@@ -125,7 +125,7 @@ def convert(model: Model, folder: Path) -> None:
     if model.architecture == "file":
         from fruitscale.model.own_export import convert_file
 
-        (folder / "payload").write_bytes(convert_file(model, folder)[0])
+        (folder / "payload").write_bytes(convert_file(model, folder).payload)
         return
     from fruitscale.model import network
 

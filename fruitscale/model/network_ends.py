@@ -18,7 +18,7 @@ POSITIONS = {"nchw": (2, 3), "nhwc": (1, 2)}
 """The axes of an output of four dimensions that are places in the photo."""
 
 
-def with_ends(opened: OpenedNetwork, preparation: PixelPreparation, output: ModelOutput, size: int) -> Any:  # noqa: ANN401
+def with_ends(opened: OpenedNetwork, preparation: PixelPreparation, output: ModelOutput) -> Any:  # noqa: ANN401
     """Return an OpenVINO model of one photo, uint8 (1, size, size, 3), to features, float32 (1, n)."""
     openvino = import_openvino()
     from openvino import opset13 as ops

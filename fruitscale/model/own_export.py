@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +25,24 @@ MOST_DISTANCE = 1e-3
 """Largest relative distance of a picture's features from those of the file's own runtime."""
 
 
-def convert_file(model: Model, folder: Path) -> tuple[bytes, tuple[str, ...]]:
-    """Return the payload of a network's file, converted through files in a folder, and the labels that it has.
+class ConvertedFile(NamedTuple):
+    """A payload, the labels that the file has, and the largest distance of its features from those of its own runtime."""
+
+    payload: bytes
+    labels: tuple[str, ...]
+    distance: float
+    runtime: str
+
+
+def convert_file(model: Model, folder: Path) -> ConvertedFile:
+    """Convert a network's file through files in a folder.
 
     Raises ModelError if it is damaged, carries code, does not take photos, or computes something else once converted.
     """
     file = identify(model)
     opened = _open(file, model, folder)
     preparation = preprocess.settle(model.preprocess)
-    network = with_ends(opened, preparation, model.output, model.input_size)
+    network = with_ends(opened, preparation, model.output)
     described, output = preprocess.described(model)
     header = backbone.PayloadHeader(
         architecture="file",
@@ -46,8 +56,7 @@ def convert_file(model: Model, folder: Path) -> tuple[bytes, tuple[str, ...]]:
         output=output,
     )
     payload = backbone.pack(header, backbone.saved(network, folder))
-    _check(payload, opened, preparation, model)
-    return payload, opened.labels
+    return ConvertedFile(payload, opened.labels, _distance(payload, opened, preparation, model), opened.runtime)
 
 
 def _open(file: NetworkFile, model: Model, folder: Path) -> OpenedNetwork:
@@ -63,12 +72,12 @@ def _open(file: NetworkFile, model: Model, folder: Path) -> OpenedNetwork:
             return open_saved_model(request)
 
 
-def _check(payload: bytes, opened: OpenedNetwork, preparation: preprocess.PixelPreparation, model: Model) -> None:
-    """Raise ModelError if features differ from those of the file's own runtime."""
+def _distance(payload: bytes, opened: OpenedNetwork, preparation: preprocess.PixelPreparation, model: Model) -> float:
+    """Return the largest distance from the file's own runtime. Raises ModelError if it is too large."""
     ours = backbone.load(payload, "f32")
     worst = 0.0
     for picture in pictures(model.input_size):
-        values = opened.reference(preparation.apply(picture[None], opened.layout))
+        values = _run(opened, preparation.apply(picture[None], opened.layout), model)
         expected = features_of(values, opened.layout, model.output)
         distance = np.linalg.norm(ours.infer(picture[None]) - expected) / max(float(np.linalg.norm(expected)), 1e-12)
         worst = max(worst, float(distance)) if np.isfinite(distance) else float("inf")
@@ -78,6 +87,17 @@ def _check(payload: bytes, opened: OpenedNetwork, preparation: preprocess.PixelP
             f"pictures differ by up to {worst:.2g} (relative), and {MOST_DISTANCE:g} is allowed.",
             "Export it in float32, without quantization, or to another format.",
         )
+    return worst
+
+
+def _run(opened: OpenedNetwork, values: NDArray[np.float32], model: Model) -> NDArray[np.float32]:
+    try:
+        return opened.reference(values)
+    except Exception as error:
+        raise ModelError(
+            f"{opened.runtime} can't run {model.file}: {str(error).strip().splitlines()[0][:300]}",
+            "Check model.input_size, and the file.",
+        ) from error
 
 
 def pictures(size: int) -> NDArray[np.uint8]:

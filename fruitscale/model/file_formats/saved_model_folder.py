@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from fruitscale.config.regular_files import read_regular
 from fruitscale.errors import ModelError
 from fruitscale.kernels.backbone import import_openvino
-from fruitscale.model.file_formats.opened import NetworkRequest, OpenedNetwork, choose_output, damaged, no_such_node
+from fruitscale.model.file_formats.opened import (
+    NetworkRequest,
+    OpenedNetwork,
+    choose_output,
+    damaged,
+    no_such_node,
+    one_input,
+)
 from fruitscale.model.file_formats.openvino_graph import fix_input, output_port
 
 SIGNATURE = "serving_default"
@@ -36,6 +43,9 @@ def open_saved_model(request: NetworkRequest) -> OpenedNetwork:
         signature = loaded.signatures[SIGNATURE]
     except Exception as error:  # noqa: BLE001  TensorFlow and OpenVINO raise errors of many classes
         raise damaged(request.path, "a SavedModel", error) from None
+    entries = signature.structured_input_signature[1]
+    one_input([(name, _shape(spec.shape)) for name, spec in entries.items()], request.path)
+    [(entry, spec)] = entries.items()
     layout = fix_input(network, request, "nhwc")
     names = sorted(signature.structured_outputs)
     if request.node is None and len(names) != 1:
@@ -45,7 +55,6 @@ def open_saved_model(request: NetworkRequest) -> OpenedNetwork:
     if node not in names:
         raise no_such_node(node, names, request.path)
     port = output_port(network, None if len(names) == 1 else node, request)
-    [(entry, spec)] = signature.structured_input_signature[1].items()
 
     def run(values: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(signature(**{entry: tf.cast(values, spec.dtype)})[node], np.float32)

@@ -14,8 +14,6 @@ from fruitscale.model.file_formats.opened import Layout, OpenedNetwork
 from fruitscale.model.preprocess import PixelPreparation
 
 _EPSILON = 1e-12
-POSITIONS = {"nchw": (2, 3), "nhwc": (1, 2)}
-"""The axes of an output of four dimensions that are places in the photo."""
 
 
 def with_ends(opened: OpenedNetwork, preparation: PixelPreparation, output: ModelOutput) -> Any:  # noqa: ANN401
@@ -72,7 +70,7 @@ def pooled_axes(shape: list[int], layout: Layout, output: ModelOutput) -> tuple[
             raise ModelError(
                 f"The network's output ({described}) is one vector already.", "Use --set model.output.pooling=none"
             )
-        return (1,) if len(shape) == 3 else POSITIONS[layout]
+        return (1,) if len(shape) == 3 else _positions(shape, layout)
     if sum(side > 1 for side in shape) > 1:
         remedy = "cls (the class token) or avg (the mean)" if len(shape) == 3 else "avg"
         raise ModelError(
@@ -80,6 +78,17 @@ def pooled_axes(shape: list[int], layout: Layout, output: ModelOutput) -> tuple[
             f"Use --set model.output.pooling={remedy}, or choose another: --set model.output.node=…",
         )
     return ()
+
+
+def _positions(shape: list[int], layout: Layout) -> tuple[int, int]:
+    """Return the axes of an output of four dimensions that are places in a photo: the two of one size, as photos are square.
+
+    Converters keep the channels first within a network, even if its input has them last. If all are equal, `layout` decides.
+    """
+    first, last = shape[1] == shape[2], shape[2] == shape[3]
+    if first == last:
+        return (2, 3) if layout == "nchw" else (1, 2)
+    return (2, 3) if last else (1, 2)
 
 
 def features_of(values: NDArray[np.float32], layout: Layout, output: ModelOutput) -> NDArray[np.float32]:

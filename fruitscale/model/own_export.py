@@ -76,16 +76,22 @@ def _distance(payload: bytes, opened: OpenedNetwork, preparation: preprocess.Pix
     """Return the largest distance from the file's own runtime. Raises ModelError if it is too large."""
     ours = backbone.load(payload, "f32")
     worst = 0.0
+    found: list[NDArray[np.float32]] = []
     for picture in pictures(model.input_size):
         values = _run(opened, preparation.apply(picture[None], opened.layout), model)
         expected = features_of(values, opened.layout, model.output)
-        distance = np.linalg.norm(ours.infer(picture[None]) - expected) / max(float(np.linalg.norm(expected)), 1e-12)
+        found.append(ours.infer(picture[None]))
+        distance = np.linalg.norm(found[-1] - expected) / max(float(np.linalg.norm(expected)), 1e-12)
         worst = max(worst, float(distance)) if np.isfinite(distance) else float("inf")
     if worst > MOST_DISTANCE:
         raise ModelError(
             f"Converted, {model.file} computes something else than {opened.runtime} does: features of {PICTURES} test "
             f"pictures differ by up to {worst:.2g} (relative), and {MOST_DISTANCE:g} is allowed.",
             "Export it in float32, without quantization, or to another format.",
+        )
+    if all(np.array_equal(features, found[0]) for features in found):
+        raise ModelError(
+            f"The features of {model.file} are the same for every photo.", "Choose another: --set model.output.node=…"
         )
     return worst
 

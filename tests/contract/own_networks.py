@@ -44,6 +44,18 @@ def _model(graph: _Graph, shape: list[Any], outputs: dict[str, list[Any]], **met
     return model
 
 
+def channels_last() -> Any:
+    """A CNN as tf2onnx writes it: channels last in the input, first within; `maps` are inner, `constant` is no photo's."""
+    g = _Graph(4)
+    x = g.add("Transpose", ["pixel_values"], "first", perm=[0, 3, 1, 2])
+    x = g.add("Conv", [x, g.normal("w0", 20, 3, 3, 3)], "conv0", strides=[2, 2], pads=[1, 1, 1, 1])
+    x = g.add("Relu", [x], "maps")
+    g.add("Transpose", [x], "last", perm=[0, 2, 3, 1])
+    g.add("Identity", [g.normal("constants", 1, 4)], "constant")
+    outputs = {"last": ["batch", "h", "w", 20], "constant": [1, 4]}
+    return _model(g, ["batch", "side", "side", 3], outputs)
+
+
 def cnn(*, batch: int | str = "batch", size: int | str = "side", labels: bool = True) -> Any:
     """Three convolutions and a classifier with five classes; `pooled` and `maps` are inner tensors."""
     g = _Graph(1)

@@ -136,6 +136,18 @@ def test_the_same_file_gives_the_same_bytes_and_every_setting_counts(folder: Pat
     assert header.weights_sha256 == own_file.identify(own(folder / "cnn.onnx")).sha256
 
 
+def test_places_are_averaged_wherever_the_channels_are(tmp_path: Path) -> None:
+    path = nets.save(nets.channels_last(), tmp_path / "last.onnx")
+    pixels = own_export.pictures(SIZE)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    theirs = session.run(["last"], {"pixel_values": pixels.astype(np.float32)})[0].mean(axis=(1, 2))
+    for node in ("last", "maps"):
+        ours = converted(own(path, output={"node": node, "pooling": "avg"}), tmp_path)(pixels)
+        assert distance(ours, theirs) < 1e-5
+    with pytest.raises(ModelError, match="the same for every photo"):
+        own_export.convert_file(own(path, output={"node": "constant"}), tmp_path)
+
+
 def test_weights_beside_the_file_are_part_of_its_hash(tmp_path: Path) -> None:
     path = nets.save_external(nets.cnn(), tmp_path / "cnn.onnx", "weights.data")
     first = own_file.identify(own(path))

@@ -52,7 +52,7 @@ def channels_last() -> Any:
     x = g.add("Relu", [x], "maps")
     g.add("Transpose", [x], "last", perm=[0, 2, 3, 1])
     g.add("Identity", [g.normal("constants", 1, 4)], "constant")
-    outputs = {"last": ["batch", "h", "w", 20], "constant": [1, 4]}
+    outputs: dict[str, list[Any]] = {"last": ["batch", "h", "w", 20], "constant": [1, 4]}
     return _model(g, ["batch", "side", "side", 3], outputs)
 
 

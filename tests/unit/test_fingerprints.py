@@ -106,7 +106,7 @@ def test_what_of_the_model_counts(field: str, value: Any, expected: set[str]) ->
 
 
 def test_the_settings_of_a_file_count_and_are_named() -> None:
-    before = {"architecture": "file", "preprocess": '{"keep": null}', "output": "{}"}
+    before: dict[str, Any] = {"architecture": "file", "preprocess": '{"keep": null}', "output": "{}"}
     for name in ("preprocess", "output"):
         now = before | {name: '{"keep": 1.0}'}
         assert plan(**before).fingerprints["features"] != plan(**now).fingerprints["features"]

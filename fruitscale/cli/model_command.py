@@ -36,6 +36,8 @@ def show(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> No
     }
     if exported.calibration is not None:
         facts["calibration"] = drift_words(exported.calibration)
+    if exported.architecture == "file":
+        facts |= {"preprocess": exported.preprocess, "output": exported.output}
     if json:
         print_json(facts)
         return
@@ -61,7 +63,7 @@ def export_model(
 
 @app.command()
 def check(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> None:
-    """Show what the full network, with its ImageNet head, recognises in two well-known photos."""
+    """Show what the full network recognises in two well-known photos; of a file without labels, its features."""
     from fruitscale.cli.screen import out, pairs
     from fruitscale.model.check import check as check_model
 
@@ -69,5 +71,11 @@ def check(config: ConfigFile = None, sets: Sets = None, json: Json = False) -> N
     if json:
         print_json(result)
         return
+    if result.distance is not None:
+        echo(
+            f"The features differ by up to {result.distance:.2g} (relative) from those that {result.runtime} computes."
+        )
     for photo in result.photos:
-        out().print(pairs(photo.photo, [(f"{guess.probability:.1%}", guess.name) for guess in photo.guesses]))
+        guesses = [(f"{guess.probability:.1%}", guess.name) for guess in photo.guesses]
+        features = [] if guesses else [("features", str(result.features)), ("length", f"{photo.norm:.4g}")]
+        out().print(pairs(photo.photo, guesses + features))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any
@@ -13,6 +14,9 @@ from fruitscale.config.section import Section
 
 MAX_SHOWN = 200
 """Maximum number of characters of a wrong value that a message repeats."""
+MOST_CHOICES = 12
+"""Choices that a message lists; of more, it names the nearest."""
+_CHOICE = re.compile("'([^']*)'")
 
 EXPECTATIONS: Mapping[str, str] = {
     "bool_type": "true or false",
@@ -26,6 +30,7 @@ EXPECTATIONS: Mapping[str, str] = {
     "less_than": "less than {lt}",
     "less_than_equal": "at most {le}",
     "literal_error": "{expected}",
+    "missing": "complete (a value is missing)",
     "model_attributes_type": "a mapping of keys to values",
     "model_type": "a mapping of keys to values",
     "string_too_short": "text with at least {min_length} character",
@@ -63,12 +68,23 @@ def explain(problems: Sequence[Any], sources: Mapping[str, str]) -> list[str]:
 
 def _expectation(problem: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails
     """Return what a wrong value must be; alternatives of a union are separate errors."""
+    if (
+        problem["type"] == "literal_error"
+        and len(choices := _CHOICE.findall(problem["ctx"]["expected"])) > MOST_CHOICES
+    ):
+        return _one_of_many(str(problem["input"]), choices)
     template = EXPECTATIONS.get(problem["type"])
     if template is not None:
         limits = problem.get("ctx", {}).items()
         return template.format_map({k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in limits})
     message: str = problem["msg"].removeprefix("Value error, ")
     return f"valid ({message[:1].lower()}{message[1:]})" if problem["type"] != "value_error" else message
+
+
+def _one_of_many(value: str, choices: Sequence[str]) -> str:
+    near = [repr(name) for name in difflib.get_close_matches(value, choices, 3, 0.5) or choices[:3]]
+    named = f"{', '.join(near[:-1])} or {near[-1]}" if near[1:] else near[0]
+    return f"one of {len(choices)} names, such as {named} (`fruitscale config schema` lists them)"
 
 
 def _nearest(location: list[str]) -> str:

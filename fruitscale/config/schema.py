@@ -9,18 +9,12 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, StrictBool, ValidationInfo, field_validator
 
 from fruitscale.config.cluster_section import Cluster
+from fruitscale.config.keras_names import KerasName
+from fruitscale.config.model_file_section import ModelOutput, Preprocess
 from fruitscale.config.section import MOST, MOST_CONCURRENCY, MOST_SECONDS, Count, Section, Slots
 
 EngineName: TypeAlias = Literal["local", "spark", "dask"]
-Architecture: TypeAlias = Literal[
-    "mobilenet_v2",
-    "mobilenet_v3_small",
-    "mobilenet_v3_large",
-    "efficientnet_v2_b0",
-    "resnet50",
-    "efficientnet_lite0",
-    "patch_mean",
-]
+Architecture: TypeAlias = Literal[KerasName, "efficientnet_lite0", "patch_mean", "file"]
 Runtime: TypeAlias = Literal["openvino", "tensorflow"]
 Precision: TypeAlias = Literal["f32", "bf16", "int8"]
 CpuRule: TypeAlias = Literal["any", "same", "portable"]
@@ -106,9 +100,9 @@ class Model(Section):
     """The network, its weights and its runtime."""
 
     architecture: Architecture = "mobilenet_v2"
-    """The network, without its classification layer; patch_mean: no network but the means of 8 × 8 patches, for `bench`."""
+    """The network, without its head: one of Keras Applications, efficientnet_lite0, file (model.file), or patch_mean (none)."""
     weights: str = Field("imagenet", min_length=1)
-    """imagenet (downloaded by Keras), packaged (efficientnet_lite0), random, or a weights file (.h5); unused by patch_mean."""
+    """imagenet (by Keras), packaged (efficientnet_lite0), random, or a weights file (.h5); unused by patch_mean and file."""
     seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
     """The seed of random weights."""
     input_size: Annotated[int, Field(ge=32, le=2048, strict=True)] = 224
@@ -123,12 +117,40 @@ class Model(Section):
     """A run resumed on another kind of CPU: any warns, same refuses. portable: one instruction set (AVX2) on every CPU."""
     exported: str | None = None
     """A model file written by `fruitscale model export`: TensorFlow is then not needed."""
+    file: str | None = Field(None, min_length=1, validate_default=True)
+    """With architecture: file, the network: .onnx, .xml (OpenVINO, with its .bin), .keras, or a SavedModel folder."""
+    preprocess: Preprocess = Preprocess()
+    output: ModelOutput = ModelOutput()
 
     @field_validator("input_size")
     @classmethod
     def _whole_patches(cls, value: int, info: ValidationInfo) -> int:
         if info.data.get("architecture") == "patch_mean" and value % PATCH_GRID:
             raise ValueError(f"a multiple of {PATCH_GRID} with patch_mean")
+        return value
+
+    @field_validator("runtime")
+    @classmethod
+    def _runtime_of_file(cls, value: Runtime, info: ValidationInfo) -> Runtime:
+        if info.data.get("architecture") == "file" and value != "openvino":
+            raise ValueError("openvino with architecture: file, which is converted to it")
+        return value
+
+    @field_validator("file")
+    @classmethod
+    def _file_if_used(cls, value: str | None, info: ValidationInfo) -> str | None:
+        is_file = info.data.get("architecture") == "file"
+        if is_file and value is None and info.data.get("exported") is None:
+            raise ValueError("the path of your network, because architecture is file")
+        if value is not None and not is_file:
+            raise ValueError("null without architecture: file")
+        return value
+
+    @field_validator("preprocess", "output")
+    @classmethod
+    def _only_of_file(cls, value: Section, info: ValidationInfo) -> Section:
+        if value != type(value)() and info.data.get("architecture") != "file":
+            raise ValueError("left at its defaults without architecture: file")
         return value
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from fruitscale.config.loading import as_config, parse_assignment
-from fruitscale.config.schema import EU_REGIONS
+from fruitscale.config.schema import CHOICES, EU_REGIONS
 from fruitscale.errors import UsageError
 from fruitscale.uris import is_s3, local_path
 
@@ -38,13 +39,15 @@ class Question:
 
 
 def next_question(answers: Mapping[str, str]) -> Question | None:
-    """Return the next of the five questions, or None after the last."""
+    """Return the next of the questions (five, or six if the network is a file), or None after the last."""
     on_s3 = is_s3(answers.get("input.uri", "")) or is_s3(answers.get("output.uri", ""))
+    is_file = answers.get("model.architecture") == "file"
     questions = (
         Question("input.uri", "Where are the photos? A folder with one subfolder per label, or s3://bucket/prefix"),
         Question("output.uri", "Where should the results go?", None if on_s3 else "runs/first"),
         Question("engine", "Which engine: local, spark or dask?", "spark"),
-        Question("model.architecture", f"Which network? {NETWORKS[0]} (no download), {OTHERS}", NETWORKS[0]),
+        Question("model.architecture", f"Which network? {NETWORKS[0]} (no download), {OTHERS}, … or file", NETWORKS[0]),
+        *([Question("model.file", "Which file? .onnx, .xml (OpenVINO), .keras or a SavedModel folder")] if is_file else []),
         Question("storage.region", "In which AWS region are the buckets?", EU_REGIONS[0])
         if on_s3
         else Question("pca.components", "How many components? A fraction of the variance, or a number", "0.95"),
@@ -56,8 +59,12 @@ def check(key: str, answer: str) -> None:
     """Raise UsageError if an answer is not valid."""
     if key == "input.uri" and not is_s3(answer) and not local_path(answer).is_dir():
         raise UsageError(f"There is no folder {answer}.")
-    if key == "model.architecture" and answer not in NETWORKS:
-        raise UsageError(f"There is no network {answer}.", f"Choose one of {', '.join(NETWORKS)}.")
+    if key == "model.architecture" and (answer not in CHOICES["architecture"] or answer == "patch_mean"):
+        raise UsageError(f"There is no network {answer}.", f"Choose one of {', '.join(NETWORKS)}, …, or file.")
+    if key == "model.file" and not Path(answer).expanduser().exists():
+        raise UsageError(f"There is no file or folder {answer}.")
+    if key.startswith("model."):
+        return  # a file's name and its architecture are only valid together
     if key == "storage.region" and answer not in EU_REGIONS:
         raise UsageError(f"{answer} is not an allowed region.", f"Choose one of {', '.join(EU_REGIONS)}.")
     try:
@@ -80,7 +87,7 @@ def config_text(answers: Mapping[str, str]) -> str:
 def _tree(answers: Mapping[str, str]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for key, answer in answers.items():
-        text = key in ("input.uri", "output.uri")  # a folder may be named 2024
+        text = key in ("input.uri", "output.uri", "model.file")  # a folder may be named 2024
         section, _, name = key.rpartition(".")
         place = given.setdefault(section, {}) if section else given
         place[name] = answer if text else parse_assignment(f"{key}={answer}")[1]
@@ -93,9 +100,10 @@ def _lines(section: BaseModel, indent: str) -> Iterator[str]:
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, BaseModel):
-            yield ""
-            yield f"{name}:  # {(type(value).__doc__ or '').strip().rstrip('.')}"
-            yield from _lines(value, "  ")
+            if not indent:
+                yield ""
+            yield f"{indent}{name}:  # {(type(value).__doc__ or '').strip().rstrip('.')}"
+            yield from _lines(value, f"{indent}  ")
         else:
             yield from _line(f"{indent}{name}: {_yaml(value)}", field, indent)
 

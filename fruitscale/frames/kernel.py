@@ -54,6 +54,7 @@ class Featurizer:
     images: Images
     root_uri: str
     storage: Storage
+    crop: float | None = None
 
     def features_of(
         self, paths: Sequence[str | None] | None, contents: Sequence[bytes | None] | None
@@ -92,7 +93,7 @@ class Featurizer:
     def _decode(self, content: bytes | Rejection | None) -> NDArray[np.uint8] | Rejection:
         if content is None or isinstance(content, Rejection):
             return content or Rejection("empty", "There is no content.")
-        return images.decode(content, self.input_size, self.images)
+        return images.decode(content, self.input_size, self.images, self.crop)
 
     def _read(self, paths: Sequence[str | None]) -> Iterator[bytes | Rejection]:
         source = open_store(self.root_uri, self.storage)
@@ -169,6 +170,7 @@ def featurizer(config: Given | None = None, run: str | None = None) -> Featurize
         images=settings.images,
         root_uri=root,
         storage=access.storage_for(root),
+        crop=exported.crop,
     )
 
 

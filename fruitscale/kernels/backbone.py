@@ -18,6 +18,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -34,6 +35,8 @@ FILES: Mapping[str, tuple[str, ...]] = {
 }
 H = TypeVar("H", "PayloadHeader", "Calibration")
 _HEADER = "model.json"
+_OPTIONAL = ("calibration", "preprocess", "output")
+"""Fields that only the headers of int8 models, and of networks that came as files, have."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MAIN_LAYERS = frozenset({"Convolution", "FullyConnected", "MatMul"})
 _KINDS = {"bool": bool, "int": int, "float": float}
@@ -80,6 +83,10 @@ class PayloadHeader:
     input_size: int
     features: int
     calibration: Calibration | None = None
+    preprocess: str = ""
+    """Of a network that came as a file: how its pixels were prepared, as JSON."""
+    output: str = ""
+    """Of a network that came as a file: its output settings, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ F32 = Execution()
 
 def pack(header: PayloadHeader, files: Mapping[str, bytes]) -> bytes:
     """Return the payload of a model. The same header and files give the same bytes."""
-    facts = {name: value for name, value in dataclasses.asdict(header).items() if value is not None}
+    facts = {name: value for name, value in dataclasses.asdict(header).items() if value or name not in _OPTIONAL}
     content = {_HEADER: json.dumps(facts, sort_keys=True).encode(), **files}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -267,6 +274,13 @@ def _refuse_unless_plain(runtime: str, execution: Execution) -> None:
         raise ModelError(f"{runtime} does not support {execution.precision}.", "Use f32: --set model.precision=f32")
     if execution.photos_per_call != 1:
         raise ModelError(f"{runtime} takes one photo per call.", "Leave model.photos_per_call out.")
+
+
+def saved(model: Any, folder: Path) -> dict[str, bytes]:  # noqa: ANN401  an openvino.Model
+    """Return an OpenVINO model as the files of a payload, in float32, through files in a folder."""
+    xml = folder / "model.xml"
+    import_openvino().save_model(model, str(xml), compress_to_fp16=False)
+    return {"model.xml": xml.read_bytes(), "model.bin": xml.with_suffix(".bin").read_bytes()}
 
 
 def import_openvino() -> Any:  # noqa: ANN401  a module without types

@@ -27,8 +27,10 @@ Pixels = NDArray[np.uint8]
 _DEFAULTS = Images()
 
 
-def decode(content: bytes, size: int, settings: Images = _DEFAULTS) -> Pixels | Rejection:
-    """Decode a photo and stretch it to a square: uint8 RGB of shape (size, size, 3).
+def decode(content: bytes, size: int, settings: Images = _DEFAULTS, crop: float | None = None) -> Pixels | Rejection:
+    """Decode a photo and make it a square: uint8 RGB of shape (size, size, 3).
+
+    `crop` is the fraction of the shorter side that a square from the middle has; None: the whole photo is stretched.
 
     The format is recognised by content: JPEG (and MPO), PNG, WebP, HEIC, AVIF, BMP, TIFF (first page) or GIF; of an
     animation the first frame. Transparent pixels are composited on white, the background of the fruit. Greys of more than 8
@@ -39,10 +41,12 @@ def decode(content: bytes, size: int, settings: Images = _DEFAULTS) -> Pixels | 
     A photo that exceeds `settings.max_pixels`, or whose decoding would take more memory than `settings.max_decode_mb`, is
     rejected by its header, before memory is allocated. Never raises for a bad photo.
     """
-    return decode_noting(content, size, settings)[0]
+    return decode_noting(content, size, settings, crop)[0]
 
 
-def decode_noting(content: bytes, size: int, settings: Images = _DEFAULTS) -> tuple[Pixels | Rejection, str | None]:
+def decode_noting(
+    content: bytes, size: int, settings: Images = _DEFAULTS, crop: float | None = None
+) -> tuple[Pixels | Rejection, str | None]:
     """Decode as `decode` does; return also a warning if the file has a fault that no viewer minds, in a few fixed words."""
     if (rejection := too_large(len(content), settings)) is not None:
         return rejection, None
@@ -50,13 +54,13 @@ def decode_noting(content: bytes, size: int, settings: Images = _DEFAULTS) -> tu
     if isinstance(kind, Rejection):
         return kind, None
     if kind == "JPEG":
-        stored, orientation, warning = decode_jpeg(content, size, settings)
+        stored, orientation, warning = decode_jpeg(content, size if crop is None else round(size / crop), settings)
     else:
         stored, orientation, warning = decode_with_pillow(kind, content, settings)
     if isinstance(stored, Rejection):
         return stored, None
     try:
-        pixels = resize(stored, size)
+        pixels = resize(stored if crop is None else middle(stored, crop), size)
     except (MemoryError, _cv2().error) as error:
         return Rejection("too many pixels", f"{kind}: {' '.join(str(error).split()) or 'out of memory'}"[:200]), None
     if settings.exif_orientation == "apply":
@@ -82,6 +86,14 @@ def resize(pixels: Pixels, size: int) -> Pixels:
     if height < size or width < size:
         pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR)
     return pixels
+
+
+def middle(pixels: Pixels, fraction: float) -> Pixels:
+    """Return the square in the middle of (height, width, 3) whose side is a fraction of the shorter side."""
+    height, width = pixels.shape[:2]
+    side = max(round(min(height, width) * fraction), 1)
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[top : top + side, left : left + side]
 
 
 def encode_png(pixels: Pixels) -> bytes:

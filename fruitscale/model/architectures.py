@@ -1,30 +1,15 @@
-"""The six networks: their features, input scaling and Keras builders (Keras is imported on use)."""
+"""The networks by name: those of Keras Applications, and EfficientNet-Lite0, which is built here (Keras is imported on use)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from fruitscale.config.schema import Architecture
+from fruitscale.model.keras_applications import KERAS_APPLICATIONS, Network, rescale
 
 CLASSES = 1000
 """The classes of an ImageNet head."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """One architecture.
-
-    `build(size, top, weights)` returns a Keras model of float32 pixels in 0..255 as `scale` leaves them: average-pooled
-    features (n, features) without `top`, class probabilities (n, 1000) with it. `imagenet_file(size, top)` is the name
-    under which Keras keeps the weights it downloads, None where Keras has none.
-    """
-
-    features: int
-    scale: Callable[[Any], Any]
-    build: Callable[[int, bool, str | None], Any]
-    imagenet_file: Callable[[int, bool], str] | None
 
 
 def backbone(architecture: Architecture, size: int, base: Any) -> Any:  # noqa: ANN401  a Keras model
@@ -33,35 +18,6 @@ def backbone(architecture: Architecture, size: int, base: Any) -> Any:  # noqa: 
 
     pixels = keras.Input((size, size, 3), dtype="uint8", name="pixels")
     return keras.Model(pixels, base(NETWORKS[architecture].scale(pixels)))
-
-
-def _rescale(scale: float, offset: float) -> Callable[[Any], Any]:
-    def apply(pixels: Any) -> Any:  # noqa: ANN401
-        import keras
-
-        return keras.layers.Rescaling(scale, offset, dtype="float32")(pixels)
-
-    return apply
-
-
-def _caffe(pixels: Any) -> Any:  # noqa: ANN401
-    """Blue first, minus ImageNet's mean colour: ResNet50's own (keras.applications.resnet.preprocess_input)."""
-    import keras
-
-    return keras.ops.flip(keras.ops.cast(pixels, "float32"), axis=-1) - keras.ops.convert_to_tensor(
-        [103.939, 116.779, 123.68], dtype="float32"
-    )
-
-
-def _application(name: str) -> Callable[[int, bool, str | None], Any]:
-    def build(size: int, top: bool, weights: str | None) -> Any:  # noqa: ANN401
-        import keras
-
-        builder = getattr(keras.applications, name)
-        pooling = None if top else "avg"
-        return builder(include_top=top, weights=weights, input_shape=(size, size, 3), pooling=pooling)
-
-    return build
 
 
 LITE0_EPSILON = 1e-3
@@ -122,35 +78,7 @@ def _unit(x: Any, name: str) -> Any:  # noqa: ANN401
     return keras.layers.ReLU(6.0, name=f"{name}_relu6")(x)
 
 
-def _mobilenet_v2_file(size: int, top: bool) -> str:
-    trained = size if size in (96, 128, 160, 192, 224) else 224  # Keras has weights of each of these sizes
-    return f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_{trained}{'' if top else '_no_top'}.h5"
-
-
-def _named(file: str, no_top: str) -> Callable[[int, bool], str]:
-    return lambda _size, top: f"{file}{'' if top else no_top}.h5"
-
-
 NETWORKS: Mapping[Architecture, Network] = {
-    "mobilenet_v2": Network(1280, _rescale(1 / 127.5, -1.0), _application("MobileNetV2"), _mobilenet_v2_file),
-    # the next three scale in their own first layers, from 0..255
-    "mobilenet_v3_small": Network(
-        576,
-        _rescale(1.0, 0.0),
-        _application("MobileNetV3Small"),
-        _named("weights_mobilenet_v3_small_224_1.0_float", "_no_top_v2"),
-    ),
-    "mobilenet_v3_large": Network(
-        960,
-        _rescale(1.0, 0.0),
-        _application("MobileNetV3Large"),
-        _named("weights_mobilenet_v3_large_224_1.0_float", "_no_top_v2"),
-    ),
-    "efficientnet_v2_b0": Network(
-        1280, _rescale(1.0, 0.0), _application("EfficientNetV2B0"), _named("efficientnetv2-b0", "_notop")
-    ),
-    "resnet50": Network(
-        2048, _caffe, _application("ResNet50"), _named("resnet50_weights_tf_dim_ordering_tf_kernels", "_notop")
-    ),
-    "efficientnet_lite0": Network(1280, _rescale(1 / 128, -127 / 128), _lite0, None),
+    **KERAS_APPLICATIONS,
+    "efficientnet_lite0": Network(1280, rescale(1 / 128, -127 / 128), _lite0, None),
 }

@@ -20,7 +20,7 @@ from fruitscale.config.schema import PATCH_GRID, Model
 from fruitscale.config.version import __version__, installed_version
 from fruitscale.errors import ModelError
 from fruitscale.kernels import backbone
-from fruitscale.model import architectures, keras_process, weights
+from fruitscale.model import architectures, keras_process, own_file, preprocess, weights
 from fruitscale.storage.scratch import ScratchFolder
 
 FORMAT = 1
@@ -41,11 +41,18 @@ class ExportedModel:
     input_size: int
     features: int
     calibration: backbone.Calibration | None = None
+    preprocess: str = ""
+    output: str = ""
 
     @property
     def precision(self) -> str:
         """Whether it was quantized; an f32 model also runs in bf16."""
         return "f32" if self.calibration is None else "int8"
+
+    @property
+    def crop(self) -> float | None:
+        """The fraction of a photo's shorter side that is kept; None: the whole photo is stretched to a square."""
+        return preprocess.crop_of(self.preprocess)
 
 
 def execution(model: Model) -> backbone.Execution:
@@ -115,8 +122,8 @@ def read(path: str | Path, model: Model | None = None) -> ExportedModel:
         exported = from_payload(payload)
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", error.hint) from None
-    for name in differing(exported, model) if model else ():
-        actual, configured = getattr(exported, name), getattr(model, name)
+    for name, configured in differing(exported, model) if model else ():
+        actual = getattr(exported, name)
         raise ModelError(
             f"The exported model {path} has {name} {actual}, but {configured} is configured.",
             f"Use --set model.{name}={actual}, or export another model.",
@@ -124,12 +131,14 @@ def read(path: str | Path, model: Model | None = None) -> ExportedModel:
     return exported
 
 
-def differing(exported: ExportedModel, model: Model) -> list[str]:
-    """Return the settings that an exported model does not match."""
+def differing(exported: ExportedModel, model: Model) -> list[tuple[str, object]]:
+    """Return the settings that an exported model does not match, with the configured values."""
     names = ["architecture", "input_size", *([] if model.architecture == "patch_mean" else ["runtime"])]
     if "int8" in (exported.precision, model.precision):
         names.append("precision")
-    return [name for name in names if getattr(exported, name) != getattr(model, name)]
+    configured: dict[str, object] = {name: getattr(model, name) for name in names}
+    configured |= dict(zip(("preprocess", "output"), preprocess.described(model), strict=True))
+    return [(name, value) for name, value in configured.items() if getattr(exported, name) != value]
 
 
 def write(exported: ExportedModel, path: str | Path) -> None:
@@ -143,7 +152,12 @@ def write(exported: ExportedModel, path: str | Path) -> None:
 
 
 def convert(model: Model, folder: Path) -> None:
-    """Write `payload` in a folder. Runs in the child: it needs TensorFlow."""
+    """Write `payload` in a folder. Runs in the child: it needs TensorFlow, or what the network's file needs."""
+    if model.architecture == "file":
+        from fruitscale.model.own_export import convert_file
+
+        (folder / "payload").write_bytes(convert_file(model, folder).payload)
+        return
     from fruitscale.model import network
 
     keras_model, sha256 = network.features(model)
@@ -156,7 +170,7 @@ def convert(model: Model, folder: Path) -> None:
         input_size=model.input_size,
         features=architectures.NETWORKS[model.architecture].features,
     )
-    graph = network.frozen(keras_model, model.input_size)
+    graph = network.frozen(keras_model, [None, model.input_size, model.input_size, 3])
     files = {"model.pb": graph} if model.runtime == "tensorflow" else to_openvino(graph, folder)
     (folder / "payload").write_bytes(backbone.pack(header, files))
 
@@ -177,11 +191,9 @@ def patch_mean(model: Model) -> bytes:
 
 def to_openvino(graph: bytes, folder: Path) -> dict[str, bytes]:
     """Convert a frozen graph, in float32, through files in a folder. Returns the files of a payload."""
-    openvino = backbone.import_openvino()
-    source, xml = folder / "model.pb", folder / "model.xml"
+    source = folder / "model.pb"
     source.write_bytes(graph)
-    openvino.save_model(openvino.convert_model(str(source)), str(xml), compress_to_fp16=False)
-    return {"model.xml": xml.read_bytes(), "model.bin": xml.with_suffix(".bin").read_bytes()}
+    return backbone.saved(backbone.import_openvino().convert_model(str(source)), folder)
 
 
 def _make(model: Model, scratch: Path | None) -> ExportedModel:
@@ -194,7 +206,9 @@ def _make(model: Model, scratch: Path | None) -> ExportedModel:
 def from_payload(payload: bytes, model: Model | None = None) -> ExportedModel:
     """Return the model of a payload. Raises ModelError if it is damaged."""
     header, _ = backbone.unpack(payload)
-    fields: dict[str, Any] = vars(header) | ({"weights": model.weights} if model else {})
+    fields: dict[str, Any] = dict(vars(header))
+    if model is not None:
+        fields["weights"] = (model.file or header.weights) if model.architecture == "file" else model.weights
     return ExportedModel(payload=payload, sha256=hashlib.sha256(payload).hexdigest(), **fields)
 
 
@@ -207,8 +221,11 @@ def _key(model: Model, found: weights.Weights) -> str | None:
     """Return the name of a model in the cache, or None while its weights are unknown."""
     if found.key is None:
         return None
-    libraries = ["tensorflow", "keras", *(["openvino"] if model.runtime == "openvino" else [])]
+    own = model.architecture == "file"
+    libraries = [*(own_file.libraries(model) if own else ("tensorflow", "keras"))]
+    libraries += ["openvino"] if model.runtime == "openvino" else []
     parts: list[object] = [FORMAT, __version__, found.key, model.input_size, model.runtime]
+    parts += preprocess.described(model) if own else ()
     parts += [f"{library} {installed_version(library) or '-'}" for library in libraries]
     digest = hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
     return f"{model.architecture}-{model.runtime}-{model.input_size}-{digest[:32]}.model"

@@ -1,4 +1,4 @@
-"""Runs jobs that need TensorFlow or NNCF in a child process, which ends when its parent does.
+"""Runs jobs that need TensorFlow, ONNX or NNCF in a child process, which ends when its parent does.
 
 `run` is the parent's side, `main` the child's. They exchange files in a folder: the parent writes `model.json`, the child
 its results or `error.json`.
@@ -35,9 +35,13 @@ PORTABLE = {cpu_kind.CAPS[0]: cpu_kind.PORTABLE, "OMP_NUM_THREADS": "1"}
 
 
 def run(job: str, model: Model, folder: Path) -> None:
-    """Run one of JOBS in a child. Raises its error: ModelError, or MissingExtraError without its library."""
+    """Run one of JOBS in a child. Raises its error: ModelError, or MissingExtraError without its library.
+
+    A network that comes as a file needs the libraries of its format instead of TensorFlow.
+    """
     module, what, extra = NEEDS.get(job, ("tensorflow", "TensorFlow", "tensorflow"))
-    if importlib.util.find_spec(module) is None:
+    is_needed = job in NEEDS or model.architecture != "file"
+    if is_needed and importlib.util.find_spec(module) is None:
         raise MissingExtraError(what, extra)
     (folder / "model.json").write_text(model.model_dump_json(), encoding="utf-8")
     log = folder / "log.txt"

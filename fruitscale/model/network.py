@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,6 @@ from numpy.typing import NDArray
 from fruitscale.config.schema import Model
 from fruitscale.errors import ModelError
 from fruitscale.model import architectures, weights
-
-CHECK_SIZE = 224
 
 
 def features(model: Model) -> tuple[Any, str]:
@@ -29,23 +28,24 @@ def features(model: Model) -> tuple[Any, str]:
 
 
 def classifier(model: Model) -> tuple[Any, str]:
-    """Build the network with its ImageNet head: uint8 RGB (n, 224, 224, 3) to float32 (n, 1000) probabilities.
+    """Build the network with its ImageNet head: uint8 RGB (n, size, size, 3) to float32 (n, 1000) probabilities.
 
-    Returns the Keras model and the sha256 of its weights. Raises ModelError if the weights have no such head.
-    The weights must be trained ones.
+    The size is that of the head. Returns the Keras model and the sha256 of its weights. Raises ModelError if the weights
+    have no such head. The weights must be trained ones.
     """
-    model = model.model_copy(update={"input_size": CHECK_SIZE})
+    size = architectures.NETWORKS[model.architecture].head_size
+    model = model.model_copy(update={"input_size": size})
     found = weights.resolve(model)
     if found.kind == "file":
-        base = _network(model, CHECK_SIZE, top=True)
+        base = _network(model, size, top=True)
         if (problem := _load(base, found)) is not None:
             raise ModelError(
                 f"{found.path} has no ImageNet head (1000 classes) for {model.architecture}: {problem}",
                 "It may still work for features: try `fruitscale model export`.",
             )
     else:
-        base = _built(model, found, CHECK_SIZE, top=True)
-    return architectures.backbone(model.architecture, CHECK_SIZE, base), _sha256(model, found, base)
+        base = _built(model, found, size, top=True)
+    return architectures.backbone(model.architecture, size, base), _sha256(model, found, base)
 
 
 def _network(model: Model, size: int, *, top: bool, source: str | None = None) -> Any:  # noqa: ANN401
@@ -77,12 +77,13 @@ def _imagenet(model: Model, size: int, *, top: bool) -> Any:  # noqa: ANN401
     try:
         return _network(model, size, top=top, source="imagenet")
     except Exception as error:  # Keras raises a bare Exception when the download fails
-        hint = (
-            f"{weights.PACKAGED_HINT} (no download needed).\n"
-            "Or copy the weights file from a machine with network access, and give its path: --set model.weights=PATH"
-        )
         name = architectures.NETWORKS[model.architecture].imagenet_file
         file = name(size, top) if name else "the file"
+        hint = (
+            f"{weights.PACKAGED_HINT} (no download needed).\n"
+            f"Or copy {file} from a machine with network access into {weights.keras_folders()[0]}; weights of your own are "
+            "used by their path: --set model.weights=PATH"
+        )
         raise ModelError(
             f"The imagenet weights of {model.architecture} ({file}) are unavailable: {error}", hint
         ) from error
@@ -92,6 +93,7 @@ def _from_file(model: Model, found: weights.Weights, size: int) -> Any:  # noqa:
     """Load a file saved from the network without its head, or else from the whole network, dropping the head."""
     assert found.path is not None
     _count_arrays(found.path)  # rejects anything but a weights file, before the slow build
+    _refuse_downloaded(model, found.path)
     base = _network(model, size, top=False)
     problem = _load(base, found)
     if problem is None:
@@ -106,6 +108,17 @@ def _from_file(model: Model, found: weights.Weights, size: int) -> Any:  # noqa:
         if ours.weights:
             ours.set_weights(whole.get_layer(ours.name).get_weights())
     return base
+
+
+def _refuse_downloaded(model: Model, path: Path) -> None:
+    """Raise ModelError for Keras' own file of an EfficientNetB: with it, Keras inserts a layer that a path does not get."""
+    name = architectures.NETWORKS[model.architecture].imagenet_file
+    is_b = re.fullmatch(r"efficientnet_b\d", model.architecture) is not None
+    if is_b and name is not None and path.name in (name(model.input_size, True), name(model.input_size, False)):
+        raise ModelError(
+            f"{path} has Keras' imagenet weights of {model.architecture}, which need the scaling that Keras adds for imagenet.",
+            f"Copy the file into {weights.keras_folders()[0]} and set --set model.weights=imagenet",
+        )
 
 
 def _load(base: Any, found: weights.Weights) -> str | None:  # noqa: ANN401
@@ -170,15 +183,15 @@ def _randomize(base: Any, seed: int) -> None:  # noqa: ANN401
     for layer in base.layers:
         depthwise = type(layer).__name__ == "DepthwiseConv2D"
         for variable in layer.weights:
-            if variable.name == "kernel":
+            if variable.name.endswith("kernel"):  # a SeparableConv2D has two
                 shape = tuple(variable.shape)
-                fan_in = np.prod(shape[:2] if depthwise else shape[:-1])
+                fan_in = np.prod(shape[:2] if depthwise or variable.name == "depthwise_kernel" else shape[:-1])
                 limit = float(np.sqrt(6 / fan_in))
                 variable.assign(generator.uniform(-limit, limit, shape).astype(np.float32))
 
 
-def frozen(keras_model: Any, size: int) -> bytes:  # noqa: ANN401
-    """Return a network as one TensorFlow graph with its weights inside: `pixels` uint8 to `Identity` float32.
+def frozen(keras_model: Any, shape: Sequence[int | None], dtype: str = "uint8") -> bytes:  # noqa: ANN401
+    """Return a network as one TensorFlow graph with its weights inside: `pixels`, of this shape and type, to `Identity`.
 
     It is traced with constants for weights, in half the time that TensorFlow's own freezing takes.
     """
@@ -191,7 +204,7 @@ def frozen(keras_model: Any, size: int) -> bytes:  # noqa: ANN401
         constants = [[tf.constant(array) for array in arrays] for arrays in (trained, others)]
         return keras_model.stateless_call(*constants, pixels, training=False)[0]
 
-    pixels = tf.TensorSpec([None, size, size, 3], tf.uint8, name="pixels")
+    pixels = tf.TensorSpec(list(shape), dtype, name="pixels")
     graph = tf.function(call, input_signature=[pixels], autograph=False).get_concrete_function().graph
     definition = graph.as_graph_def()
     captured = {inside.op.name: value for value, inside in graph.captures}

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from fruitscale.config.regular_files import read_head
 from fruitscale.config.schema import Model
 from fruitscale.errors import ModelError
+from fruitscale.model import own_file
 from fruitscale.model.architectures import NETWORKS
 from fruitscale.model.pickle_internals import LimitedUnpickler
 
@@ -61,6 +62,15 @@ def resolve(model: Model) -> Weights:
     """Return the weights of a model. Raises ModelError if they are unavailable or can't fit."""
     if model.architecture == "patch_mean":
         return Weights("none", None, NO_WEIGHTS_SHA256)
+    if model.architecture == "file":
+        network = own_file.identify(model)
+        return Weights("file", network.path, network.sha256)
+    least = NETWORKS[model.architecture].least_size
+    if model.input_size < least:
+        raise ModelError(
+            f"{model.architecture} needs photos of at least {least} pixels per side, not {model.input_size}.",
+            f"Use --set model.input_size={NETWORKS[model.architecture].head_size}",
+        )
     match model.weights:
         case "random":
             return Weights("random", None, None, model.seed)

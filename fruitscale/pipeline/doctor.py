@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fruitscale.config.cache_folder import cache_folder
-from fruitscale.config.schema import Config
+from fruitscale.config.schema import Config, Model
 from fruitscale.config.version import installed_version
 from fruitscale.engines import java, registry
 from fruitscale.errors import FruitscaleError
 from fruitscale.kernels import cpu_kind
-from fruitscale.model import exported_model, weights
+from fruitscale.model import exported_model, own_file, weights
 from fruitscale.pipeline import precision_advice
 from fruitscale.storage import residency
 from fruitscale.uris import is_s3, local_path
@@ -86,6 +86,9 @@ def _model(config: Config) -> Iterator[DoctorFinding]:
     if model.architecture == "patch_mean":
         yield DoctorFinding("weights", True, True, "patch_mean: none are needed, and no TensorFlow")
         return
+    if model.architecture == "file":
+        yield _network_file(model)
+        return
     try:
         found = weights.resolve(model)
     except FruitscaleError as error:
@@ -128,6 +131,17 @@ def _cpu(config: Config) -> DoctorFinding:
     if model.cpu == "portable" and not cpu_kind.can_be_portable():
         return DoctorFinding("CPU", False, True, f"{found}; no {cpu_kind.PORTABLE}", "Use --set model.cpu=any")
     return DoctorFinding("CPU", True, False, found, precision_advice.here(config) or "")
+
+
+def _network_file(model: Model) -> DoctorFinding:
+    """Return the check of a network that comes as a file: that it is one, and carries no code."""
+    try:
+        network = own_file.identify(model)
+    except FruitscaleError as error:
+        return DoctorFinding("network file", False, True, error.message, error.hint or "")
+    cached = " (already converted)" if exported_model.is_cached(model) else ""
+    found = f"{network.path}: {network.format}, {network.n_bytes / 1e6:.3g} MB, sha256 {network.sha256[:12]}{cached}"
+    return DoctorFinding("network file", True, True, found)
 
 
 def _memory(config: Config) -> DoctorFinding:

@@ -65,7 +65,7 @@ def preview(config: Config, access: StorageAccess) -> Preview:
         shards=-(-photos.images // step),
         shard_images=step,
         architecture=config.model.architecture,
-        weights=config.model.weights,
+        weights=str(config.model.file or "file") if config.model.architecture == "file" else config.model.weights,
         runtime=config.model.runtime,
         precision=config.model.precision,
         components=f"those of {config.pca.run}" if config.pca.run is not None else f"{config.pca.components}, fitted",

@@ -28,7 +28,7 @@ from fruitscale.pipeline.input_listing import check_uris, earlier_runs, list_inp
 from fruitscale.pipeline.part_watch import watched_parts
 from fruitscale.pipeline.progress import RunProgress, describe_failure
 from fruitscale.pipeline.reject_limits import check_rejects
-from fruitscale.pipeline.run_model import RunModels
+from fruitscale.pipeline.run_model import RunModels, how_to_export
 from fruitscale.runs import manifest, parts, run_folder
 from fruitscale.runs.fingerprints import make_plan, shard_images
 from fruitscale.runs.fitted_pca import configured_pca
@@ -151,7 +151,7 @@ class PipelineRun:
         if config.output.paths == "hashed":
             self._held.callback(self._remove_private_paths, store)  # when the engine has ended, however the run ends
         self._folder = self._locked = RunFolder(store)
-        with progress.stage("export", message=_how_to_export(config)):
+        with progress.stage("export", message=how_to_export(config)):
             models = self._models()
             self._plan_for(models.find())
         if self._applied is None:
@@ -343,6 +343,7 @@ class PipelineRun:
             features_folder=destination.features_folder,
             results_folder=destination.results_folder,
             is_refit=destination.features_folder != destination.results_folder,
+            crop=exported.crop,
             fresh=not self._earlier and not destination.features.has_parts(),
         )
 
@@ -376,13 +377,6 @@ def _merge_in_order(results: Iterator[tuple[int, Moments]], advance: Callable[[i
         advance(merged)
     assert total is not None
     return total
-
-
-def _how_to_export(config: Config) -> str | None:
-    """Return a message about the export, which takes time; None if the model is cached."""
-    if config.model.precision == "int8" and config.model.exported is None:
-        return "int8 is calibrated once on photos of the run, which takes minutes"
-    return None if exported_model.is_cached(config.model) else "TensorFlow exports it once; later runs use the cache"
 
 
 def _absolute(uri: str) -> str:

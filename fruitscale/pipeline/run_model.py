@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fruitscale.config.schema import Config
 from fruitscale.errors import ModelError, UsageError
-from fruitscale.model import exported_model, quantization
+from fruitscale.model import exported_model, preprocess, quantization
 from fruitscale.model.exported_model import ExportedModel
 from fruitscale.pipeline.existing_run import ExistingRun
 from fruitscale.pipeline.input_listing import earlier_runs, list_input
@@ -108,9 +108,10 @@ def sample(config: Config, access: StorageAccess, photos: Manifest) -> NDArray[n
     So the sample is spread evenly, and depends on neither order nor machine. Raises ModelError if no photo is usable.
     """
     pixels: list[NDArray[np.uint8]] = []
+    crop = preprocess.crop_of(preprocess.described(config.model)[0])
     with closing(CarefulDecoder()) as decoder:
         for content in _contents(config, access, photos):
-            decoded, _ = decoder.decode(content, config.model.input_size, config.images)
+            decoded, _ = decoder.decode(content, config.model.input_size, config.images, crop)
             if isinstance(decoded, np.ndarray):
                 pixels.append(decoded)
             if len(pixels) == quantization.PHOTOS:
@@ -131,3 +132,13 @@ def _contents(config: Config, access: StorageAccess, photos: Manifest) -> Iterat
 
 def _place(photo: Photo) -> str:
     return hashlib.sha256(photo.path.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def how_to_export(config: Config) -> str | None:
+    """Return a message about the export, which takes time; None if the model is cached."""
+    if config.model.precision == "int8" and config.model.exported is None:
+        return "int8 is calibrated once on photos of the run, which takes minutes"
+    if exported_model.is_cached(config.model):
+        return None
+    how = "its file is converted once" if config.model.architecture == "file" else "TensorFlow exports it once"
+    return f"{how}; later runs use the cache"

@@ -30,14 +30,14 @@ _BYTES_PER_CHILD = 100_000_000
 Decoded: TypeAlias = tuple[Pixels | Rejection, str | None]
 
 
-def decode_in_time(content: bytes, size: int, settings: Images) -> Decoded:
+def decode_in_time(content: bytes, size: int, settings: Images, crop: float | None = None) -> Decoded:
     """Return what `images.decode_noting` returns; end this process if it takes more CPU time than `images.max_seconds`.
 
     No Python code can interrupt a native decoder. The kernel's timer ends the process by SIGVTALRM.
     """
     signal.setitimer(signal.ITIMER_VIRTUAL, settings.max_seconds)
     try:
-        return images.decode_noting(content, size, settings)
+        return images.decode_noting(content, size, settings, crop)
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
@@ -49,13 +49,13 @@ class CarefulDecoder:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
 
-    def decode(self, content: bytes, size: int, settings: Images) -> Decoded:
+    def decode(self, content: bytes, size: int, settings: Images, crop: float | None = None) -> Decoded:
         """Return what `images.decode_noting` returns, or a Rejection if it killed the process."""
         if self._connection is None:
             self._start()
         assert self._connection is not None
         try:
-            self._connection.send((content, size, settings))
+            self._connection.send((content, size, settings, crop))
             decoded: Decoded = self._connection.recv()
         except (EOFError, OSError):
             return Rejection(REASON, self._cause(settings)), None

@@ -25,6 +25,7 @@ APPLIED = "pca.run"
 """The plan's key for applied components: the sha256 of the earlier run's pca.npz."""
 COMPARABLE = (
     "model.architecture", "model.weights", "model.input_size", "model.runtime", "model.precision", "images.exif_orientation",
+    "model.preprocess", "model.output",
 )  # fmt: skip
 """Settings that must be equal for the features of two runs to be comparable."""
 
@@ -65,6 +66,8 @@ def make_plan(
         "fruitscale's version": __version__,
         "the CPU architecture": platform.machine(),
     }
+    if exported.architecture == "file":  # other networks have neither
+        features |= {"model.preprocess": exported.preprocess, "model.output": exported.output}
     pca = applied or {"pca.components": config.pca.components, "pca.standardize": config.pca.standardize}
     prints = {"features": _digest(features), "pca": _digest(features | dict(pca))}
     return RunPlan(prints, features, pca, config.model_dump(mode="json"))

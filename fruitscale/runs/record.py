@@ -86,6 +86,10 @@ class ModelRecord(_Record):
     photos_per_call: int = 1
     cpu: str = "any"
     calibration: CalibrationRecord | None = None
+    preprocess: str = ""
+    """Of a network that came as a file: how pixels were prepared, as JSON."""
+    output: str = ""
+    """Of a network that came as a file: which output became features, as JSON."""
 
 
 class ImageCounts(_Record):

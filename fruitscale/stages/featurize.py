@@ -35,7 +35,7 @@ from fruitscale.storage.read_ahead import ReadAhead
 from fruitscale.storage.store import Store, StoreView, open_store
 from fruitscale.uris import is_s3
 
-Decode: TypeAlias = Callable[[bytes, int, Images], Decoded]
+Decode: TypeAlias = Callable[[bytes, int, Images, float | None], Decoded]
 
 IMAGES = 8
 """Images decoded before inference, at least; whole groups of model.photos_per_call."""
@@ -120,7 +120,7 @@ class _PartBuilder:
             pixels, warning = (
                 (content, None)
                 if isinstance(content, Rejection)
-                else self._decode(content, self.job.input_size, self.job.images)
+                else self._decode(content, self.job.input_size, self.job.images, self.job.crop)
             )
         if isinstance(pixels, Rejection):
             self._reject(photo, pixels)

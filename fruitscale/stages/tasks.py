@@ -47,6 +47,8 @@ class Job:
     """The run folder had no parts when the run began."""
     only_cpu: str | None = None
     """The kind of CPU of the parts that exist, if no other may be mixed with it (model.cpu: same)."""
+    crop: float | None = None
+    """The fraction of a photo's shorter side that is kept; None: the whole photo is stretched to a square."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ ON_DISK = {"output.uri": "runs/first", "engine": "dask", "model.architecture": "
 ON_S3 = {"input.uri": "s3://my-photos/in", "output.uri": "s3://my-results/first", "engine": "spark",
          "model.architecture": "efficientnet_lite0", "storage.region": "eu-west-3"}  # fmt: skip
 
+OF_A_FILE = {"input.uri": "photos", "output.uri": "runs/first", "engine": "local", "model.architecture": "file",
+             "model.file": "mine.onnx", "pca.components": "25"}  # fmt: skip
+
 
 def init(cli: Cli, folder: Path, *lines: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -60,7 +63,7 @@ def test_no_answer_writes_nothing(cli: Cli, tmp_path: Path) -> None:
     assert not (tmp_path / "fruitscale.yaml").exists()
 
 
-@pytest.mark.parametrize("answers", [{"input.uri": "2024", **ON_DISK}, ON_S3], ids=["disk", "s3"])
+@pytest.mark.parametrize("answers", [{"input.uri": "2024", **ON_DISK}, ON_S3, OF_A_FILE], ids=["disk", "s3", "file"])
 def test_a_file_has_every_key_with_a_comment(answers: dict[str, str], tmp_path: Path) -> None:
     text = config_text(answers)
     keys = {key for key, _ in leaves(yaml.safe_load(text))}
@@ -74,8 +77,8 @@ def test_a_file_has_every_key_with_a_comment(answers: dict[str, str], tmp_path: 
     assert {key: str(found[key]) for key in answers} == answers
 
 
-def test_it_is_five_questions_either_way() -> None:
-    for answers in ({"input.uri": "photos", **ON_DISK}, ON_S3):
+def test_it_is_five_questions_either_way_and_one_more_for_a_file() -> None:
+    for answers in ({"input.uri": "photos", **ON_DISK}, ON_S3, OF_A_FILE):
         answered: list[str] = []
         while (question := next_question({key: answers[key] for key in answered})) is not None:
             answered.append(question.key)

@@ -87,6 +87,8 @@ def test_the_record_has_every_name(runs: dict[str, tuple[Path, dict[str, Any]]])
                 "precision",
                 "input_size",
                 "features",
+                "preprocess",
+                "output",
             ]
         ),
         "images": ["featurized", "rejected", "resumed"],

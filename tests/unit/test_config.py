@@ -207,8 +207,7 @@ TRUE_OR_FALSE = "true or false"
 AUTO = "'auto'"
 FINITE = "a finite number"
 ARCHITECTURES = (
-    "'mobilenet_v2', 'mobilenet_v3_small', 'mobilenet_v3_large', 'efficientnet_v2_b0', 'resnet50', "
-    "'efficientnet_lite0' or 'patch_mean'"
+    "one of 43 names, such as 'resnet50', 'resnet152' or 'resnet50_v2' (`fruitscale config schema` lists them)"
 )
 WRONG: list[tuple[str, str, tuple[str, ...]]] = [
     ("engine", "coiled", ("'local', 'spark' or 'dask'",)),
@@ -241,7 +240,7 @@ WRONG: list[tuple[str, str, tuple[str, ...]]] = [
     ("images.max_seconds", "0", ("at least 1",)),
     ("worker_timeout_seconds", "0", ("greater than 0",)),
     ("images.exif_orientation", "true", ("'apply' or 'ignore'",)),
-    ("model.architecture", "vgg16", (f"{ARCHITECTURES}",)),
+    ("model.architecture", "resnet5", (ARCHITECTURES,)),
     ("model.weights", "''", ("text with at least 1 character",)),
     ("model.seed", "-1", ("at least 0",)),
     ("model.seed", str(2**32), ("less than 4294967296",)),
@@ -250,6 +249,12 @@ WRONG: list[tuple[str, str, tuple[str, ...]]] = [
     ("model.runtime", "torch", ("'openvino' or 'tensorflow'",)),
     ("model.precision", "f16", ("'f32', 'bf16' or 'int8'",)),
     ("model.exported", "5", (TEXT_VALUE,)),
+    ("model.file", "mine.onnx", ("null without architecture: file",)),
+    ("model.preprocess.preset", "siglip", ("'none', 'imagenet', 'clip', 'dinov2' or 'inception'",)),
+    ("model.preprocess.keep", "1.5", ("at most 1",)),
+    ("model.preprocess.mean", "0.5", ("a list",)),
+    ("model.output.pooling", "max", ("'none', 'avg' or 'cls'",)),
+    ("model.output.l2", "1", (TRUE_OR_FALSE,)),
     ("pca.components", "0", (COUNT_OR_FRACTION,)),
     ("pca.components", "-3", (COUNT_OR_FRACTION,)),
     ("pca.components", "1.0", (COUNT_OR_FRACTION,)),
@@ -435,14 +440,14 @@ def test_any_file_gives_a_config_or_a_usage_error(tmp_path_factory: pytest.TempP
 
 def commented_keys(text: str) -> Iterator[str]:
     """Yield the dotted keys of a shipped file that have a comment on their line, or on the line above."""
-    section, above = "", ""
+    path, above = list[tuple[int, str]](), ""
     for line in text.splitlines():
         match = re.match(r"( *)(\w+):(.*)", line)
         if match:
             indent, key, rest = match.groups()
-            section = section if indent else key
+            path = [(depth, name) for depth, name in path if depth < len(indent)] + [(len(indent), key)]
             if "#" in rest or above.lstrip().startswith("#"):
-                yield f"{section}.{key}" if indent else key
+                yield ".".join(name for _, name in path)
         above = line
 
 

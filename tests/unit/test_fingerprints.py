@@ -105,6 +105,15 @@ def test_what_of_the_model_counts(field: str, value: Any, expected: set[str]) ->
     assert changed(plan(**{field: value})) == expected
 
 
+def test_the_settings_of_a_file_count_and_are_named() -> None:
+    before: dict[str, Any] = {"architecture": "file", "preprocess": '{"keep": null}', "output": "{}"}
+    for name in ("preprocess", "output"):
+        now = before | {name: '{"keep": 1.0}'}
+        assert plan(**before).fingerprints["features"] != plan(**now).fingerprints["features"]
+        assert f"model.{name} was" in model_differences(plan(**before), plan(**now))
+    assert "model.preprocess" not in plan().features
+
+
 @pytest.mark.parametrize(
     ("sets", "exported", "told"),
     [

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from fruitscale.kernels import images
 from fruitscale.kernels.exif import jpeg_orientation
 from fruitscale.kernels.images import resize
 from tests.unit.pictures import (
@@ -309,3 +310,29 @@ def test_fine_detail_at_a_smaller_scale_is_that_of_the_whole_photo(width: int, h
     content = encode(photo, "JPEG", quality=95)
     whole = resize(np.asarray(Image.open(io.BytesIO(content))), size).astype(int)
     assert np.abs(pixels(content, size) - whole).mean() <= 1
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg"])
+@pytest.mark.parametrize(
+    ("width", "height", "orientation"), [(400, 200, 1), (200, 400, 1), (400, 200, 6), (200, 200, 1)]
+)
+@pytest.mark.parametrize("fraction", [1.0, 0.875, 0.5])
+def test_a_crop_keeps_the_middle_of_a_photo(
+    kind: str, width: int, height: int, orientation: int, fraction: float
+) -> None:
+    """The shorter side is resized and the middle cut out, as Pillow does it."""
+    down, across = np.mgrid[0:height, 0:width]
+    pixels = np.stack([across * 255 / width, down * 255 / height, np.full((height, width), 90)], -1).astype(np.uint8)
+    picture, content = Image.fromarray(pixels), io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(content, kind, exif=exif, **({"quality": 98} if kind == "jpeg" else {}))
+    got = images.decode(content.getvalue(), 64, crop=fraction)
+    assert isinstance(got, np.ndarray)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(content.getvalue())))
+    side = round(200 * fraction)
+    left, top = (upright.width - side) // 2, (upright.height - side) // 2
+    middle = upright.convert("RGB").crop((left, top, left + side, top + side))
+    expected = np.asarray(middle.resize((64, 64), Image.Resampling.BOX), np.int16)
+    assert got.shape == (64, 64, 3)
+    assert np.abs(got.astype(np.int16) - expected).max() <= 3

@@ -42,7 +42,6 @@ def empty_config(kind: str, **cluster: Any) -> dict[str, Any]:
     """Return a config with nothing of an account in it."""
     return {
         "engine": "dask" if kind == "ec2-dask" else "spark",
-        "slots": 1,
         "model": {"architecture": "patch_mean", "input_size": 64},
         "pca": {"components": 2},
         "storage": {"region": REGION},

@@ -155,7 +155,10 @@ def test_data_and_the_key_outlive_the_stack() -> None:
     assert all(e["DeletionPolicy"] == "Retain" for e in resources.values() if e["Type"] == "AWS::S3::Bucket")
 
 
-@pytest.mark.parametrize("region", [REGION, pytest.param("eusc-de-east-1", marks=pytest.mark.slow)])
+LINTED = [REGION, *(pytest.param(each, marks=pytest.mark.slow) for each in ("eu-central-1", "eusc-de-east-1"))]
+
+
+@pytest.mark.parametrize("region", LINTED)
 def test_cfn_lint_has_no_objection(region: str, tmp_path: Path) -> None:
     files = []
     for kind, minimal in itertools.product(KINDS, (False, True)):

@@ -22,6 +22,7 @@ from fruitscale.config.schema import Config
 from fruitscale.errors import UsageError
 from fruitscale.gdpr.audit import audit
 from fruitscale.gdpr.findings import AuditVerdict
+from fruitscale.storage.partitions import partition_of
 from fruitscale.uris import parse_s3
 from tests.cloud.cloud import ACCOUNT, REGION
 from tests.cloud.formation import Formation, without_conditions
@@ -170,13 +171,14 @@ def test_cfn_lint_has_no_objection(region: str, tmp_path: Path) -> None:
 
 
 def lint(files: list[Path], region: str) -> subprocess.CompletedProcess[str]:
-    """Check templates with cfn-lint."""
+    """Check templates with cfn-lint, whose rule for state machines (E3601) only knows ARNs of the partition aws."""
     command = [
         sys.executable,
         "-c",
         "from cfnlint import runner; runner.main()",
         "--regions",
         region,
+        *(() if partition_of(region).name == "aws" else ("--ignore-checks", "E3601")),
         "--",
         *map(str, files),
     ]

@@ -113,17 +113,23 @@ def test_throttled_metadata_costs_time_only(
 
 
 def test_a_container_over_its_memory_is_named_and_more_python_mb_completes_the_run(
-    launched: Launcher, primary: PrimaryMachine, output: Callable[[Launch], Bucket], expected: dict[str, bytes]
+    cli: Cli,
+    many: Path,
+    launched: Launcher,
+    primary: PrimaryMachine,
+    output: Callable[[Launch], Bucket],
+    tmp_path: Path,
 ) -> None:
-    launch, small = launched(NETWORK, "many", python_mb=1)
+    large = {**NETWORK, "input_size": 224}
+    launch, small = launched(large, "many", python_mb=1, executor_cores=5, executor_memory_mb=450, **LARGE)
     ended = primary.finish(primary.start(small))
     assert ended.code != 0
     assert "YARN killed executors for using more memory than they had requested" in ended.log
     assert "Raise python_mb" in ended.log
-    launch, asked = launched(NETWORK, "many", launch.config.output.uri)
+    launch, asked = launched(large, "many", launch.config.output.uri)
     ended = primary.finish(primary.start(asked))
     assert ended.code == 0, ended.log[-6000:]
-    assert output(launch).parts() == expected
+    assert output(launch).parts() == local_parts(cli, many, tmp_path / "run", large)
 
 
 @pytest.mark.parametrize(

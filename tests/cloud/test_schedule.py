@@ -132,6 +132,7 @@ def test_the_dag_parses_and_makes_the_same_requests(kind: str) -> None:
     text = account_schedule.dag(scheduled)
     compile(text, "dag.py", "exec")
     assert NIGHT not in text
+    assert ("as_teardown" in text) == (kind == "emr")  # ends the cluster, without hiding that the run failed
     head = text[text.index("REGION =") : text.index("def configure" if kind == "emr" else "with DAG")]
     values: dict[str, Any] = {"json": json}
     exec(head, values)

@@ -6,8 +6,8 @@ tests/contract/test_private_names.py fails, and names the item, if an upgrade ta
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,35 +112,21 @@ def executors(context: Any) -> Executors:  # noqa: ANN401
     return Executors(sum(summary.totalCores() for summary in found), len(found), len(machines))
 
 
-@contextmanager
-def _yarn_client() -> Iterator[tuple[Any, Any]]:
-    """Yield Java's package of YARN and a client; PySpark's jars contain them."""
+def yarn_diagnostics(application: str | None, name: str) -> str:
+    """Return YARN's diagnostics of an application, or of the newest with a name; PySpark's jars contain YARN's client."""
     yarn = pyspark.SparkContext._jvm.org.apache.hadoop.yarn
     client = yarn.client.api.YarnClient.createYarnClient()
     client.init(yarn.conf.YarnConfiguration())
     client.start()
     try:
-        yield yarn, client
-    finally:
-        client.stop()
-
-
-def yarn_container_cores() -> int:
-    """Return the number of cores that YARN allows per container. Asking for a new application's id submits nothing."""
-    with _yarn_client() as (_, client):
-        most = client.createApplication().getNewApplicationResponse().getMaximumResourceCapability()
-        return int(most.getVirtualCores())
-
-
-def yarn_diagnostics(application: str | None, name: str) -> str:
-    """Return YARN's diagnostics of an application, or of the newest with a name."""
-    with _yarn_client() as (yarn, client):
         if application:
             found = client.getApplicationReport(yarn.api.records.ApplicationId.fromString(application))
         else:
             named = [report for report in client.getApplications() if report.getName() == name]
             found = max(named, key=lambda report: report.getStartTime())
         return str(found.getDiagnostics() or "")
+    finally:
+        client.stop()
 
 
 def skip_pandas() -> None:

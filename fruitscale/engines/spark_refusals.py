@@ -35,11 +35,6 @@ def java_message(text: str) -> str:
     return found[1].strip() if found else next(iter(text.strip().splitlines()), "no reason was given")
 
 
-def too_many_cores(wanted: int, most: int) -> EngineError:
-    """Return the error for an executor with more cores than YARN allows."""
-    return EngineError(f"An executor needs {wanted} cores, but this YARN allows only {most} per container.", SMALLER)
-
-
 def refusal(text: str, diagnostics: str, hint: str | None) -> EngineError | None:
     """Return the error for what Spark or YARN refused or ended; None if it is something else.
 
@@ -51,7 +46,9 @@ def refusal(text: str, diagnostics: str, hint: str | None) -> EngineError | None
         what = "An executor" if size[1] == "executor" else "Spark's application master"
         return EngineError(f"{what} needs {needed} MB, but this YARN allows only {size[3]} MB per container.", SMALLER)
     if cores := _CORES.search(whole):
-        return too_many_cores(int(cores[1]), int(cores[2]))
+        return EngineError(
+            f"An executor needs {cores[1]} cores, but this YARN allows only {cores[2]} per container.", SMALLER
+        )
     if memory := _OVER_MEMORY.search(whole):
         return EngineError(
             f"YARN killed executors for using more memory than they had requested ({memory[1]}).",

@@ -19,7 +19,7 @@ from fruitscale.config.schema import Config
 from fruitscale.engines import spark_internals
 from fruitscale.engines.base import probe
 from fruitscale.engines.java import find_java
-from fruitscale.engines.spark_refusals import java_message, refusal, too_many_cores
+from fruitscale.engines.spark_refusals import java_message, refusal
 from fruitscale.engines.spark_settings import addresses, choose_master, defaults, environment, java_variables
 from fruitscale.errors import EngineError
 from fruitscale.processes import child_environment
@@ -39,7 +39,6 @@ class SparkSessionHandle:
         self.application: str | None = None
         """YARN's id of the application."""
         self._yarn_name = ""
-        self._executor_cores = 1
         self._scratch: ScratchFolder | None = None
         self._their_python: str | None = None
         self._log_is_named = False
@@ -87,13 +86,6 @@ class SparkSessionHandle:
         with suppress(Exception):  # it may be gone too
             return spark_internals.yarn_diagnostics(self.application, self._yarn_name)
         return ""
-
-    def _refused_cores(self) -> EngineError | None:
-        """Return the error for executors with too many cores: YARN reports it only to Spark's application master."""
-        with suppress(Exception):  # YARN may be gone too
-            if self._yarn_name and self._executor_cores > (most := spark_internals.yarn_container_cores()):
-                return too_many_cores(self._executor_cores, most)
-        return None
 
     def java_ended(self) -> bool:
         """Return whether the session's Java is gone; its connections break a moment before its process ends."""
@@ -154,7 +146,7 @@ class SparkSessionHandle:
         if isinstance(failure, EngineError):
             raise failure
         if failure is not None:
-            known = refusal(str(failure), self.diagnostics(), self.log_hint()) or self._refused_cores()
+            known = refusal(str(failure), self.diagnostics(), self.log_hint())
             raise known or self._not_started(java_message(str(failure))) from failure
 
     def _open(self, config: Config, master: str | None, failures: queue.SimpleQueue[BaseException | None]) -> None:
@@ -171,7 +163,6 @@ class SparkSessionHandle:
                 conf.setIfMissing(key, value)
             if conf.get("spark.master", "").startswith("yarn"):
                 self._yarn_name = conf.get("spark.app.name", "")
-                self._executor_cores = int(conf.get("spark.executor.cores", "1"))
             self.context = pyspark.SparkContext(conf=conf)
             python = os.environ.get("PYSPARK_PYTHON", conf.get("spark.pyspark.python", "python3"))
             spark_internals.set_worker_python(self.context, python)

@@ -136,9 +136,6 @@ def test_a_container_over_its_memory_is_named_and_more_python_mb_completes_the_r
     ("settings", "message"),
     [
         pytest.param({"python_mb": 4000}, "An executor needs 16896 MB, but this YARN allows only 4096 MB", id="memory"),
-        pytest.param(
-            {"executor_cores": 6, "python_mb": 100}, "An executor needs 6 cores, but this YARN allows only 5", id="cores"
-        ),
     ],
 )  # fmt: skip
 def test_an_executor_that_no_node_can_hold_is_refused_in_words(

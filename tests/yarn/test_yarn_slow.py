@@ -121,7 +121,7 @@ def test_a_container_over_its_memory_is_named_and_more_python_mb_completes_the_r
     tmp_path: Path,
 ) -> None:
     large = {**NETWORK, "input_size": 224}
-    launch, small = launched(large, "many", python_mb=1, executor_cores=5, executor_memory_mb=450, **LARGE)
+    launch, small = launched(large, "many", python_mb=1, executor_cores=5, **LARGE)
     ended = primary.finish(primary.start(small))
     assert ended.code != 0
     assert "YARN killed executors for using more memory than they had requested" in ended.log

@@ -190,6 +190,7 @@ def _status_values(found: LaunchStatus) -> dict[str, object]:
         "expires": found.expires,
         "machine_hours": found.machine_hours,
         "amount": found.amount,
+        "amount_is_limit": found.amount_is_limit,
         "currency": found.currency,
         "progress": found.progress and asdict(found.progress),
         "words": cluster.pop("text"),
@@ -206,7 +207,7 @@ def _show_status(found: LaunchStatus) -> None:
         ("outcome", cluster.problem or cluster.outcome or "running"),
         ("progress", f"{progress.stage}, {progress.done} of {progress.total}" if progress else "none reported yet"),
         ("machines", _machine_counts(cluster.machines)),
-        ("spent", _spent(found.machine_hours, found.amount, found.currency)),
+        ("spent", _spent(found)),
         ("ends at the latest", f"{found.expires}, by {found.launch.limit}"),
         ("run", found.launch.config.output.uri),
     ]
@@ -233,5 +234,8 @@ def _machine_counts(machines: tuple[Machine, ...]) -> str:
     return ", ".join(f"{count} × {kind}" for kind, count in counts.items()) or "none"
 
 
-def _spent(hours: float, amount: float | None, currency: str) -> str:
-    return f"{hours:.2f} machine-hours" + (f", {amount:.2f} {currency}" if amount is not None else "")
+def _spent(found: LaunchStatus) -> str:
+    hours = f"{found.machine_hours:.2f} machine-hours"
+    if found.amount is None:
+        return hours
+    return f"{hours}, {'at most ' if found.amount_is_limit else ''}{found.amount:.2f} {found.currency}"

@@ -173,6 +173,11 @@ def _contents(config: Config) -> Iterator[ConfigProblem]:
                 f"storage.staging_uri is {staging}, which overlaps {key}.",
                 "Give it a prefix of its own: s3://bucket/prefix.",
             )
+    if config.slots != "auto":
+        yield ConfigProblem(
+            f"slots is {config.slots}, but the machines of a cluster run one task per core.",
+            "Set slots: auto, and choose cores by the number and type of the machines.",
+        )
     idle, hours = getattr(cluster, "idle_minutes", 0), cluster.max_hours
     if idle > hours * 60:
         yield ConfigProblem(

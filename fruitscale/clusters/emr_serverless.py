@@ -9,7 +9,7 @@ from typing import Any
 from fruitscale.clusters import emr_requests
 from fruitscale.clusters.bundle import UploadedBundle
 from fruitscale.clusters.launch import Launch
-from fruitscale.clusters.launcher import ClusterStatus, Machine, Request
+from fruitscale.clusters.launcher import BilledUse, ClusterStatus, Machine, Request
 from fruitscale.config.cluster_section import EmrServerless
 from fruitscale.errors import ClusterError
 from fruitscale.storage import aws
@@ -150,9 +150,10 @@ def _jobs(serverless: Any, application: str, states: tuple[str, ...] = ()) -> li
 
 
 def _machine(job: dict[str, Any]) -> Machine:
-    """Return a job as one machine, with its running time."""
+    """Return a job as one machine, with its running time and what AWS has billed for it."""
     began = job["createdAt"]
     ended = job.get("endedAt") or (datetime.now(UTC) if job["state"] in ACTIVE else job["updatedAt"])
-    return Machine(
-        job["jobRunId"], "emr-serverless", "on-demand", job["state"].lower(), (ended - began).total_seconds() / 3600
-    )
+    used = job.get("billedResourceUtilization")
+    billed = used and BilledUse(*(used.get(name, 0.0) for name in ("vCPUHour", "memoryGBHour", "storageGBHour")))
+    hours = (ended - began).total_seconds() / 3600
+    return Machine(job["jobRunId"], "emr-serverless", "on-demand", job["state"].lower(), hours, billed=billed or None)

@@ -21,7 +21,8 @@ from fruitscale.storage import residency
 class LaunchStatus:
     """The state of a launch: its cluster, the driver's progress, and its cost so far.
 
-    `progress` is None before the driver's first report, `amount` (in `currency`) is None without a price.
+    `progress` is None before the driver's first report, `amount` (in `currency`) is None without a price. If
+    `amount_is_limit`, it is the highest that it can be: EMR Serverless bills a job at its end.
     """
 
     launch: Launch
@@ -30,6 +31,7 @@ class LaunchStatus:
     machine_hours: float
     amount: float | None
     currency: str
+    amount_is_limit: bool = False
 
     @property
     def expires(self) -> str:
@@ -56,7 +58,8 @@ def status(config: Config, launch_id: str | None = None) -> LaunchStatus:
     cluster = launcher_of(launch).status()
     progress = monitoring.progress(launch)
     hours, amount = prices.spent(launch.cluster, cluster.machines)
-    return LaunchStatus(launch, cluster, progress, hours, amount, launch.cluster.prices.currency)
+    is_limit = prices.is_limit(launch.cluster, cluster.machines)
+    return LaunchStatus(launch, cluster, progress, hours, amount, launch.cluster.prices.currency, is_limit)
 
 
 def log(config: Config, launch_id: str | None = None) -> str:

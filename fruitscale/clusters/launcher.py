@@ -19,6 +19,15 @@ class Request:
 
 
 @dataclass(frozen=True)
+class BilledUse:
+    """What EMR Serverless has billed for a job, in vCPU-hours and GB-hours."""
+
+    vcpu_hours: float
+    memory_gb_hours: float
+    storage_gb_hours: float
+
+
+@dataclass(frozen=True)
 class Machine:
     """A machine as reported by its service; `hours` run from its launch to its end, or to now."""
 
@@ -28,6 +37,8 @@ class Machine:
     state: str
     hours: float
     role: str = "worker"
+    billed: BilledUse | None = None
+    """Of an EMR Serverless job, which is one machine here, once AWS reports it."""
 
 
 @dataclass(frozen=True)

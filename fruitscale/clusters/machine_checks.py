@@ -75,6 +75,11 @@ def _types(launch: Launch, cluster: Emr | Ec2Dask, ec2: Any, known: dict[str, Ma
     problems += [each for machine in known.values() for each in _faults(cluster, machine)]
     if problems:
         return failed("machines", "; ".join(problems), "Use other machine types, or set cluster.architecture.")
+    workers = [known[name] for name in cluster.worker_types]
+    if isinstance(cluster, Emr) and len({machine.vcpus for machine in workers}) > 1:
+        sizes = ", ".join(f"{machine.name} has {machine.vcpus} vCPU" for machine in workers)
+        return failed("machines", f"EMR counts every worker type as one machine, but their sizes differ: {sizes}",
+                      "List cluster.worker_types of one size.")  # fmt: skip
     return passed("machines", ", ".join(f"{m.name}: {m.vcpus} vCPU, {m.memory_mb / 1024:g} GB" for m in known.values()))
 
 

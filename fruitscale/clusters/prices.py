@@ -18,6 +18,17 @@ EMR_VOLUMES = 2
 """Disks of disk_gb per EMR machine: the root volume, and the one that the instance fleets request."""
 
 
+class UsedUnits(Protocol):
+    """What EMR Serverless bills."""
+
+    @property
+    def vcpu_hours(self) -> float: ...  # noqa: D102
+    @property
+    def memory_gb_hours(self) -> float: ...  # noqa: D102
+    @property
+    def storage_gb_hours(self) -> float: ...  # noqa: D102
+
+
 class UsedMachine(Protocol):
     """What the cost of a machine so far depends on."""
 
@@ -27,6 +38,8 @@ class UsedMachine(Protocol):
     def market(self) -> str: ...  # noqa: D102
     @property
     def hours(self) -> float: ...  # noqa: D102
+    @property
+    def billed(self) -> UsedUnits | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -99,18 +112,23 @@ def leader_type(cluster: Emr | Ec2Dask) -> str:
 
 
 def spent(cluster: AnyCluster, machines: Iterable[UsedMachine]) -> tuple[float, float | None]:
-    """Return the total machine-hours and their price; the price is None if any machine's is unknown."""
+    """Return the total machine-hours and their price; the price is None if any machine's is unknown.
+
+    An EMR Serverless job for which AWS has billed nothing yet counts as if all of its workers had run all the time.
+    """
     hours, amount = 0.0, 0.0
     known = True
     for machine in machines:
         hours += machine.hours
-        hour = None
-        if not isinstance(cluster, EmrServerless):
-            hour = _price(cluster, machine.type, spot=machine.market == "spot")
-            hour = hour and hour + _disk_hour(cluster)
-        known = known and hour is not None
-        amount += machine.hours * (hour or 0.0)
+        cost = _job(cluster, machine) if isinstance(cluster, EmrServerless) else _used(cluster, machine)
+        known = known and cost is not None
+        amount += cost or 0.0
     return hours, amount if known else None
+
+
+def is_limit(cluster: AnyCluster, machines: Iterable[UsedMachine]) -> bool:
+    """Return whether the price of what was used is only the highest that it can be."""
+    return isinstance(cluster, EmrServerless) and any(machine.billed is None for machine in machines)
 
 
 def requests(cluster: AnyCluster, images: int, kms_key: str | None) -> tuple[float, list[str]]:
@@ -203,6 +221,24 @@ def _price(cluster: Emr | Ec2Dask, machine_type: str, *, spot: bool = False) -> 
     if machine is None or extra is None:
         return None
     return machine * (table.spot_fraction if spot else 1.0) + extra
+
+
+def _used(cluster: Emr | Ec2Dask, machine: UsedMachine) -> float | None:
+    """Return the price of a machine and its disks so far."""
+    hour = _price(cluster, machine.type, spot=machine.market == "spot")
+    return None if hour is None else machine.hours * (hour + _disk_hour(cluster))
+
+
+def _job(cluster: EmrServerless, machine: UsedMachine) -> float | None:
+    """Return the price of an EMR Serverless job so far: as billed, or at most."""
+    table, billed = cluster.prices, machine.billed
+    if billed is None:
+        hour = at_most(_serverless(cluster))
+        return None if hour is None else machine.hours * hour
+    if table.vcpu_hour is None or table.gb_hour is None:
+        return None
+    storage = billed.storage_gb_hours * (table.storage_gb_hour or 0.0)
+    return billed.vcpu_hours * table.vcpu_hour + billed.memory_gb_hours * table.gb_hour + storage
 
 
 def _disk_gb(cluster: Emr | Ec2Dask) -> int:

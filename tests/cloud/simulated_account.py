@@ -59,7 +59,6 @@ class Account:
         return from_mapping(
             {
                 "engine": "dask" if kind == "ec2-dask" else "spark",
-                "slots": 1,
                 "input": {"uri": "s3://photos/in"},
                 "output": {"uri": f"s3://photos/out-{self.number}"},
                 "model": {"architecture": "patch_mean", "input_size": 64},

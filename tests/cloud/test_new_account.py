@@ -6,6 +6,7 @@ The account is moto; tests/cloud/formation.py makes what moto's CloudFormation l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -79,10 +80,13 @@ def test_an_empty_account_launches_after_the_setup(
 
 
 @slow
-def test_what_is_expired_is_reaped_beside_what_may_not_be_looked_at(account: Account, tenant: str) -> None:
-    values = empty_config("emr", owner="tests", requirements=str(account.lock_path), max_hours=0.000001)
+def test_what_is_expired_is_reaped_beside_what_may_not_be_looked_at(
+    account: Account, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = empty_config("emr", owner="tests", requirements=str(account.lock_path), max_hours=0.5)
     config = set_up(account, values, minimal=True)
     launch = cluster_run.run(config, detach=True).launch
+    monkeypatch.setattr(reap, "time", SimpleNamespace(time=lambda: launch.expires + 1))
     ended = [each for each in reap.reap(config) if each.run == launch.id]
     assert {each.what for each in ended} >= {"EMR cluster", "EMR security configuration", "keys"}
     assert {each.problem for each in ended} == {None}

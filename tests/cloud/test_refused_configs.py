@@ -134,6 +134,7 @@ BROKEN: list[tuple[str, str, dict[str, Any] | Settings, str]] = [
     ("lock", "emr", {"requirements": "/nowhere/lock.txt"}, r"/nowhere/lock.txt: No such file"),
     ("subnets-twice", "emr", lambda n, a: {"subnets": [a.subnet, a.subnet]}, r"cluster.subnets has subnet-\w+ twice"),
     ("idle", "emr", {"idle_minutes": 600, "max_hours": 2}, r"idle_minutes is 600, longer than cluster.max_hours"),
+    ("types-unequal", "emr", {"worker_types": ["c6i.2xlarge", "c6i.4xlarge"]}, r"sizes differ: c6i.2xlarge has 8 vCPU, c6i.4x"),
     ("types-twice", "emr", {"worker_types": ["c6i.2xlarge", "c6i.2xlarge"]}, r"c6i.2xlarge twice"),
 ]  # fmt: skip
 
@@ -192,6 +193,7 @@ def test_a_broken_config_is_refused_with_its_reason(
             "staging_uri is s3://photos/staging, which overlaps input.uri",
         ),
         ("ec2-dask", {"output": {"uri": "s3://photos/staging/out"}}, "which overlaps output.uri"),
+        ("emr", {"slots": 500}, "slots is 500, but the machines of a cluster run one task per core"),
     ],
 )
 def test_settings_of_another_cluster_are_refused(

@@ -22,10 +22,11 @@ from fruitscale.config.loading import from_mapping
 from fruitscale.config.schema import Config
 from fruitscale.errors import UsageError
 from fruitscale.storage import residency
+from fruitscale.storage.partitions import partition_of
 from fruitscale.storage.s3 import S3Store
 from tests.cloud.cloud import ACCOUNT, REGION
 from tests.cloud.simulated_account import KEY, Account, write
-from tests.cloud.test_setup import lint
+from tests.cloud.test_setup import LINTED, lint
 from tests.conftest import Cli
 
 BUNDLE = UploadedBundle(
@@ -34,20 +35,22 @@ BUNDLE = UploadedBundle(
 KINDS = ("emr", "emr-serverless")
 
 
-def config_of(kind: str) -> Config:
+def config_of(kind: str, region: str = REGION) -> Config:
+    partition = partition_of(region).name
+    key = KEY.replace(REGION, region).replace("arn:aws:", f"arn:{partition}:")
     cluster = {"kind": kind, "owner": "tests", "max_hours": 3}
     if kind == "emr":
-        cluster |= {"subnets": ["subnet-0123456789abcdef0"], "disk_key": KEY, "service_role": "service",
+        cluster |= {"subnets": ["subnet-0123456789abcdef0"], "disk_key": key, "service_role": "service",
                     "instance_profile": "worker"}  # fmt: skip
     else:
-        cluster |= {"execution_role": f"arn:aws:iam::{ACCOUNT}:role/worker"}
-    storage = {"region": REGION, "staging_uri": "s3://stg/f"}
+        cluster |= {"execution_role": f"arn:{partition}:iam::{ACCOUNT}:role/worker"}
+    storage = {"region": region, "staging_uri": "s3://stg/f"}
     places = {"input": {"uri": "s3://photos/in"}, "output": {"uri": "s3://res/runs/a"}}
     return from_mapping({"engine": "spark", **places, "storage": storage, "cluster": cluster})
 
 
-def scheduled_of(kind: str, cron: str = "0 2 * * *") -> ScheduledLaunch:
-    return ScheduledLaunch("nightly", cron, "Europe/Paris", Launch(NIGHT, config_of(kind), 0, "tests"), BUNDLE)
+def scheduled_of(kind: str, cron: str = "0 2 * * *", region: str = REGION) -> ScheduledLaunch:
+    return ScheduledLaunch("nightly", cron, "Europe/Paris", Launch(NIGHT, config_of(kind, region), 0, "tests"), BUNDLE)
 
 
 def test_a_night_on_emr_is_a_launch() -> None:
@@ -113,11 +116,13 @@ def test_what_is_no_crontab_is_refused(cron: str) -> None:
         aws_cron(cron)
 
 
-def test_cfn_lint_has_no_objection(tmp_path: Path) -> None:
+@pytest.mark.parametrize("region", LINTED)
+def test_cfn_lint_has_no_objection(region: str, tmp_path: Path) -> None:
     files = [tmp_path / f"{kind}.yaml" for kind in KINDS]
     for kind, file in zip(KINDS, files, strict=True):
-        file.write_text(setup_template.as_text(schedule_template(scheduled_of(kind), ACCOUNT), file.name))
-    linted = lint(files, REGION)
+        made = schedule_template(scheduled_of(kind, region=region), ACCOUNT)
+        file.write_text(setup_template.as_text(made, file.name))
+    linted = lint(files, region)
     assert linted.returncode == 0, linted.stdout
 
 
@@ -127,6 +132,7 @@ def test_the_dag_parses_and_makes_the_same_requests(kind: str) -> None:
     text = account_schedule.dag(scheduled)
     compile(text, "dag.py", "exec")
     assert NIGHT not in text
+    assert ("as_teardown" in text) == (kind == "emr")  # ends the cluster, without hiding that the run failed
     head = text[text.index("REGION =") : text.index("def configure" if kind == "emr" else "with DAG")]
     values: dict[str, Any] = {"json": json}
     exec(head, values)

@@ -22,6 +22,7 @@ from fruitscale.config.schema import Config
 from fruitscale.errors import UsageError
 from fruitscale.gdpr.audit import audit
 from fruitscale.gdpr.findings import AuditVerdict
+from fruitscale.storage.partitions import partition_of
 from fruitscale.uris import parse_s3
 from tests.cloud.cloud import ACCOUNT, REGION
 from tests.cloud.formation import Formation, without_conditions
@@ -42,7 +43,6 @@ def empty_config(kind: str, **cluster: Any) -> dict[str, Any]:
     """Return a config with nothing of an account in it."""
     return {
         "engine": "dask" if kind == "ec2-dask" else "spark",
-        "slots": 1,
         "model": {"architecture": "patch_mean", "input_size": 64},
         "pca": {"components": 2},
         "storage": {"region": REGION},
@@ -156,7 +156,10 @@ def test_data_and_the_key_outlive_the_stack() -> None:
     assert all(e["DeletionPolicy"] == "Retain" for e in resources.values() if e["Type"] == "AWS::S3::Bucket")
 
 
-@pytest.mark.parametrize("region", [REGION, pytest.param("eusc-de-east-1", marks=pytest.mark.slow)])
+LINTED = [REGION, *(pytest.param(each, marks=pytest.mark.slow) for each in ("eu-central-1", "eusc-de-east-1"))]
+
+
+@pytest.mark.parametrize("region", LINTED)
 def test_cfn_lint_has_no_objection(region: str, tmp_path: Path) -> None:
     files = []
     for kind, minimal in itertools.product(KINDS, (False, True)):
@@ -168,13 +171,14 @@ def test_cfn_lint_has_no_objection(region: str, tmp_path: Path) -> None:
 
 
 def lint(files: list[Path], region: str) -> subprocess.CompletedProcess[str]:
-    """Check templates with cfn-lint."""
+    """Check templates with cfn-lint, whose rule for state machines (E3601) only knows ARNs of the partition aws."""
     command = [
         sys.executable,
         "-c",
         "from cfnlint import runner; runner.main()",
         "--regions",
         region,
+        *(() if partition_of(region).name == "aws" else ("--ignore-checks", "E3601")),
         "--",
         *map(str, files),
     ]

@@ -75,6 +75,15 @@ def test_each_is_a_policy(path: Path) -> None:
     assert len(json.dumps(found, separators=(",", ":"))) < 6144  # what a managed policy may have
 
 
+@pytest.mark.parametrize("name", policy_documents.names())
+def test_each_fits_into_a_managed_policy_with_long_names(name: str) -> None:
+    key = "arn:aws-eusc:kms:eusc-de-east-1:123456789012:key/11111111-1111-1111-1111-111111111111"
+    places = {f"{place}_BUCKET": "b" * 50 for place in PLACES} | {f"{place}_PREFIX": "runs/nightly" for place in PLACES}
+    values_of_it = {**FILLED, **policy_documents.blanks_of_region("eusc-de-east-1"), **places, "STORAGE_KEY": key,
+                    "DISK_KEY": key, "VPC_ID": "vpc-0123456789abcdef0", "INPUT_LIST": f"{'b' * 50}/list.csv"}  # fmt: skip
+    assert len(json.dumps(policy_documents.filled(name, values_of_it), separators=(",", ":"))) <= 6144
+
+
 @pytest.mark.parametrize("path", ROLES, ids=ids)
 def test_each_action_exists_and_knows_its_resources(path: Path, known: dict[str, Any]) -> None:
     for statement in document(path)["Statement"]:
@@ -194,9 +203,10 @@ def test_each_condition_on_ec2_is_one_of_its_resources(path: Path, known: dict[s
 def test_machines_are_encrypted_private_and_ours() -> None:
     conditions: dict[str, Any] = {}
     for statement in policy_documents.filled("launch-ec2-dask", FILLED)["Statement"]:
-        if statement["Action"] == ["ec2:RunInstances"]:
+        if "ec2:RunInstances" in statement["Action"]:
             for arn in statement["Resource"]:
                 conditions[arn.rsplit(":", 1)[-1]] = statement.get("Condition", {})
+    del conditions[f"vpc/{FILLED['VPC_ID']}"]  # of the security group that is created there
     assert conditions["volume/*"]["Bool"] == {"ec2:Encrypted": "true"}
     assert conditions["network-interface/*"]["Bool"] == {"ec2:AssociatePublicIpAddress": "false"}
     assert conditions["instance/*"]["StringEquals"] == {"ec2:MetadataHttpTokens": "required"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from fruitscale.clusters import cost_limit, job_files, prices, run_estimate
 from fruitscale.clusters.launch import Launch
-from fruitscale.clusters.launcher import Machine
+from fruitscale.clusters.launcher import BilledUse, Machine
 from fruitscale.clusters.run_estimate import MeasuredSpeed
 from fruitscale.config.loading import from_mapping, load
 from fruitscale.config.schema import Config
@@ -122,6 +123,18 @@ def test_what_machines_cost_so_far_has_their_market_and_disks() -> None:
     hours, amount = prices.spent(config("emr", disk_gb=40).cluster, machines)  # type: ignore[arg-type]
     assert hours == 3.0
     assert amount == pytest.approx(2 * 0.25 + 0.3 + 3 * 0.01)
+
+
+def test_a_serverless_job_costs_what_was_billed_and_before_that_at_most_all_workers() -> None:
+    table = {"vcpu_hour": 0.06, "gb_hour": 0.007, "storage_gb_hour": 0.0001}
+    cluster = config("emr-serverless", executors=8, prices=table).cluster
+    assert cluster is not None
+    running = Machine("1", "emr-serverless", "on-demand", "running", 0.5)
+    assert prices.spent(cluster, [running])[1] == pytest.approx(0.5 * (36 * 0.06 + 72 * 0.007))
+    ended = replace(running, billed=BilledUse(10.0, 20.0, 30.0))
+    assert prices.spent(cluster, [ended])[1] == pytest.approx(10 * 0.06 + 20 * 0.007 + 30 * 0.0001)
+    assert (prices.is_limit(cluster, [running]), prices.is_limit(cluster, [ended])) == (True, False)
+    assert prices.spent(config("emr-serverless", prices={}).cluster, [running, ended])[1] is None  # type: ignore[arg-type]
 
 
 def launch(max_cost: float | None, images: int | None = None, max_hours: float = 12.0) -> Launch:

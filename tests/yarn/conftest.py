@@ -76,12 +76,14 @@ def primary(open_folder: Path, tmp_path: Path, yarn: Yarn, metadata: Metadata, c
 def launched(account: Account, cloud_bucket: Bucket) -> Callable[..., tuple[Launch, Asked]]:
     """A function that launches on EMR at moto, and returns the launch and the recorded RunJobFlow."""
 
-    def launch(model: Mapping[str, Any], folder: str = "in", **cluster: Any) -> tuple[Launch, Asked]:
+    def launch(
+        model: Mapping[str, Any], folder: str = "in", output: str | None = None, **cluster: Any
+    ) -> tuple[Launch, Asked]:
         forget()
         small = {"worker_types": ["c6i.xlarge"], "core": 1, "spot": 1, "executor_memory_mb": 512, "python_mb": 450}
         values = account.config("emr", **{**small, **cluster}).model_dump(mode="json")
         values["input"]["uri"] = f"s3://fruits/cloud/{folder}"
-        values["output"]["uri"] = f"s3://fruits/cloud/out-{account.number}"
+        values["output"]["uri"] = output or f"s3://fruits/cloud/out-{account.number}"
         values["model"] |= model
         values["shards"]["images"] = SHARD
         values["storage"] |= {

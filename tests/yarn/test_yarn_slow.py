@@ -22,6 +22,8 @@ from tests.yarn.yarn_cluster import Yarn
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 SLOTS = 8
+LARGE = {"worker_types": ["c6i.8xlarge"]}
+"""Machines that hold an executor which this YARN's nodes don't: a launch refuses one that its own machines can't hold."""
 
 
 @pytest.fixture(scope="module")
@@ -111,16 +113,23 @@ def test_throttled_metadata_costs_time_only(
 
 
 def test_a_container_over_its_memory_is_named_and_more_python_mb_completes_the_run(
-    launched: Launcher, primary: PrimaryMachine, output: Callable[[Launch], Bucket], expected: dict[str, bytes]
+    cli: Cli,
+    many: Path,
+    launched: Launcher,
+    primary: PrimaryMachine,
+    output: Callable[[Launch], Bucket],
+    tmp_path: Path,
 ) -> None:
-    _, small = launched({**NETWORK, "input_size": 224}, "many", python_mb=1, executor_cores=5)
+    large = {**NETWORK, "input_size": 224}
+    launch, small = launched(large, "many", python_mb=1, executor_cores=5, **LARGE)
     ended = primary.finish(primary.start(small))
     assert ended.code != 0
     assert "YARN killed executors for using more memory than they had requested" in ended.log
     assert "Raise python_mb" in ended.log
-    launch, asked = launched(NETWORK, "many")
-    assert primary.finish(primary.start(asked)).code == 0
-    assert output(launch).parts() == expected
+    launch, asked = launched(large, "many", launch.config.output.uri)
+    ended = primary.finish(primary.start(asked))
+    assert ended.code == 0, ended.log[-6000:]
+    assert output(launch).parts() == local_parts(cli, many, tmp_path / "run", large)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +141,7 @@ def test_a_container_over_its_memory_is_named_and_more_python_mb_completes_the_r
 def test_an_executor_that_no_node_can_hold_is_refused_in_words(
     settings: dict[str, int], message: str, launched: Launcher, primary: PrimaryMachine
 ) -> None:
-    _, asked = launched(PATCHES, **settings)
+    _, asked = launched(PATCHES, **LARGE, **settings)
     ended = primary.finish(primary.start(asked))
     assert ended.code != 0
     assert message in ended.log

@@ -45,10 +45,8 @@ def configure():
 """
 _EMR_TASKS = """    create = EmrCreateJobFlowOperator(task_id="create", job_flow_overrides=CLUSTER, region_name=REGION)
     wait = EmrJobFlowSensor(task_id="wait", job_flow_id=create.output, region_name=REGION, mode="reschedule")
-    end = EmrTerminateJobFlowOperator(
-        task_id="end", job_flow_id=create.output, region_name=REGION, trigger_rule="all_done"
-    )
-    create >> wait >> end
+    end = EmrTerminateJobFlowOperator(task_id="end", job_flow_id=create.output, region_name=REGION)
+    create >> wait >> end.as_teardown(setups=create)  # ends the cluster in any case, and never hides a failed run
 """
 _CONFIGURE_TASK = '    PythonOperator(task_id="configure", python_callable=configure) >> create\n'
 _SERVERLESS_TASKS = """    EmrServerlessStartJobOperator(

@@ -21,6 +21,9 @@ ELSEWHERE = {
     "make lint": ".ci/run runs it",
     "fruitscale cluster setup --config my-emr.yaml --apply": "it asks; tests/cloud/test_setup.py runs it",
     "fruitscale cluster setup --config my-ec2.yaml --apply": "it asks; tests/cloud/test_setup.py runs it",
+    'fruitscale cluster schedule --config my-emr.yaml --cron "0 2 * * *" --timezone Europe/Paris --apply': (
+        "it asks; tests/cloud/test_schedule.py runs it"
+    ),
     "aws ec2 create-tags --resources subnet-… vpc-… --tags Key=for-use-with-amazon-emr-managed-policies,Value=true": (
         "the ids are placeholders"
     ),

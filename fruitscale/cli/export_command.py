@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional, cast
 
 import typer
@@ -21,9 +20,12 @@ def export(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The run folder (its --output).")],
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="csv, npz, parquet, tensorboard or athena.")],
     output: Annotated[
-        Optional[Path],  # noqa: UP045  Typer reads it
+        Optional[str],  # noqa: UP045  Typer reads it
         typer.Option(
-            "--output", "-o", metavar="PATH", help="The file (tensorboard: folder) to write. Default: named after RUN."
+            "--output",
+            "-o",
+            metavar="URI",
+            help="The file, or s3:// object, to write (tensorboard: folder). Default: named after RUN.",
         ),
     ] = None,
     features: Annotated[bool, typer.Option("--features", help="Export features instead of components.")] = False,
@@ -33,6 +35,8 @@ def export(
     json: Json = False,
 ) -> None:
     """Write a run's components as CSV, npz, one Parquet file, or for TensorBoard's embedding projector.
+
+    TensorBoard's projector shows the first 100,000 photos at most.
 
     --to athena prints the SQL that makes tables of a run on S3 for Athena and Glue; nothing is copied.
     In CSV, paths and labels that a spreadsheet would run as a formula, such as =1+2, begin with an apostrophe.
@@ -44,7 +48,7 @@ def export(
     if to == "athena":
         _print_statements(run, storage, output, as_json=json)
         return
-    target = output or Path(f"{run.rstrip('/').rsplit('/', 1)[-1]}{'-' if to == 'tensorboard' else '.'}{to}")
+    target = output or f"{run.rstrip('/').rsplit('/', 1)[-1]}{'-' if to == 'tensorboard' else '.'}{to}"
     column: Column = "features" if features else "components"
     done = api.export(run, cast("Format", to), target, column, storage, overwrite)
     if json:
@@ -55,7 +59,7 @@ def export(
         echo(note, err=True)
 
 
-def _print_statements(run: str, storage: Storage, output: Path | None, *, as_json: bool) -> None:
+def _print_statements(run: str, storage: Storage, output: str | None, *, as_json: bool) -> None:
     from fruitscale.errors import UsageError
     from fruitscale.runs import athena
 

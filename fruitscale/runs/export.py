@@ -7,6 +7,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -23,6 +24,7 @@ from fruitscale.runs.reader import CompleteRun, open_complete
 from fruitscale.runs.tables import Column, read_table
 from fruitscale.storage.removal import check_replaceable, replace
 from fruitscale.storage.residency import StorageAccess
+from fruitscale.storage.scratch import ScratchFolder
 from fruitscale.uris import is_s3, local_path
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ THUMBNAIL_PIXELS = 64
 PROJECTOR_FILES = frozenset({"tensors.tsv", "metadata.tsv", "sprite.png", "projector_config.pbtxt"})
 """The files of an export for TensorBoard: a folder with any other file is never replaced."""
 
+REPLACE_HINT = "Choose another --output, or replace it with --overwrite."
 FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
 """First characters of a cell that a spreadsheet takes for a formula."""
 
@@ -59,43 +62,64 @@ def write(
     storage: Storage | None = None,
     overwrite: bool = False,
 ) -> ExportResult:
-    """Write a complete run's components or features to a local file (tensorboard: a folder).
+    """Write a complete run's components or features to a file, on disk or S3 (tensorboard: to a folder on disk).
 
     csv has one column per number; npz the arrays `path`, `label` (empty if none) and the vectors; parquet the table
     that `read` returns. In csv and tensorboard, paths and labels that a spreadsheet would run as a formula (`=1+2`) begin
-    with an apostrophe. Raises InputError or OutputError if there is no complete run, or `output` exists.
+    with an apostrophe. Raises InputError or OutputError if there is no complete run, or `output` exists,
+    ResidencyError if it is in a bucket outside the allowed regions.
     """
     if to not in WRITERS:
         raise UsageError(f"There is no format {to}.", f"Choose one of {', '.join(WRITERS)}.")
-    target = _target(output, to, overwrite=overwrite)
     access = StorageAccess(storage)
-    run = open_complete(uri, access)
-    table = read_table(run, column)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:  # whole or not at all
-        made = Path(folder) / "made"
+    publish = _in_store if is_s3(str(output)) else _on_disk
+    with ExitStack() as held:
+        made, commit = publish(str(output), to, access, held, overwrite=overwrite)
+        run = open_complete(uri, access)
+        table = read_table(run, column)
         try:
             notes = WRITERS[to](made, table, run, access)
             n_bytes = sum(file.stat().st_size for file in (made.iterdir() if made.is_dir() else [made]))
-            replace(made, target)
+            commit()
         except OSError as error:
             raise StorageError(
-                f"{target} can't be written: {error.strerror or error}.", "Choose another --output."
+                f"{output} can't be written: {error.strerror or error}.", "Choose another --output."
             ) from None
-    return ExportResult(str(target), table.num_rows, table[column].type.list_size, n_bytes, notes)
+    return ExportResult(str(output), table.num_rows, table[column].type.list_size, n_bytes, notes)
 
 
-def _target(output: str | Path, to: Format, *, overwrite: bool) -> Path:
-    if is_s3(str(output)):
-        raise UsageError(f"{output}: exports are written to this machine's disk.", "Copy them from there.")
-    target = local_path(str(output))
+Publication: TypeAlias = tuple[Path, Callable[[], None]]
+"""Where an export is made, and the function that puts it in its place: whole or not at all."""
+
+
+def _on_disk(output: str, to: Format, access: StorageAccess, held: ExitStack, *, overwrite: bool) -> Publication:
+    target = local_path(output)
     if os.path.lexists(target) and not overwrite:
-        raise OutputError(f"{target} exists already.", "Choose another --output, or replace it with --overwrite.")
+        raise OutputError(f"{target} exists already.", REPLACE_HINT)
     check_replaceable(target, PROJECTOR_FILES if to == "tensorboard" else ())
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{target.parent} can't be created: {error.strerror}.", "Choose another --output.") from None
-    return target
+    folder = held.enter_context(tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent))
+    made = Path(folder) / "made"
+    return made, lambda: replace(made, target)
+
+
+def _in_store(output: str, to: Format, access: StorageAccess, held: ExitStack, *, overwrite: bool) -> Publication:
+    """Raises ResidencyError if the bucket is outside the allowed regions."""
+    if to == "tensorboard":
+        raise UsageError(
+            "TensorBoard's projector reads files from a disk.", "Give a folder on this machine: --output FOLDER"
+        )
+    place, _, name = output.rpartition("/")
+    if not name or len(place) <= len("s3://"):
+        raise UsageError(f"{output} names no object.", f"Example: --output s3://bucket/components.{to}")
+    store = access.open(place)
+    if store.exists(name) and not overwrite:
+        raise OutputError(f"{output} exists already.", REPLACE_HINT)
+    made = held.enter_context(ScratchFolder("export")) / "made"
+    return made, lambda: store.write(name, made.read_bytes())
 
 
 def _write_csv(made: Path, table: pa.Table, run: CompleteRun, access: StorageAccess) -> tuple[str, ...]:

@@ -281,7 +281,8 @@ class RunRecord(_Record):
 
     def sealed(self) -> RunRecord:
         """Return this record with its checksum."""
-        return self.model_copy(update={"sha256": self._checksum()})
+        whole = type(self).model_validate_json(self.to_json())  # every field is set, as in the file
+        return whole.model_copy(update={"sha256": whole._checksum()})
 
     @property
     def is_intact(self) -> bool:
@@ -289,5 +290,6 @@ class RunRecord(_Record):
         return self.sha256 == self._checksum()
 
     def _checksum(self) -> str:
-        content = self.model_dump(mode="json", by_alias=True, exclude={"sha256"})
+        # without fields that the file lacks, so that records of earlier versions stay intact
+        content = self.model_dump(mode="json", by_alias=True, exclude={"sha256"}, exclude_unset=True)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

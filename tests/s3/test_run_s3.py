@@ -41,6 +41,22 @@ def test_the_parts_are_those_of_the_disk(watched: Watched, expected_parts: dict[
     check_clean(place)
 
 
+def test_an_export_to_s3_is_the_one_to_the_disk(
+    s3_cli: Cli, watched: Watched, bucket: Bucket, tmp_path: Path
+) -> None:
+    command = ["export", watched.place.uri, "--to", "csv", *bucket.flags()]
+    assert s3_cli(*command, "-o", tmp_path / "here.csv").code == 0
+    bucket.put("mine.csv", b"mine")
+    refused = s3_cli(*command, "-o", f"{bucket.uri}/mine.csv")
+    assert (refused.code, bucket.get("mine.csv")) == (1, b"mine")
+    assert "exists already" in refused.err
+    made = s3_cli(*command, "-o", f"{bucket.uri}/new.csv")
+    assert made.code == 0, made.err
+    assert bucket.get("new.csv") == (tmp_path / "here.csv").read_bytes()
+    folder = s3_cli("export", watched.place.uri, "--to", "tensorboard", *bucket.flags(), "-o", f"{bucket.uri}/board")
+    assert "reads files from a disk" in folder.err
+
+
 @pytest.mark.slow
 def test_the_page_of_a_run_is_on_s3_with_photos_of_s3(s3_cli: Cli, few_on_s3: Bucket, bucket: Bucket) -> None:
     ran = s3_cli(

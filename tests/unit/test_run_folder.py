@@ -1,14 +1,18 @@
-"""What a run folder removes: its own files, and nothing else."""
+"""What a run folder removes: its own files, and nothing else. Its record stays intact in later versions."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
 from fruitscale.errors import OutputError
+from fruitscale.runs.record import RunRecord
 from fruitscale.runs.run_folder import RunFolder
 from fruitscale.storage.store import LocalStore
+from tests.unit.report_records import record
 
 
 def write(path: Path) -> Path:
@@ -36,3 +40,14 @@ def test_nothing_behind_a_link_is_removed(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a link"):
         RunFolder(LocalStore(run)).clear()
     assert elsewhere.exists()
+
+
+def test_a_record_of_a_version_with_fewer_fields_is_intact() -> None:
+    values = json.loads(record(240, "/photos").sealed().to_json())
+    del values["sha256"], values["warnings"]  # as a version wrote it that knew no warnings
+    values["sha256"] = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    older = RunRecord.model_validate(values)
+    assert older.is_intact
+    assert not RunRecord.model_validate(values | {"erased": 1}).is_intact
+    assert older.sealed().is_intact
+    assert "warnings" in older.sealed().to_json()

@@ -15,11 +15,11 @@ from fruitscale.pipeline import cpu_mixture, precision_advice
 from fruitscale.stages import ShardReport
 
 HASWELL = frozenset(["sse4_1", "avx", "avx2", "fma"])
-SKYLAKE = HASWELL | set(["avx512f", "avx512bw", "avx512vl", "avx512dq"])
+SKYLAKE = HASWELL | {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
 ICE_LAKE = SKYLAKE | {"avx512_vnni"}
 MILAN = HASWELL
 GENOA = ICE_LAKE | {"avx512_bf16"}
-SAPPHIRE_RAPIDS = GENOA | set(["avx512_fp16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"])
+SAPPHIRE_RAPIDS = GENOA | {"avx512_fp16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"}
 
 
 @pytest.mark.parametrize(

@@ -60,11 +60,11 @@ def test_the_engines_agree_and_the_calibration_stays(
     updated = fruitscale.run(config(changed, tmp_path / "local"))
     assert updated.images.resumed == first.images.featurized - 1
     assert updated.model == first.model
-    applied = fruitscale.apply(tmp_path / "local", config(changed, tmp_path / "applied"))
+    applied = fruitscale.apply(str(tmp_path / "local"), config(changed, tmp_path / "applied"))
     assert applied.model == first.model
     (tmp_path / "local" / MODEL).unlink()
     with pytest.raises(FruitscaleError):
-        fruitscale.apply(tmp_path / "local", config(photos, tmp_path / "again"))
+        fruitscale.apply(str(tmp_path / "local"), config(photos, tmp_path / "again"))
     grouped = fruitscale.run(config(photos, tmp_path / "grouped", photos_per_call=4))
     assert grouped.model.photos_per_call == 4
     assert parts(tmp_path / "grouped") == parts(tmp_path / "dask")

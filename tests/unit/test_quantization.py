@@ -123,7 +123,7 @@ def test_no_drift_is_none_and_a_large_one_is_refused_with_its_figures() -> None:
     assert (same.photos, same.relative, same.cosine, same.neighbours) == (60, 0.0, 1.0, 1.0)
     quantization.check_drift(same)
     far = quantization.measured(rows, np.roll(rows, 1, axis=1), "")
-    with pytest.raises(ModelError, match=r"60 photos, they are 1\d\d\.\d% from f32's .* at most 40%"):
+    with pytest.raises(ModelError, match=r"60 photos, they are 1\d\d\.\d% from f32's .* at most 30%"):
         quantization.check_drift(far)
     quantization.check_drift(Calibration(10, "", 0.1, 0.99, 0.4))  # too few photos to judge by neighbours
     with pytest.raises(ModelError, match="40% of the 10 nearest"):

@@ -16,7 +16,6 @@ from fruitscale.kernels import backbone
 from fruitscale.kernels.backbone import Execution
 from fruitscale.model import quantization
 
-
 KEPT = 2
 """Convolutions at the start that stay in f32."""
 

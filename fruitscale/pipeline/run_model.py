@@ -102,13 +102,6 @@ def export_for(config: Config, scratch: Path | None = None) -> ExportedModel:
     return models.find()
 
 
-def how_to_export(config: Config) -> str | None:
-    """Return a message about the export, which takes time; None if the model is cached."""
-    if config.model.precision == "int8" and config.model.exported is None:
-        return "int8 is calibrated once on photos of the run, which takes minutes"
-    return None if exported_model.is_cached(config.model) else "TensorFlow exports it once; later runs use the cache"
-
-
 def sample(config: Config, access: StorageAccess, photos: Manifest) -> NDArray[np.uint8]:
     """Return the pixels of the usable photos with the smallest sha256 of their path, at most `quantization.PHOTOS`.
 

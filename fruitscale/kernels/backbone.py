@@ -231,7 +231,7 @@ class _OpenVino(_Grouped):
         openvino = import_openvino()
         core = openvino.Core()
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if execution.precision == "bf16" and "BF16" not in capabilities:
+        if execution.precision == "bf16" and not ("BF16" in capabilities and cpu_kind.can_bf16()):
             where = "The portable instruction set" if execution.portable else "This CPU"
             raise ModelError(f"{where} can't compute in bf16.", "Use f32: --set model.precision=f32")
         settings = {

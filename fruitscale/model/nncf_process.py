@@ -16,6 +16,9 @@ from fruitscale.kernels import backbone
 from fruitscale.kernels.backbone import Execution
 from fruitscale.model import quantization
 
+KEPT = 2
+"""Convolutions at the start that stay in f32."""
+
 
 def quantize(model: Model, folder: Path) -> None:
     """Write `payload` in a folder: the int8 model of its `f32.model`, calibrated on its `pixels.npy`."""
@@ -33,7 +36,8 @@ def _quantized(payload: bytes, pixels: NDArray[np.uint8]) -> Any:  # noqa: ANN40
     """Return the quantized OpenVINO model.
 
     Half of the range of int8 for weights (the overflow fix) keeps intermediate sums exact on CPUs without VNNI, so the
-    features are the same with and without it.
+    drift is the same with and without it. The first convolutions see the widest ranges of values: in f32, they halve the
+    drift, at little cost.
     """
     openvino = backbone.import_openvino()
     try:
@@ -52,8 +56,15 @@ def _quantized(payload: bytes, pixels: NDArray[np.uint8]) -> Any:  # noqa: ANN40
         nncf.Dataset(list(pixels), lambda photo: photo[np.newaxis]),
         subset_size=len(pixels),
         preset=nncf.QuantizationPreset.PERFORMANCE,
+        ignored_scope=nncf.IgnoredScope(names=_first_convolutions(network)),
         advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
     )
+
+
+def _first_convolutions(network: Any) -> list[str]:  # noqa: ANN401
+    operations = network.get_ordered_ops()
+    names = [op.get_friendly_name() for op in operations if op.get_type_name() in ("Convolution", "GroupConvolution")]
+    return names[:KEPT]
 
 
 def _openvino_files(network: Any, folder: Path) -> dict[str, bytes]:  # noqa: ANN401

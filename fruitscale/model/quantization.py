@@ -25,7 +25,7 @@ FORMAT = 1
 """Version of the quantization: a higher one invalidates every cached int8 model."""
 PHOTOS = 300
 """Photos that a model is calibrated on."""
-MOST_DRIFT = 0.4
+MOST_DRIFT = 0.3
 """Largest mean distance of int8's features from f32's, relative to the length of f32's."""
 FEWEST_NEIGHBOURS = 0.5
 """Smallest fraction of a photo's 10 nearest neighbours that must stay; not checked below 50 photos."""

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from fruitscale.config.schema import Config
 from fruitscale.engines import registry
-from fruitscale.engines.base import Engine
+from fruitscale.engines.base import Engine, EngineInfo
 from fruitscale.runs.fingerprints import SHARDS, shard_images
 from fruitscale.storage.listing import Photo
 from fruitscale.uris import is_s3
@@ -71,3 +71,10 @@ class EngineStart:
 def n_shards(config: Config, n_images: int) -> int:
     """Return the number of shards of a run."""
     return -(-n_images // shard_images(config, n_images))
+
+
+def is_remote(config: Config, info: EngineInfo) -> bool:
+    """Return whether workers may be on other machines, which may lack our folders and have other CPUs."""
+    if config.engine == "spark":
+        return not (info.master or "").startswith("local")
+    return config.engine == "dask" and config.dask.scheduler is not None

@@ -14,14 +14,14 @@ from threadpoolctl import threadpool_limits
 from fruitscale import stages
 from fruitscale.config.schema import Config
 from fruitscale.display.events import Observer
-from fruitscale.engines.base import Engine, EngineInfo, SharedValue, cut
+from fruitscale.engines.base import Engine, SharedValue, cut
 from fruitscale.errors import FruitscaleError, InterruptedRunError, OutputError
 from fruitscale.kernels.moments import Components, Moments, check_count, fit, group_edges, merge
 from fruitscale.model import exported_model
 from fruitscale.pipeline import empty_run, existing_run
 from fruitscale.pipeline.accounting import RunOutcome, Tally, make_record
 from fruitscale.pipeline.cpu_mixture import CpuKinds, cpu_kinds, driver_kind
-from fruitscale.pipeline.engine_start import EngineStart, n_shards
+from fruitscale.pipeline.engine_start import EngineStart, is_remote, n_shards
 from fruitscale.pipeline.existing_run import ExistingRun
 from fruitscale.pipeline.folder_check import check_workers_see_folders
 from fruitscale.pipeline.input_listing import check_uris, earlier_runs, list_input
@@ -224,7 +224,7 @@ class PipelineRun:
 
     def _note_kind(self, report: stages.ShardReport) -> None:
         if self._kinds.add(report, self._kept_photos, self._progress.warn):
-            self._plan = replace(self._plan, cpu_kinds=tuple(self._kinds.known))
+            self._plan = replace(self._plan, cpu_kinds=list(self._kinds.known))
             self._destination.results.write_plan(self._plan)
 
     def fit(self) -> None:
@@ -301,17 +301,17 @@ class PipelineRun:
             self._engine = self._engine_start.engine(n_shards(self._config, self._photos.images))
         info = self._engine.describe()
         self._progress.engine(info)
-        is_remote = _is_remote(self._config, info)
-        self._local_kind = driver_kind(self._config, is_remote)
+        remote = is_remote(self._config, info)
+        self._local_kind = driver_kind(self._config, remote)
         self._make_room(existing)
         self._job = self._make_job()
-        if is_remote and not (is_s3(self._config.input.uri) and is_s3(self._config.output.uri)):
+        if remote and not (is_s3(self._config.input.uri) and is_s3(self._config.output.uri)):
             check_workers_see_folders(self._engine, info, self._job)
 
     def _make_room(self, existing: ExistingRun) -> None:
         kept = existing_run.kept_kinds(existing, self._folder, self._plan)
         self._kinds = cpu_kinds(self._config, kept)
-        self._plan = replace(self._plan, cpu_kinds=self._kinds.at_start(self._local_kind))
+        self._plan = replace(self._plan, cpu_kinds=list(self._kinds.at_start(self._local_kind)))
         self._destination = existing_run.make_ready(existing, self._folder, self._plan)
         if self._exported.calibration is not None:
             self._destination.results.write_model(self._exported.payload)
@@ -381,10 +381,3 @@ def _merge_in_order(results: Iterator[tuple[int, Moments]], advance: Callable[[i
 
 def _absolute(uri: str) -> str:
     return uri if is_s3(uri) else str(local_path(uri))
-
-
-def _is_remote(config: Config, info: EngineInfo) -> bool:
-    """Return whether workers may be on other machines, which may lack our folders and have other CPUs."""
-    if config.engine == "spark":
-        return not (info.master or "").startswith("local")
-    return config.engine == "dask" and config.dask.scheduler is not None

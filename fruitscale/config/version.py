@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 
 def installed_version(package: str) -> str | None:

@@ -29,7 +29,6 @@ _PYTHON_WORDS = (
     (r"--set ([\w.]+=)((?:[^\s,;)]*[^\s,;).])?) --set ([\w.]+=\S*[^\s,;).])", r"set \1\2 and \3 in the config"),
     (r"--set ([\w.]+=(?:[^\s,;)]*[^\s,;).])?)", r"set \1 in the config"),
     (r"--set (?=[\w.{])", ""),
-    (r"--input \(or input\.uri\)", "input"),
     (r"--overwrite\b", "overwrite (in a config: output.overwrite)"),
     (r"--(path|label)\b", r"\1s"),
     (r"--(input|output|config|engine|refit|matching|plot)\b", r"\1"),

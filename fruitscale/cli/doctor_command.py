@@ -12,6 +12,9 @@ from fruitscale.cli.options import ConfigFile, Engine, Json, Sets, load_config
 if TYPE_CHECKING:
     from fruitscale.pipeline.doctor import DoctorFinding
 
+QUICKSTART = {"model": {"architecture": "efficientnet_lite0", "weights": "packaged"}}
+"""What configs/quickstart.yaml, which an installed package does not have, changes of the defaults."""
+
 
 def doctor(
     config: ConfigFile = None,
@@ -19,10 +22,10 @@ def doctor(
     engine: Engine = None,
     json: Json = False,
 ) -> None:
-    """Check what a run of this config needs. Exit 1 if it can't run here."""
+    """Check what a run of this config needs (default: configs/quickstart.yaml). Exit 1 if it can't run here."""
     from fruitscale.pipeline.doctor import examine
 
-    findings = examine(load_config(config, sets, engine=engine).config)
+    findings = examine(load_config(config or QUICKSTART, sets, engine=engine).config)
     if json:
         print_json(findings)
     else:

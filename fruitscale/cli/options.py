@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from fruitscale.cli.plain_output import echo
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fruitscale.config.loading import InheritedSettings, LoadedConfig
 
 VERBOSE = "--verbose"
@@ -64,7 +66,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else
 
 
 def load_config(
-    config: Path | None, sets: list[str] | None, earlier: InheritedSettings | None = None, /, **flags: object
+    config: Path | Mapping[str, Any] | None,
+    sets: list[str] | None,
+    earlier: InheritedSettings | None = None,
+    /,
+    **flags: object,
 ) -> LoadedConfig:
     """Load the configuration; each flag is named like its key, with `__` instead of dots."""
     from fruitscale.config.loading import load

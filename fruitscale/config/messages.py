@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from types import UnionType
-from typing import Any
+from typing import Any, get_origin
 
 from fruitscale.config.cluster_section import KINDS
 from fruitscale.config.schema import Config
@@ -39,6 +40,8 @@ EXPECTATIONS: Mapping[str, str] = {
     "tuple_type": "a list",
 }
 """By pydantic's type of error: what the value must be."""
+NUMBERS = (EXPECTATIONS["int_type"], EXPECTATIONS["float_type"])
+YAML_WORDS = {None: "null", True: "true", False: "false"}
 
 
 def explain(problems: Sequence[Any], sources: Mapping[str, str]) -> list[str]:
@@ -55,15 +58,35 @@ def explain(problems: Sequence[Any], sources: Mapping[str, str]) -> list[str]:
             unknown.append(f"{key}: {_nearest(location)}{_source(key, sources)}")
         elif problem["type"].startswith("union_tag_"):
             value = _shown(problem["ctx"]["tag"]) if "tag" in problem["ctx"] else "nothing"
-            wrong[".".join([*location, "kind"]), value] = [" or ".join(KINDS)]
-        else:
+            wrong[".".join([*location, "kind"]), value] = [repr(kind) for kind in KINDS]
+        elif problem["type"] != "too_short" or not problem["input"]:  # one with wrong items only seems too short
             key = ".".join(_without_kind(list(_fields_of(location))))
-            wrong.setdefault((key, _shown(problem["input"])), []).append(_expectation(problem))
+            value = f"{_shown(problem['input'])}{_note(problem)}"
+            wrong.setdefault((key, value), []).append(_expectation(problem))
     lines = [
-        f"{key}: must be {' or '.join(dict.fromkeys(expected))}, got {value}{_source(key, sources)}"
+        f"{key}: must be {_any_of(dict.fromkeys(expected))}, got {value}{_source(key, sources)}"
         for (key, value), expected in wrong.items()
     ]
     return lines + unknown
+
+
+def _any_of(expected: Iterable[str]) -> str:
+    *others, last = expected
+    if not others:
+        return last
+    return f"{', '.join(others)}{', ' if ' or ' in last else ' or '}{last}"
+
+
+def _note(problem: Any) -> str:  # noqa: ANN401
+    """Return why a value that looks right is not: YAML reads numbers in quotes, and 1e9, as text."""
+    value = problem["input"]
+    if not isinstance(value, str) or EXPECTATIONS.get(problem["type"]) not in NUMBERS:
+        return ""
+    try:
+        float(value)
+    except ValueError:
+        return ""
+    return " (YAML reads it as text: leave out quotes, and write 1e9 as 1.0e+9)"
 
 
 def _expectation(problem: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails
@@ -96,11 +119,21 @@ def _nearest(location: list[str]) -> str:
 
 
 def _source(key: str, sources: Mapping[str, str]) -> str:
-    found = [where for k, where in sources.items() if f"{k}.".startswith(f"{key}.") and where != "default"]
+    parts = f"{key}."
+    found = [
+        where
+        for k, where in sources.items()
+        if where != "default" and (f"{k}.".startswith(parts) or parts.startswith(f"{k}."))
+    ]
     return f" (from {found[0]})" if found else ""
 
 
 def _shown(value: object) -> str:
+    """Return a value as YAML has it, as far as that is not Python's notation too."""
+    if value is None or isinstance(value, bool):
+        return YAML_WORDS[value]
+    if isinstance(value, date):
+        return f"the date {value.isoformat()} (in quotes, it is text)"
     try:
         text = repr(value)
     except ValueError:  # an integer of thousands of digits
@@ -112,6 +145,8 @@ def _fields_of(location: Sequence[str]) -> Iterator[str]:
     """Yield the keys of an error's location; pydantic appends the branch of a union, or an index."""
     for i, part in enumerate(location):
         if part not in _keys_at(location[:i]):
+            if i and _is_mapping(location[:i]):
+                yield part
             return
         yield part
 
@@ -121,16 +156,30 @@ def _without_kind(location: list[str]) -> list[str]:
     return location[:1] + location[2:] if location[:1] == ["cluster"] and location[1:2] else location
 
 
+def _is_mapping(location: Sequence[str]) -> bool:
+    """Return whether a key holds a mapping of any keys, such as spark.conf."""
+    section = _section_at(location[:-1])
+    field = section.model_fields.get(location[-1]) if section else None
+    return field is not None and get_origin(field.annotation) is dict
+
+
 def _keys_at(location: Sequence[str]) -> list[str]:
+    if list(location) == ["cluster"]:
+        return sorted(KINDS)
+    section = _section_at(location)
+    return sorted(section.model_fields) if section else []
+
+
+def _section_at(location: Sequence[str]) -> type[Section] | None:
     section: type[Section] = Config
     if location[:1] == ["cluster"]:
         if len(location) == 1:
-            return sorted(KINDS)
+            return None
         section, location = KINDS[location[1]], location[2:]
     for part in location:
         field = section.model_fields.get(part)
         inner = field.annotation if field else None
         if isinstance(inner, UnionType) or not isinstance(inner, type) or not issubclass(inner, Section):
-            return []
+            return None
         section = inner
-    return sorted(section.model_fields)
+    return section

@@ -187,6 +187,11 @@ class Spark(Section):
     def _as_text(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
+        if inner := next((key for key, each in value.items() if isinstance(each, Mapping | list)), None):
+            raise ValueError(
+                f"one text, number, true or false for each setting ({inner} has several); "
+                "on the command line: --set 'spark.conf={spark.executor.memory: 4g}'"
+            )
         return {str(k): str(v).lower() if isinstance(v, bool) else str(v) for k, v in value.items()}
 
 

@@ -182,9 +182,9 @@ def check_count(requested: float, n: int, width: int | None = None) -> None:
     if most < 1:
         raise InputError(f"{n} usable photo{'s' * (n != 1)}: principal components need at least 2.", "Add photos.")
     if isinstance(requested, int) and requested > most:
-        of = "" if width is None else f" with {width} features"
+        of = "" if width is None else f" with {width:,} features"
         raise InputError(
-            f"pca.components is {requested}; {n} photos{of} have at most {most} components.",
+            f"pca.components is {requested}; {n:,} photos{of} have at most {most:,} component{'s' * (most != 1)}.",
             f"Set it to at most {most}, or to a fraction like 0.95.",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fruitscale.config.schema import Architecture
+from fruitscale.config.schema import PATCH_GRID, Architecture, Model
 from fruitscale.model.keras_applications import KERAS_APPLICATIONS, Network, rescale
 
 CLASSES = 1000
@@ -82,3 +82,11 @@ NETWORKS: Mapping[Architecture, Network] = {
     **KERAS_APPLICATIONS,
     "efficientnet_lite0": Network(1280, rescale(1 / 128, -127 / 128), _lite0, None),
 }
+
+
+def n_features(model: Model) -> int | None:
+    """Return the number of features; None if only the model's file has it."""
+    network = NETWORKS.get(model.architecture)
+    if model.architecture == "patch_mean":
+        return PATCH_GRID * PATCH_GRID * 3
+    return None if network is None or model.exported is not None else network.features

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,11 @@ from fruitscale.uris import is_s3, local_path
 
 WORKER_MB = 500
 DRIVER_MB = 1500
+
+DOWNLOADS = "https://storage.googleapis.com/tensorflow/keras-applications/"
+"""Where Keras downloads weights from (keras.applications)."""
+DOWNLOAD_SECONDS = 5
+"""How long the server may take to answer."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +101,7 @@ def _model(config: Config) -> Iterator[DoctorFinding]:
     except FruitscaleError as error:
         yield DoctorFinding("weights", False, True, error.message, error.hint or "")
         return
-    where = (
-        str(found.path)
-        if found.path
-        else "made from model.seed"
-        if found.kind == "random"
-        else "Keras will download them"
-    )
-    yield DoctorFinding("weights", True, True, f"{model.architecture}, {model.weights}: {where}")
+    yield _weights(model, found)
     if model.precision == "int8":
         nncf = installed_version("nncf")
         yield DoctorFinding(
@@ -120,6 +120,21 @@ def _model(config: Config) -> Iterator[DoctorFinding]:
         f"tensorflow {version or 'not found'}" + (" (this model is already exported)" if cached else ""),
         "" if version else "pip install 'fruitscale[tensorflow]'",
     )
+
+
+def _weights(model: Model, found: weights.Weights) -> DoctorFinding:
+    named = f"{model.architecture}, {model.weights}"
+    if found.path is not None or found.kind == "random":
+        return DoctorFinding("weights", True, True, f"{named}: {found.path or 'made from model.seed'}")
+    try:
+        urllib.request.urlopen(DOWNLOADS, timeout=DOWNLOAD_SECONDS).close()
+    except urllib.error.HTTPError:
+        pass  # the server answers; this address lists nothing
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error
+        remedy = f"Allow the download, or copy the file into {weights.keras_folders()[0]}. {weights.PACKAGED_HINT}"
+        return DoctorFinding("weights", False, True, f"{named}: {DOWNLOADS} can't be reached: {reason}", remedy)
+    return DoctorFinding("weights", True, True, f"{named}: Keras will download them")
 
 
 def _cpu(config: Config) -> DoctorFinding:

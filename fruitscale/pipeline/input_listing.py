@@ -8,6 +8,7 @@ from dataclasses import replace
 from fruitscale.config.schema import Config
 from fruitscale.errors import InputError, NothingNewError, UsageError
 from fruitscale.kernels.moments import check_count
+from fruitscale.model.architectures import n_features
 from fruitscale.pipeline.engine_start import EngineStart, n_shards
 from fruitscale.pipeline.progress import RunProgress
 from fruitscale.runs import manifest, path_hash
@@ -26,9 +27,10 @@ SHOWN = 3
 
 def check_uris(config: Config) -> None:
     """Raise UsageError if input or output is missing, or one is inside the other."""
-    for key, uri in (("input", config.input.uri), ("output", config.output.uri)):
-        if not uri:
-            raise UsageError(f"{key}.uri is not set.", f"Give --{key}, or {key}.uri in the config.")
+    missing = [key for key, uri in (("input", config.input.uri), ("output", config.output.uri)) if not uri]
+    if missing:
+        keys, flags = " and ".join(f"{key}.uri" for key in missing), " and ".join(f"--{key}" for key in missing)
+        raise UsageError(f"{keys} {'are' if missing[1:] else 'is'} not set.", f"Give {flags}, or {keys} in the config.")
     target = config.output.uri
     for kind, uri in (("input", config.input.uri), *(("run", uri) for uri in earlier_runs(config))):
         if is_inside(target, uri):
@@ -74,7 +76,7 @@ def list_input(
     if not listed.images:
         return replace(listed, account=account)
     if isinstance(config.pca.components, int) and config.pca.run is None:
-        check_count(config.pca.components, listed.images)
+        check_count(config.pca.components, listed.images, n_features(config.model))
     if engine is not None:
         engine.start(n_shards(config, listed.images))
     return replace(listed, account=account)
@@ -94,7 +96,7 @@ def _nothing_taken(config: Config, account: ListingAccount) -> InputError:
         return InputError(f"There are no photos in {config.input.list}.", "Give a list with at least one photo.")
     if not account.not_taken:
         return InputError(
-            f"There are no photos in {config.input.uri}: it has no files.", "Check --input (or input.uri)."
+            f"There are no photos in {config.input.uri}: it has no files.", "Check the path (key: input.uri)."
         )
     hint = f"Looked for {', '.join(config.input.include)}: see input.include and input.exclude."
     if account.not_taken[listing_account.HIDDEN]:

@@ -143,6 +143,8 @@ class PipelineRun:
         """
         config, progress = self._config, self._progress
         self._applied = configured_pca(config, self._access)
+        if self._applied is not None:
+            self._applied.check_settings(config)
         self._folder = RunFolder(self._access.open(config.output.uri))
         is_complete = self._folder.store.exists(run_folder.RECORD)  # then no engine may be needed
         engine_start = None if is_complete else self._engine_start

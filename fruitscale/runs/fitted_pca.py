@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fruitscale.config.loading import Given, InheritedSettings, LoadedConfig, leaves, load
@@ -19,6 +19,10 @@ from fruitscale.storage.residency import StorageAccess
 
 INHERITED = ("model", "images.exif_orientation")
 """Settings taken from the earlier run unless they are set."""
+
+
+KNOWN_EARLY = ("architecture", "input_size", "runtime", "precision")
+"""Settings of a network that its export does not change."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,14 @@ class FittedPca:
     def applied(self) -> AppliedPca:
         """The run that fitted the components, even if this run applied them too."""
         return self.pca.applied or AppliedPca(uri=self.run.uri, id=self.run.record.id, sha256=self.sha256)
+
+    def check_settings(self, config: Config) -> None:
+        """Raise ModelError if a run's features are not comparable by its settings: known before its model is exported."""
+        model = config.model
+        if model.exported is not None or model.architecture in ("file", "patch_mean"):
+            return
+        known: dict[str, Any] = {f"model.{key}": getattr(model, key) for key in KNOWN_EARLY}
+        self.check_model(replace(self.run.plan, features={**self.run.plan.features, **known}))
 
     def check_model(self, plan: RunPlan) -> None:
         """Raise ModelError if the features of a run with this plan are not comparable."""

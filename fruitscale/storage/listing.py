@@ -87,7 +87,7 @@ def _walk(source: Input, store: Store, account: ListingAccount) -> Iterator[tupl
     assert isinstance(store, LocalStore)
     if not store.root.is_dir():
         problem = "is not a folder" if store.root.exists() else "does not exist"
-        raise InputError(f"The input {store.root} {problem}.", "Check --input (or input.uri).")
+        raise InputError(f"The input {store.root} {problem}.", "Check the path (key: input.uri).")
     walk = FolderWalk(verdicts(source), account, takes_hidden=source.hidden == "take")
     yield from walk.photos(str(store.root))
 

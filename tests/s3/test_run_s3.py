@@ -41,9 +41,7 @@ def test_the_parts_are_those_of_the_disk(watched: Watched, expected_parts: dict[
     check_clean(place)
 
 
-def test_an_export_to_s3_is_the_one_to_the_disk(
-    s3_cli: Cli, watched: Watched, bucket: Bucket, tmp_path: Path
-) -> None:
+def test_an_export_to_s3_is_the_one_to_the_disk(s3_cli: Cli, watched: Watched, bucket: Bucket, tmp_path: Path) -> None:
     command = ["export", watched.place.uri, "--to", "csv", *bucket.flags()]
     assert s3_cli(*command, "-o", tmp_path / "here.csv").code == 0
     bucket.put("mine.csv", b"mine")

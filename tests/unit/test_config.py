@@ -126,11 +126,11 @@ def test_cluster_keys_are_the_clusters_own(tmp_path: Path) -> None:
     ("sets", "message"),
     [
         pytest.param(
-            ["cluster={}"], "cluster.kind: must be emr or emr-serverless or ec2-dask, got nothing", id="no-kind"
+            ["cluster={}"], "cluster.kind: must be 'emr', 'emr-serverless' or 'ec2-dask', got nothing", id="no-kind"
         ),
         pytest.param(
             ["cluster.kind=aks"],
-            "cluster.kind: must be emr or emr-serverless or ec2-dask, got 'aks'",
+            "cluster.kind: must be 'emr', 'emr-serverless' or 'ec2-dask', got 'aks'",
             id="no-such-kind",
         ),
         pytest.param(
@@ -287,7 +287,29 @@ WRONG: list[tuple[str, str, tuple[str, ...]]] = [
 @pytest.mark.parametrize(("key", "text", "expected"), WRONG, ids=[f"{key}={text}" for key, text, _ in WRONG])
 def test_a_wrong_value_is_named_by_its_key(key: str, text: str, expected: tuple[str, ...]) -> None:
     value = yaml.safe_load(text)
-    assert refusal(f"{key}={text}") == f"{key}: must be {' or '.join(expected)}, got {value!r}"
+    shown = text if value is None or isinstance(value, bool) else repr(value)
+    said = refusal(f"{key}={text}").removesuffix(" (YAML reads it as text: leave out quotes, and write 1e9 as 1.0e+9)")
+    *first, last = expected
+    allowed = f"{', '.join(first)}{', ' if ' or ' in last else ' or '}{last}" if first else last
+    assert said == f"{key}: must be {allowed}, got {shown}"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("bench.engines=[flink]", "bench.engines: must be 'local', 'spark' or 'dask', got 'flink'"),
+        ("bench.images=[0]", "bench.images: must be at least 1, got 0"),
+        ("storage.path_style=1", "storage.path_style: must be 'auto', true or false, got 1"),
+        ("model.weights=2026-01-01", "model.weights: must be text, got the date 2026-01-01 (in quotes, it is text)"),
+        ("cluster={kind: emr, tags: {a: 1}}", "cluster.tags.a: must be text, got 1"),
+        ("cluster={kind: emr, prices: {emr_hour: {a: x}}}", "cluster.prices.emr_hour.a: must be a number, got 'x'"),
+        ("spark.conf={a: [b]}", "spark.conf: must be one text, number, true or false for each setting (a has several)"),
+    ],
+)
+def test_a_wrong_value_is_described_once_and_in_the_words_of_yaml(setting: str, message: str) -> None:
+    said = refusal(setting)
+    assert said.startswith(message)
+    assert "\n" not in said
 
 
 @pytest.mark.parametrize(

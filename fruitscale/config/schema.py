@@ -189,8 +189,7 @@ class Spark(Section):
             return value
         if inner := next((key for key, each in value.items() if isinstance(each, Mapping | list)), None):
             raise ValueError(
-                f"one text, number, true or false for each setting ({inner} has several); "
-                "on the command line: --set 'spark.conf={spark.executor.memory: 4g}'"
+                f"one text, number, true or false for each setting ({inner} has several): spark.conf is {{name: value}}"
             )
         return {str(k): str(v).lower() if isinstance(v, bool) else str(v) for k, v in value.items()}
 

@@ -20,7 +20,6 @@ OUTSIDE = {"cli", "clusters", "gdpr", "bench", "machines"}
 @pytest.mark.parametrize(
     ("hint", "expected"),
     [
-        ("Check --input (or input.uri).", "Check input."),
         ("Choose another --output, or replace the run with --overwrite.",
          "Choose another output, or replace the run with overwrite (in a config: output.overwrite)."),
         ("Use f32: --set model.precision=f32", "Use f32: set model.precision=f32 in the config"),

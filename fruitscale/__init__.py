@@ -14,6 +14,7 @@ __all__ = [
     "ExportResult",
     "FruitscaleError",
     "RunRecord",
+    "SimilarPhotos",
     "__version__",
     "apply",
     "drift",
@@ -23,6 +24,7 @@ __all__ = [
     "read",
     "record",
     "run",
+    "similar",
 ]
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         EraseResult,
         Evaluation,
         ExportResult,
+        SimilarPhotos,
         apply,
         drift,
         erase,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
         read,
         record,
         run,
+        similar,
     )
     from fruitscale.config.schema import Config
     from fruitscale.errors import FruitscaleError

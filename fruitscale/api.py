@@ -22,11 +22,12 @@ from fruitscale.runs.reader import open_complete, open_run
 from fruitscale.runs.record import RunRecord
 from fruitscale.runs.run_folder import REPORT, RunFolder
 from fruitscale.runs.tables import read
+from fruitscale.search.similar_photos import SimilarPhotos, similar
 from fruitscale.storage.residency import StorageAccess
 
 __all__ = [
-    "Drift", "EraseResult", "Evaluation", "ExportResult", "apply", "drift", "erase", "evaluate", "export", "read", "record",
-    "report", "run",
+    "Drift", "EraseResult", "Evaluation", "ExportResult", "SimilarPhotos", "apply", "drift", "erase", "evaluate", "export",
+    "read", "record", "report", "run", "similar",
 ]  # fmt: skip
 
 

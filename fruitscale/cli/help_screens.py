@@ -8,7 +8,7 @@ from typer.core import TyperCommand, TyperGroup
 
 PANELS = {
     "Run": ("init", "run", "sample"),
-    "Look": ("show", "report", "evaluate", "export"),
+    "Look": ("show", "report", "evaluate", "export", "similar"),
     "Apply": ("apply", "drift"),
     "Operate": ("cluster", "gdpr", "erase", "config", "model"),
     "Benchmark": ("bench", "tune"),
@@ -24,6 +24,7 @@ EXAMPLES = {
     "export": "export results/run --to csv --output components.csv",
     "apply": "apply --pca results/run --input new-photos --output results/new",
     "drift": "drift results/run results/new",
+    "similar": "similar results/run photos/kiwi.jpg --k 10 --page similar.html",
     "erase": "erase results/run --label 'Apple Red' --dry-run",
     "doctor": "doctor --engine spark",
     "bench": "bench --input photos --engines local,spark,dask --images 500,2000 --output results/bench",

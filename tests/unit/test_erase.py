@@ -20,7 +20,6 @@ from fruitscale.config.loading import load
 from fruitscale.config.schema import Storage
 from fruitscale.erasure import photo_erasure
 from fruitscale.erasure import rewriting as erasing
-from fruitscale.erasure.selection import Selection, choose, resolve, without_names
 from fruitscale.errors import InputError, InterruptedRunError, OutputError, StorageError, UsageError
 from fruitscale.runs import journal, manifest
 from fruitscale.runs.fingerprints import differences, plan_after_erasing
@@ -28,6 +27,7 @@ from fruitscale.runs.journal import Journal, PurgedVersions
 from fruitscale.runs.old_versions import purge
 from fruitscale.runs.path_hash import PathHash
 from fruitscale.runs.run_folder import RunFolder, RunPlan
+from fruitscale.runs.selection import Selection, choose, resolve, without_names
 from fruitscale.storage import aws, lock
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.s3 import S3Store

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fruitscale.config.version import __version__
 
 __all__ = [
+    "Classification",
     "Config",
     "Drift",
     "EraseResult",
@@ -17,6 +18,7 @@ __all__ = [
     "SimilarPhotos",
     "__version__",
     "apply",
+    "classify",
     "drift",
     "erase",
     "evaluate",
@@ -29,12 +31,14 @@ __all__ = [
 
 if TYPE_CHECKING:
     from fruitscale.api import (
+        Classification,
         Drift,
         EraseResult,
         Evaluation,
         ExportResult,
         SimilarPhotos,
         apply,
+        classify,
         drift,
         erase,
         evaluate,

@@ -22,12 +22,13 @@ from fruitscale.runs.reader import open_complete, open_run
 from fruitscale.runs.record import RunRecord
 from fruitscale.runs.run_folder import REPORT, RunFolder
 from fruitscale.runs.tables import read
+from fruitscale.search.labelled_photos import Classification, classify
 from fruitscale.search.similar_photos import SimilarPhotos, similar
 from fruitscale.storage.residency import StorageAccess
 
 __all__ = [
-    "Drift", "EraseResult", "Evaluation", "ExportResult", "SimilarPhotos", "apply", "drift", "erase", "evaluate", "export",
-    "read", "record", "report", "run", "similar",
+    "Classification", "Drift", "EraseResult", "Evaluation", "ExportResult", "SimilarPhotos", "apply", "classify", "drift",
+    "erase", "evaluate", "export", "read", "record", "report", "run", "similar",
 ]  # fmt: skip
 
 

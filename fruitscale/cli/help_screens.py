@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 PANELS = {
     "Run": ("init", "run", "sample"),
     "Look": ("show", "report", "evaluate", "export", "similar"),
-    "Apply": ("apply", "drift"),
+    "Apply": ("apply", "classify", "drift"),
     "Operate": ("cluster", "gdpr", "erase", "config", "model"),
     "Benchmark": ("bench", "tune"),
     "Help": ("doctor",),
@@ -23,6 +23,7 @@ EXAMPLES = {
     "evaluate": "evaluate results/run results/test --plot accuracy.html",
     "export": "export results/run --to csv --output components.csv",
     "apply": "apply --pca results/run --input new-photos --output results/new",
+    "classify": "classify results/run new-photos --output labels.csv",
     "drift": "drift results/run results/new",
     "similar": "similar results/run photos/kiwi.jpg --k 10 --page similar.html",
     "erase": "erase results/run --label 'Apple Red' --dry-run",

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 QUERIES, ROWS, PAIRS = 256, 4096, 2048
 """Queries and rows of one matrix product; pairs of rows compared in float64 at once."""
+CROWD = 2
+"""A query with more candidates in a block than this many times k is given a closer bound first."""
 NOBODY = -1
 """The group of a row or query that excludes no other."""
 
@@ -67,18 +69,24 @@ class NearestSearch:
     def _search(self, of: slice, values: Floats, lengths: Floats, groups: Rows | None) -> None:
         queries = self._queries[of]
         own = _lengths(queries)
-        sums = own[:, None] + lengths
-        squares = sums - np.float32(2) * (queries @ values.T)
         # A sum of n products of float32 is off by at most n * eps / 2 of the product of lengths: lengths and doubled products
-        error = np.float32((queries.shape[1] + 8) * np.finfo(np.float32).eps) * sums
+        error = np.float32((queries.shape[1] + 8) * np.finfo(np.float32).eps)
+        least = queries @ values.T  # becomes a lower bound of the squared distances, in place
+        least *= np.float32(-2)
+        least += (own * (1 - error))[:, None]
+        least += lengths * (1 - error)
         if self._groups is not None and groups is not None:
             mine = self._groups[of][:, None]
-            squares[(mine == groups) & (mine != NOBODY)] = np.inf
-        most = self._squares[of, -1]
-        if squares.shape[1] > self._k:
-            upper = np.partition(squares + error, self._k - 1, axis=1)[:, self._k - 1]
-            most = np.minimum(most, upper)
-        asked, rows = np.nonzero((squares - error <= most[:, None]) & np.isfinite(squares))
+            least[(mine == groups) & (mine != NOBODY)] = np.inf
+        most = np.nextafter(self._squares[of, -1].astype(np.float32), np.float32(np.inf))
+        most = np.minimum(most, np.finfo(np.float32).max)  # rows left out are beyond that
+        near = least <= most[:, None]
+        crowded = np.flatnonzero(np.count_nonzero(near, axis=1) > CROWD * self._k)
+        if len(crowded):
+            upper = least[crowded] + 2 * error * (own[crowded, None] + lengths)
+            bound = np.partition(upper, self._k - 1, axis=1)[:, self._k - 1, None]
+            near[crowded] &= least[crowded] <= bound
+        asked, rows = np.nonzero(near)
         if len(asked):
             self._keep(of, asked, rows + self._seen, _exact(queries, values, asked, rows))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -12,7 +12,7 @@ from fruitscale.errors import UsageError
 from fruitscale.runs.parts import Part
 from fruitscale.runs.reader import CompleteRun
 from fruitscale.runs.run_folder import FEATURES, REDUCED
-from fruitscale.search.exact_neighbours import Block, Floats, NearestSearch, Neighbours, Rows
+from fruitscale.search.exact_neighbours import ROWS, Block, Floats, NearestSearch, Neighbours, Rows
 
 By: TypeAlias = Literal["components", "features"]
 PLACES: Mapping[str, str] = {"components": REDUCED, "features": FEATURES}
@@ -48,20 +48,40 @@ def search_run(
     queries: Floats,
     k: int,
     groups: Rows | None = None,
-    groups_of: Callable[[Part], Rows] | None = None,
+    groups_of: Callable[[int, Part], Rows] | None = None,
 ) -> SearchResult:
     """Return the k nearest photos of each query (n, width); of equally near ones, the first by path.
 
-    `groups` (n,) are those of the queries, `groups_of` returns those of a part's photos: the photos of a query's own group
-    are left out. Raises OutputError if a part is damaged.
+    `groups` (n,) are those of the queries, `groups_of` returns those of a part's photos, given its first row: the photos of a
+    query's own group are left out. Raises OutputError if a part is damaged.
     """
     search, n_rows = NearestSearch(queries, k, groups), 0
     names: dict[int, tuple[str, str | None]] = {}
-    for part in run.parts(place):
-        search.add(Block(part.values, groups_of and groups_of(part)))
+    for part in batched(run.parts(place), ROWS):
+        search.add(Block(part.values, groups_of and groups_of(n_rows, part)))
         start, n_rows = n_rows, n_rows + len(part.paths)
         kept = np.unique(search.found().rows)
         kept = kept[kept >= 0].tolist()
         new = {row: (part.paths[row - start], part.labels[row - start]) for row in kept if row >= start}
         names = {row: new.get(row) or names[row] for row in kept}
     return SearchResult(search.found(), names, n_rows)
+
+
+def batched(found: Iterable[Part], rows: int) -> Iterator[Part]:
+    """Yield parts joined until they have at least `rows` rows; the last may have fewer."""
+    batch: list[Part] = []
+    for part in found:
+        batch.append(part)
+        if sum(len(one.paths) for one in batch) >= rows:
+            yield _joined(batch)
+            batch = []
+    if batch:
+        yield _joined(batch)
+
+
+def _joined(batch: list[Part]) -> Part:
+    if len(batch) == 1:
+        return batch[0]
+    paths = [path for part in batch for path in part.paths]
+    labels = [label for part in batch for label in part.labels]
+    return Part(paths, labels, np.concatenate([part.values for part in batch]))

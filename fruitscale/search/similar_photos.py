@@ -93,7 +93,7 @@ def similar(
     query = _query(opened, photo, place, access, exported)
     began = time.perf_counter()
     found = search_run(
-        opened.run, place, query.values, k, np.zeros(1, np.int64), lambda part: _groups(part, query.path)
+        opened.run, place, query.values, k, np.zeros(1, np.int64), lambda _, part: _groups(part, query.path)
     )
     seconds = time.perf_counter() - began
     nearest = found.neighbours

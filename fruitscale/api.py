@@ -23,7 +23,8 @@ from fruitscale.runs.record import RunRecord
 from fruitscale.runs.run_folder import REPORT, RunFolder
 from fruitscale.runs.tables import read
 from fruitscale.search.labelled_photos import Classification, classify
-from fruitscale.search.similar_photos import SimilarPhotos, similar
+from fruitscale.search.similar_photos import similar
+from fruitscale.search.similar_result import SimilarPhotos
 from fruitscale.storage.residency import StorageAccess
 
 __all__ = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fruitscale.config import loading
 from fruitscale.errors import FruitscaleError, StorageError
@@ -16,10 +15,8 @@ from fruitscale.report.thumbnails import as_jpeg, thumbnails
 from fruitscale.runs.photo_lookup import photos_of
 from fruitscale.runs.photos import why_unreadable
 from fruitscale.runs.reader import CompleteRun
+from fruitscale.search.similar_result import SimilarPhotos
 from fruitscale.storage.residency import StorageAccess
-
-if TYPE_CHECKING:
-    from fruitscale.search.similar_photos import SimilarPhotos
 
 MOST_BYTES = 4_000_000
 """Of all thumbnails together."""

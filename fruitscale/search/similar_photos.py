@@ -13,7 +13,6 @@ from fruitscale.config.schema import Storage
 from fruitscale.errors import FruitscaleError, InputError
 from fruitscale.kernels.images import Pixels
 from fruitscale.kernels.moments import project
-from fruitscale.runs import html_table
 from fruitscale.runs.fitted_pca import FittedPca, open_fitted_pca
 from fruitscale.runs.parts import Part
 from fruitscale.runs.photo_lookup import LocatedPhoto, locate, part_row, reject_of
@@ -21,44 +20,11 @@ from fruitscale.runs.run_folder import REDUCED
 from fruitscale.search.exact_neighbours import NOBODY, Rows
 from fruitscale.search.photo_features import is_file, new_photo
 from fruitscale.search.run_search import By, check_neighbours, place_of, search_run
+from fruitscale.search.similar_page import write_page
+from fruitscale.search.similar_result import SimilarPhoto, SimilarPhotos
 from fruitscale.storage.residency import StorageAccess
 
 NEIGHBOURS = 20
-
-
-@dataclass(frozen=True)
-class SimilarPhoto:
-    """A photo of the run, with its Euclidean distance to the photo asked about."""
-
-    path: str
-    label: str | None
-    distance: float
-
-
-@dataclass(frozen=True)
-class SimilarPhotos:
-    """The photos of a run most similar to `photo`, nearest first; of equally near ones, the first by path.
-
-    `path` is the photo's own path in the run, None if it is not in it; `compared` counts the photos it was compared with,
-    `by` names the vectors. `seconds` is the time of the search with reading the run's parts, without the model's.
-    """
-
-    run: str
-    photo: str
-    path: str | None
-    label: str | None
-    by: str
-    width: int
-    compared: int
-    seconds: float
-    photos: tuple[SimilarPhoto, ...]
-    notes: tuple[str, ...] = ()
-
-    def _repr_html_(self) -> str:
-        """Return the photos as a notebook shows them."""
-        rows = [(p.path, p.label or "", f"{p.distance:#.4g}") for p in self.photos]
-        title = f"Most similar to {self.photo}, by {self.width:,} {self.by}"
-        return html_table.table(title, ("path", "label", "distance"), rows, list(self.notes))
 
 
 @dataclass(frozen=True)
@@ -111,8 +77,6 @@ def similar(
         notes=query.notes,
     )
     if page is not None:
-        from fruitscale.search.similar_page import write_page
-
         write_page(result, query.pixels, opened.run, access, page)
     return result
 

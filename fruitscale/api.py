@@ -23,13 +23,14 @@ from fruitscale.runs.record import RunRecord
 from fruitscale.runs.run_folder import REPORT, RunFolder
 from fruitscale.runs.tables import read
 from fruitscale.search.labelled_photos import Classification, classify
+from fruitscale.search.photo_copies import PhotoCopies, copies_of
 from fruitscale.search.similar_photos import similar
 from fruitscale.search.similar_result import SimilarPhotos
 from fruitscale.storage.residency import StorageAccess
 
 __all__ = [
-    "Classification", "Drift", "EraseResult", "Evaluation", "ExportResult", "SimilarPhotos", "apply", "classify", "drift",
-    "erase", "evaluate", "export", "read", "record", "report", "run", "similar",
+    "Classification", "Drift", "EraseResult", "Evaluation", "ExportResult", "PhotoCopies", "SimilarPhotos", "apply",
+    "classify", "copies_of", "drift", "erase", "evaluate", "export", "read", "record", "report", "run", "similar",
 ]  # fmt: skip
 
 

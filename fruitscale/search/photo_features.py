@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fruitscale.config import loading
-from fruitscale.config.schema import Config, Model
-from fruitscale.errors import InputError, MissingObjectError, ModelError, UsageError
+from fruitscale.config.schema import Images, Model
+from fruitscale.errors import FruitscaleError, InputError, MissingObjectError, ModelError, UsageError
 from fruitscale.kernels import backbone, images
 from fruitscale.kernels.images import Pixels, Rejection
 from fruitscale.model.exported_model import ExportedModel, export
 from fruitscale.runs.careful_decoder import CarefulDecoder
+from fruitscale.runs.photo_lookup import LocatedPhoto, locate
 from fruitscale.runs.reader import CompleteRun
 from fruitscale.storage.residency import StorageAccess
 from fruitscale.storage.store import Store
@@ -46,6 +47,16 @@ def is_file(photo: str) -> bool:
         return False
 
 
+def locate_or_file(run: CompleteRun, photo: str) -> LocatedPhoto | None:
+    """Return a photo's place in the run, or None if it is a file outside. Raises what `locate` raises if it is neither."""
+    try:
+        return locate(run, photo)
+    except FruitscaleError:
+        if is_file(photo):
+            return None
+        raise
+
+
 def new_photo(run: CompleteRun, photo: str, access: StorageAccess, exported: str | None = None) -> NewPhoto:
     """Return the features of a photo, a file or s3:// URI, as the run would have computed them.
 
@@ -53,17 +64,24 @@ def new_photo(run: CompleteRun, photo: str, access: StorageAccess, exported: str
     unavailable.
     """
     config = loading.from_mapping(run.plan.config)
-    content = _read(photo, config, access)
     model, notes = run_model(run, config.model, exported)
+    pixels, warning = decoded(run, photo, model.input_size, access)
+    loaded = backbone.load(model.payload, config.model.precision)
+    notes += (f"the photo was read with a warning: {warning}",) if warning else ()
+    return NewPhoto(loaded.infer(pixels[np.newaxis]), pixels, notes)
+
+
+def decoded(run: CompleteRun, photo: str, size: int, access: StorageAccess) -> tuple[Pixels, str | None]:
+    """Return a photo's pixels, a square decoded with the run's settings, and a warning or None. Raises InputError."""
+    settings = loading.from_mapping(run.plan.config).images
+    content = _read(photo, settings, access)
     with closing(CarefulDecoder()) as decoder:
-        pixels, warning = decoder.decode(content, model.input_size, config.images)
+        pixels, warning = decoder.decode(content, size, settings)
     if isinstance(pixels, Rejection):
         raise InputError(
             f"{photo} can't be used: {pixels.reason}: {pixels.detail}", "Give a photo that can be decoded."
         )
-    loaded = backbone.load(model.payload, config.model.precision)
-    notes += (f"the photo was read with a warning: {warning}",) if warning else ()
-    return NewPhoto(loaded.infer(pixels[np.newaxis]), pixels, notes)
+    return pixels, warning
 
 
 def run_model(run: CompleteRun, model: Model, exported: str | None = None) -> tuple[ExportedModel, tuple[str, ...]]:
@@ -90,13 +108,13 @@ def run_model(run: CompleteRun, model: Model, exported: str | None = None) -> tu
     return found, (OTHER_BYTES,)
 
 
-def _read(photo: str, config: Config, access: StorageAccess) -> bytes:
+def _read(photo: str, settings: Images, access: StorageAccess) -> bytes:
     store, name = _place(photo, access)
     try:
         content = store.read(name)
     except MissingObjectError:
         raise InputError(f"{photo} does not exist.", "Give a photo, or a path of the run's manifest.parquet.") from None
-    rejection = images.too_large(len(content), config.images)
+    rejection = images.too_large(len(content), settings)
     if rejection is not None:
         raise InputError(f"{photo} can't be used: {rejection.reason}: {rejection.detail}")
     return content

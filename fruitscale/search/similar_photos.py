@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fruitscale.config.schema import Storage
-from fruitscale.errors import FruitscaleError, InputError
+from fruitscale.errors import InputError
 from fruitscale.kernels.images import Pixels
 from fruitscale.kernels.moments import project
 from fruitscale.runs.fitted_pca import FittedPca, open_fitted_pca
 from fruitscale.runs.parts import Part
-from fruitscale.runs.photo_lookup import LocatedPhoto, locate, part_row, reject_of
+from fruitscale.runs.photo_lookup import LocatedPhoto, part_row, reject_of
 from fruitscale.runs.run_folder import REDUCED
 from fruitscale.search.exact_neighbours import NOBODY, Rows
-from fruitscale.search.photo_features import is_file, new_photo
+from fruitscale.search.photo_features import locate_or_file, new_photo
 from fruitscale.search.run_search import By, check_neighbours, place_of, search_run
 from fruitscale.search.similar_page import write_page
 from fruitscale.search.similar_result import SimilarPhoto, SimilarPhotos
@@ -82,22 +82,12 @@ def similar(
 
 
 def _query(opened: FittedPca, photo: str, place: str, access: StorageAccess, exported: str | None) -> Query:
-    located = _locate(opened, photo)
+    located = locate_or_file(opened.run, photo)
     if located is not None:
         return _own_query(opened, located, place)
     new = new_photo(opened.run, photo, access, exported)
     values = project(new.features, opened.fitted) if place == REDUCED else new.features
     return Query(values, pixels=new.pixels, notes=new.notes)
-
-
-def _locate(opened: FittedPca, photo: str) -> LocatedPhoto | None:
-    """Return the photo's place in the run, or None if it is a file outside. Raises what `locate` raises."""
-    try:
-        return locate(opened.run, photo)
-    except FruitscaleError:
-        if is_file(photo):
-            return None
-        raise
 
 
 def _own_query(opened: FittedPca, located: LocatedPhoto, place: str) -> Query:

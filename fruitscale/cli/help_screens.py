@@ -43,6 +43,7 @@ EXAMPLES = {
     "cluster reap": "cluster reap --config my-emr.yaml --dry-run",
     "config show": "config show --config configs/local.yaml",
     "config schema": "config schema > fruitscale.schema.json",
+    "gdpr access": "gdpr access results/run --path 'Apple Red/visitor-17.jpg' --output access.md",
     "gdpr audit": "gdpr audit --config my-emr.yaml --markdown",
     "model show": "model show",
     "model export": "model export efficientnet.model",

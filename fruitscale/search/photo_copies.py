@@ -75,15 +75,11 @@ def copies_of(run: str, photo: str, storage: Storage | None = None, exported: st
 def _features(
     run: CompleteRun, photo: str, located: LocatedPhoto | None, access: StorageAccess, exported: str | None
 ) -> NDArray[np.float32] | None:
-    """Return the photo's features (width,), or None if it is a reject of the run."""
+    """Return the photo's features (1, width), or None if it is a reject of the run."""
     if located is None:
-        features: NDArray[np.float32] = new_photo(run, photo, access, exported).features[0]
-        return features
+        return new_photo(run, photo, access, exported).features
     found = part_row(run, FEATURES, located)
-    if found is None:
-        return None
-    features = found.part.values[found.row]
-    return features
+    return None if found is None else found.part.values[found.row : found.row + 1]
 
 
 def _equal(run: CompleteRun, features: NDArray[np.float32]) -> Iterator[str]:

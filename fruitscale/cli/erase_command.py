@@ -17,33 +17,37 @@ if TYPE_CHECKING:
     from fruitscale.api import EraseResult, PhotoCopies
 
 
+Paths = Annotated[
+    Optional[list[str]],  # noqa: UP045  Typer reads it
+    typer.Option(
+        "--path", metavar="PATH", help="A photo, as in the run's manifest.parquet. Can be given several times."
+    ),
+]
+Label = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--label", metavar="LABEL", help="All photos with this label."),
+]
+Matching = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--matching", metavar="GLOB", help="All photos whose path matches this glob, ignoring case."),
+]
+Like = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--like",
+        metavar="PHOTO",
+        help="A photo and its copies under other names: a path of the run, or a file. They are listed first.",
+    ),
+]
+
+
 def erase(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The run folder (its --output).")],
-    path: Annotated[
-        Optional[list[str]],  # noqa: UP045  Typer reads it
-        typer.Option(
-            "--path",
-            metavar="PATH",
-            help="A photo, as in the run's manifest.parquet. Can be given several times.",
-        ),
-    ] = None,
+    path: Paths = None,
     path_p: Annotated[Optional[list[str]], typer.Option("-p", hidden=True)] = None,  # noqa: UP045  its earlier short name
-    label: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--label", metavar="LABEL", help="All photos with this label."),
-    ] = None,
-    matching: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--matching", metavar="GLOB", help="All photos whose path matches this glob, ignoring case."),
-    ] = None,
-    like: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--like",
-            metavar="PHOTO",
-            help="A photo and its copies under other names: a path of the run, or a file. They are listed first.",
-        ),
-    ] = None,
+    label: Label = None,
+    matching: Matching = None,
+    like: Like = None,
     yes: Annotated[bool, typer.Option("--yes", help="With --like: erase without asking.")] = False,
     refit: Annotated[bool, typer.Option("--refit", help="Refit the PCA without them.")] = False,
     dry_run: Annotated[

@@ -67,8 +67,9 @@ class AccessedRun:
 class PhotoAccess:
     """Everything that a run holds on the photo `path`; `stored_as` is its name in the tables, a hash with hashed paths.
 
-    `input` is the photo's own place, and `input_state` whether it is still there. `reject` is the reason why it has no features, `warning` the fault that it was read with. With `erased`,
-    the photo was erased, and only the receipt's salted hash is left.
+    `input` is the photo's own place, and `input_state` whether it is still there. `reject` is the reason why it has no
+    features, `warning` the fault that it was read with. With `erased`, the photo was erased, and only the receipt's salted
+    hash is left.
     """
 
     run: AccessedRun

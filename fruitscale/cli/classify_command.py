@@ -24,7 +24,7 @@ def classify(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run whose photos have labels.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="A folder of photos, or a run of them (fruitscale apply).")],
     k: Annotated[int, typer.Option("--k", metavar="NUMBER", help="Number of neighbours that vote.")] = 5,
-    by: ByVectors = "components",
+    by: ByVectors = "features",
     unknown: Annotated[
         float,
         typer.Option(

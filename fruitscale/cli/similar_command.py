@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fruitscale.search.run_search import By
 
 ByVectors = Annotated[
-    str, typer.Option("--by", metavar="VECTORS", help="components (all that were kept), or features.")
+    str, typer.Option("--by", metavar="VECTORS", help="components (those that were kept), or all features.")
 ]
 
 

@@ -10,6 +10,7 @@ from fruitscale.config import loading
 from fruitscale.config.loading import Given
 from fruitscale.config.schema import Config
 from fruitscale.display.events import Observer
+from fruitscale.display.notebook import notebook_observer
 from fruitscale.errors import InputError, UsageError
 from fruitscale.evaluation.vectors import check_same_model, spelled_alike
 from fruitscale.kernels.moments import project
@@ -102,18 +103,19 @@ def classify(
     run: str,
     new: str,
     k: int = NEIGHBOURS,
-    by: By = "components",
+    by: By = "features",
     unknown: float = QUANTILE,
     config: Given | None = None,
-    observer: Observer = lambda event: None,
+    observer: Observer | None = None,
     sets: Sequence[str] = (),
 ) -> Classification:
     """Label the photos of a run, or of a folder, by the k nearest photos of a complete run with labels.
 
     A folder of photos goes through the run's own model first, by local processes and into a temporary run. A photo is
     unknown if its nearest neighbour is farther than the quantile `unknown` of the distances of the label's own photos that
-    were held out. `config` and `sets` are as for `run`, for the storage and for that temporary run. Raises ModelError if
-    the models differ, InputError if the run has photos without a label.
+    were held out. With `by` components, less is unknown: they leave out what sets a photo apart from all of the run's.
+    `config`, `sets` (as --set) and `observer` are for that temporary run, as for `run`, and for the storage. Raises
+    ModelError if the models differ, InputError if the run has photos without a label.
     """
     check_neighbours(k)
     if not 0 < unknown <= 1:
@@ -146,7 +148,7 @@ def _as_config(given: Given | None, sets: Sequence[str]) -> Config:
 
 @contextmanager
 def _opened(
-    run: str, new: str, access: StorageAccess, config: Given | None, sets: Sequence[str], observer: Observer
+    run: str, new: str, access: StorageAccess, config: Given | None, sets: Sequence[str], observer: Observer | None
 ) -> Iterator[CompleteRun]:
     """Yield the run of the new photos: the one in this folder, else a temporary one of the photos in it."""
     store = access.open(new)
@@ -155,7 +157,7 @@ def _opened(
     if RunFolder(store).read_plan() is not None:
         yield open_complete(new, access)
         return
-    with ScratchFolder("classify") as folder:
+    with ScratchFolder("classify") as folder, notebook_observer(observer) as watching:
         flags = {
             "engine": "local",
             "input.uri": new,
@@ -164,7 +166,7 @@ def _opened(
             "report": False,
         }
         applied = applied_config(run, config, access, sets, flags).config
-        run_pipeline(applied.model_copy(update={"cluster": None}), observer, access)
+        run_pipeline(applied.model_copy(update={"cluster": None}), watching, access)
         yield open_complete(str(folder / "run"), access)
 
 

@@ -63,8 +63,8 @@ def test_it_names_every_file_that_holds_something(run: Path) -> None:
 
 def test_the_values_are_the_run_s(run: Path) -> None:
     found = photo_access(str(run), VISITOR)
-    np.testing.assert_array_equal(np.float32(found.features), rows(run, "features")[VISITOR])
-    np.testing.assert_array_equal(np.float32(found.components), rows(run, "reduced")[VISITOR])
+    np.testing.assert_array_equal(np.array(found.features, np.float32), rows(run, "features")[VISITOR])
+    np.testing.assert_array_equal(np.array(found.components, np.float32), rows(run, "reduced")[VISITOR])
     assert (found.label, found.reject, found.is_hashed) == ("Lemon | *x*", None, False)
     assert found.input_state == "still there under this name"
     broken = photo_access(str(run), "Others/visitor-broken.jpg")
@@ -79,7 +79,7 @@ def test_the_document(run: Path, tmp_path: Path) -> None:
     text = target.read_text()
     assert "| Photo | Lemon &#124; \\*x\\*/visitor-17.jpg |" in text
     numbers = " ".join(text.split("```text")[1].split("```")[0].split())
-    assert np.array_equal(np.float32(numbers.split()), rows(run, "features")[VISITOR])
+    assert np.array_equal(np.array(numbers.split(), np.float32), rows(run, "features")[VISITOR])
     assert f"fruitscale erase {run} --path '{VISITOR}' --refit" in text
     assert "legal basis" in text
     assert CliRunner().invoke(app, words).exit_code != 0  # the file exists

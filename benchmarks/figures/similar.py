@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from fruitscale.runs import manifest, parts
 from fruitscale.runs.parts import Part
 from fruitscale.runs.reader import COLUMNS, CompleteRun, open_complete
 from fruitscale.runs.run_folder import PLAN, REDUCED, RunFolder
+from fruitscale.search.exact_neighbours import Block
+from fruitscale.search.exact_neighbours import nearest as search
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.residency import StorageAccess
 from fruitscale.storage.store import LocalStore
@@ -91,11 +94,14 @@ def measure(run: str, by: str) -> dict[str, Any]:
     place = REDUCED if by == "components" else "features"
     found = list(open_complete(run, StorageAccess()).parts(place))
     values = np.concatenate([part.values for part in found]).astype(np.float64)
-    paths = [path for part in found for path in part.paths]
-    same, calls, searches, peaks = 0, [], [], []
+    paths, blocks = [path for part in found for path in part.paths], [part.values for part in found]
+    same, calls, searches, peaks, alone = 0, [], [], [], []
     for row in np.linspace(0, len(paths) - 1, QUERIES).astype(int).tolist():
         apart = np.sqrt(((values - values[row]) ** 2).sum(axis=1))
         apart[row] = np.inf
+        began = time.perf_counter()
+        search(values[row : row + 1].astype(np.float32), map(Block, blocks), NEIGHBOURS + 1)
+        alone.append(time.perf_counter() - began)
         nearest = [paths[i] for i in np.argsort(apart, kind="stable")[:NEIGHBOURS]]
         done = subprocess.run(
             [sys.executable, "-c", CHILD, run, paths[row], by, str(NEIGHBOURS)],
@@ -109,13 +115,14 @@ def measure(run: str, by: str) -> dict[str, Any]:
         searches.append(answer["search"])
         peaks.append(answer["peak_mb"])
     print(
-        f"{len(paths):,} photos, {values.shape[1]} {by}: {same} of {QUERIES} equal to NumPy; search with reading "
+        f"{len(paths):,} photos, {values.shape[1]} {by}: {same} of {QUERIES} equal to NumPy; search in memory "
+        f"{paired.median(alone):.2f} s, with reading "
         f"{paired.median(searches):.2f} s, call {paired.median(calls):.2f} s, peak {max(peaks):.0f} MB",
         flush=True,
     )
     return {
         "photos": len(paths), "by": by, "width": values.shape[1], "same": same, "queries": QUERIES, "peak_mb": max(peaks),
-        "search_seconds": paired.median(searches), "call_seconds": paired.median(calls),
+        "memory_seconds": paired.median(alone), "search_seconds": paired.median(searches), "call_seconds": paired.median(calls),
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from fruitscale.config.schema import Images, Model
 from fruitscale.errors import FruitscaleError, InputError, MissingObjectError, ModelError, UsageError
 from fruitscale.kernels import backbone, images
 from fruitscale.kernels.images import Pixels, Rejection
-from fruitscale.model.exported_model import ExportedModel, export
+from fruitscale.model.exported_model import ExportedModel, execution, export, from_payload
 from fruitscale.runs.careful_decoder import CarefulDecoder
 from fruitscale.runs.photo_lookup import LocatedPhoto, locate
 from fruitscale.runs.reader import CompleteRun
@@ -64,9 +64,9 @@ def new_photo(run: CompleteRun, photo: str, access: StorageAccess, exported: str
     unavailable.
     """
     config = loading.from_mapping(run.plan.config)
-    model, notes = run_model(run, config.model, exported)
+    model, notes = model_of(run, config.model, exported)
     pixels, warning = decoded(run, photo, model.input_size, access)
-    loaded = backbone.load(model.payload, config.model.precision)
+    loaded = backbone.load(model.payload, execution(config.model))
     notes += (f"the photo was read with a warning: {warning}",) if warning else ()
     return NewPhoto(loaded.infer(pixels[np.newaxis]), pixels, notes)
 
@@ -84,28 +84,30 @@ def decoded(run: CompleteRun, photo: str, size: int, access: StorageAccess) -> t
     return pixels, warning
 
 
-def run_model(run: CompleteRun, model: Model, exported: str | None = None) -> tuple[ExportedModel, tuple[str, ...]]:
+def model_of(run: CompleteRun, model: Model, exported: str | None = None) -> tuple[ExportedModel, tuple[str, ...]]:
     """Return the model of a run, and notes; `exported` is a model file to use.
 
     Raises ModelError if it is unavailable, or is not the run's.
     """
-    path = exported or model.exported
-    if exported is None and path is not None and not Path(path).expanduser().is_file():
-        path = None  # a file of the machine that ran it; whatever is found instead is compared
-    found, wanted = export(model.model_copy(update={"exported": path})), run.record.model
+    found, wanted = _find(run, model, exported), run.record.model
     if found.sha256 == wanted.sha256:
         return found, ()
-    if (found.architecture, found.input_size, found.weights_sha256) != (
-        wanted.architecture,
-        wanted.input_size,
-        wanted.weights_sha256,
-    ):
+    if found.weights_sha256 != wanted.weights_sha256 or found.calibration is not None:
         raise ModelError(
-            f"The model found is not the one of {run.uri}: the sha256 of its weights is {found.weights_sha256:.12}, not "
-            f"{wanted.weights_sha256:.12}.",
+            f"The model found is not the one of {run.uri}: its sha256 is {found.sha256:.12}, not {wanted.sha256:.12}.",
             "Give the model file of the run: --set model.exported=FILE",
         )
     return found, (OTHER_BYTES,)
+
+
+def _find(run: CompleteRun, model: Model, exported: str | None) -> ExportedModel:
+    """Return the given model file, else the run's, as int8 from the run folder; whatever is found is compared later."""
+    if exported is None and (payload := run.folder.read_model()) is not None and model.precision == "int8":
+        return from_payload(payload, model)
+    path = exported or model.exported
+    if exported is None and path is not None and not Path(path).expanduser().is_file():
+        path = None  # a file of the machine that ran it
+    return export(model.model_copy(update={"exported": path}))
 
 
 def _read(photo: str, settings: Images, access: StorageAccess) -> bytes:

@@ -58,7 +58,7 @@ class HeldOutLabel:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class DistanceLimits:
     """The distances beyond which photos are unknown, for each label and for those with few photos, and the scores."""
 
     limits: dict[str, float]
@@ -71,7 +71,7 @@ class Calibration:
         return self.limits.get(label, self.limit)
 
 
-def calibrate(run: CompleteRun, place: str, k: int, quantile: float) -> Calibration:
+def calibrate(run: CompleteRun, place: str, k: int, quantile: float) -> DistanceLimits:
     """Hold photos of a run out, and return the quantile of their distances to the others. Raises InputError.
 
     `place` is `features` or `reduced`.
@@ -148,7 +148,7 @@ def _values(run: CompleteRun, place: str, rows: Sequence[int]) -> Floats:
     return np.concatenate(found)
 
 
-def _calibration(labels: Sequence[str], votes: Sequence[Vote | None], quantile: float) -> Calibration:
+def _calibration(labels: Sequence[str], votes: Sequence[Vote | None], quantile: float) -> DistanceLimits:
     """Return the limits and scores of held-out photos with these labels; those without a neighbour are left out."""
     held = [(label, vote) for label, vote in zip(labels, votes, strict=True) if vote is not None]
     distances: dict[str, list[float]] = {}
@@ -167,7 +167,7 @@ def _calibration(labels: Sequence[str], votes: Sequence[Vote | None], quantile: 
         )
         for label, near in sorted(distances.items())
     )
-    return Calibration(limits, overall, scores, len(held))
+    return DistanceLimits(limits, overall, scores, len(held))
 
 
 def _quantile(distances: Sequence[float], quantile: float) -> float:

@@ -19,7 +19,7 @@ from fruitscale.runs import html_table
 from fruitscale.runs.fitted_pca import FittedPca, applied_config, open_fitted_pca
 from fruitscale.runs.reader import CompleteRun, open_complete
 from fruitscale.runs.run_folder import FEATURES, REDUCED, RunFolder
-from fruitscale.search.held_out import Calibration, HeldOutLabel, Vote, calibrate, votes_of
+from fruitscale.search.held_out import DistanceLimits, HeldOutLabel, Vote, calibrate, votes_of
 from fruitscale.search.run_search import By, batched, check_neighbours, place_of, search_run
 from fruitscale.storage.residency import StorageAccess
 from fruitscale.storage.scratch import ScratchFolder
@@ -124,8 +124,8 @@ def classify(
     opened = open_fitted_pca(run, access)
     with _opened(run, new, access, config, sets, observer) as later:
         check_same_model(opened.run, later)
-        calibration = calibrate(opened.run, place, k, unknown)
-        photos = tuple(_labelled(opened, later, place, k, calibration))
+        limits = calibrate(opened.run, place, k, unknown)
+        photos = tuple(_labelled(opened, later, place, k, limits))
         return Classification(
             run=run,
             new=new,
@@ -136,9 +136,9 @@ def classify(
             unknown=sum(photo.label is None for photo in photos),
             rejected=later.record.images.rejected,
             photos=photos,
-            held_out=calibration.photos,
-            labels=calibration.labels,
-            own=_own_labels(photos, calibration),
+            held_out=limits.photos,
+            labels=limits.labels,
+            own=_own_labels(photos, limits),
         )
 
 
@@ -171,14 +171,14 @@ def _opened(
 
 
 def _labelled(
-    opened: FittedPca, later: CompleteRun, place: str, k: int, calibration: Calibration
+    opened: FittedPca, later: CompleteRun, place: str, k: int, limits: DistanceLimits
 ) -> Iterator[PhotoLabel]:
     for part in batched(later.parts(FEATURES), QUERIES):
         values = project(part.values, opened.fitted) if place == REDUCED else part.values
         votes = votes_of(search_run(opened.run, place, values, k))
         for path, own, vote in zip(part.paths, part.labels, votes, strict=True):
             if vote is not None:
-                yield _photo_label(path, spelled_alike(own), vote, calibration.limit_of(vote.label))
+                yield _photo_label(path, spelled_alike(own), vote, limits.limit_of(vote.label))
 
 
 def _photo_label(path: str, own: str | None, vote: Vote, limit: float) -> PhotoLabel:
@@ -194,8 +194,8 @@ def _photo_label(path: str, own: str | None, vote: Vote, limit: float) -> PhotoL
     )
 
 
-def _own_labels(photos: Sequence[PhotoLabel], calibration: Calibration) -> OwnLabels:
-    known = {label.label for label in calibration.labels}
+def _own_labels(photos: Sequence[PhotoLabel], limits: DistanceLimits) -> OwnLabels:
+    known = {label.label for label in limits.labels}
     ours = [photo for photo in photos if photo.own in known]
     others = [photo for photo in photos if photo.own not in known]
     return OwnLabels(

@@ -285,9 +285,10 @@ class RunRecord(_Record):
 
     @property
     def is_intact(self) -> bool:
-        """Whether the record is as it was written: it has the right checksum."""
-        return self.sha256 == self._checksum()
+        """Whether the record is as it was written, maybe by a version with fewer fields: it has the right checksum."""
+        return self.sha256 == self._checksum(of_file=True)
 
-    def _checksum(self) -> str:
-        content = self.model_dump(mode="json", by_alias=True, exclude={"sha256"})
+    def _checksum(self, *, of_file: bool = False) -> str:
+        """Return the checksum of all fields; `of_file`: of those in the file that was read."""
+        content = self.model_dump(mode="json", by_alias=True, exclude={"sha256"}, exclude_unset=of_file)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -65,18 +65,23 @@ def new_photo(run: CompleteRun, photo: str, access: StorageAccess, exported: str
     """
     config = loading.from_mapping(run.plan.config)
     model, notes = model_of(run, config.model, exported)
-    pixels, warning = decoded(run, photo, model.input_size, access)
+    pixels, warning = decoded(run, photo, model.input_size, access, model.crop)
     loaded = backbone.load(model.payload, execution(config.model))
     notes += (f"the photo was read with a warning: {warning}",) if warning else ()
     return NewPhoto(loaded.infer(pixels[np.newaxis]), pixels, notes)
 
 
-def decoded(run: CompleteRun, photo: str, size: int, access: StorageAccess) -> tuple[Pixels, str | None]:
-    """Return a photo's pixels, a square decoded with the run's settings, and a warning or None. Raises InputError."""
+def decoded(
+    run: CompleteRun, photo: str, size: int, access: StorageAccess, crop: float | None = None
+) -> tuple[Pixels, str | None]:
+    """Return a photo's pixels, a square decoded with the run's settings, and a warning or None. Raises InputError.
+
+    `crop` is that of the run's model, None to see the whole photo.
+    """
     settings = loading.from_mapping(run.plan.config).images
     content = _read(photo, settings, access)
     with closing(CarefulDecoder()) as decoder:
-        pixels, warning = decoder.decode(content, size, settings)
+        pixels, warning = decoder.decode(content, size, settings, crop)
     if isinstance(pixels, Rejection):
         raise InputError(
             f"{photo} can't be used: {pixels.reason}: {pixels.detail}", "Give a photo that can be decoded."

@@ -127,6 +127,11 @@ def test_wrong_use(folder: Path, tmp_path: Path) -> None:
             fruitscale.classify(run, later, unknown=quantile)
     with pytest.raises(InputError, match="does not exist"):
         fruitscale.classify(run, str(tmp_path / "none"))
+
+
+@pytest.mark.slow
+def test_runs_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> None:
+    run, later = str(folder / "run"), str(folder / "later")
     fruitscale.run(settings(folder / "new", tmp_path / "other", model={**QUICK_MODEL, "input_size": 32}))
     with pytest.raises(ModelError, match="can't be compared"):
         fruitscale.classify(run, str(tmp_path / "other"))

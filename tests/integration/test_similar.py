@@ -133,6 +133,7 @@ def test_the_command_and_its_page(fitted: Path, source: Path, tmp_path: Path) ->
         fruitscale.similar(str(fitted), path, page=tmp_path)
 
 
+@pytest.mark.slow
 def test_hashed_paths(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, page = tmp_path / "run", tmp_path / "similar.html"
     monkeypatch.setenv("FRUITSCALE_PATH_KEY", KEY)

@@ -43,9 +43,11 @@ class Selection:
         return not self.paths and self.label is None and self.matching is None
 
     def names_of(self, path: str) -> Iterator[str]:
-        """Yield every name that a given path may have in the tables; with hashed paths, that may be the name itself."""
+        """Yield every name that a given path may have in the tables; with hashed paths, a hash may be given as it is."""
         names = spellings(_as_listed(path))
-        return itertools.chain(map(self.hashed_with, names), [path]) if self.hashed_with else names
+        if self.hashed_with is None:
+            return names
+        return itertools.chain(map(self.hashed_with, names), [path] if path_hash.is_hash(path) else [])
 
 
 def resolve(selection: Selection, plan: RunPlan) -> Selection:

@@ -125,6 +125,8 @@ def test_real_paths_are_hashed_with_the_runs_own_key(monkeypatch: pytest.MonkeyP
     assert resolve(selection, made()) == selection
     facts = {"the key of output.paths": KEY.key_id}
     assert [*resolve(selection, made("hashed", **facts)).names_of("apple/A.jpg")] == [KEY("apple/A.jpg")]
+    hashed = KEY("apple/A.jpg")
+    assert hashed in resolve(selection, made("hashed", **facts)).names_of(hashed)  # as the tables have it
     assert resolve(Selection(label="a"), made("hashed")) == Selection(label="a")
     with pytest.raises(UsageError, match="not the key"):
         resolve(selection, made("hashed", **facts | {"the key of output.paths": "another"}))

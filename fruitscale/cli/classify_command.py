@@ -45,8 +45,8 @@ def classify(
 ) -> None:
     """Give new photos the label of most of their nearest neighbours in a run, or "unknown". Nothing is trained.
 
-    A folder of photos goes through the run's own model first, in a temporary run. Precision and coverage of each label are
-    those of photos of RUN that were held out.
+    A folder of photos goes through the run's own model first, in a temporary run.
+    Precision and coverage of a label are those of photos of RUN that were held out.
     """
     from fruitscale import api
     from fruitscale.cli.screen import print_waits

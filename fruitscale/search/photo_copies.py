@@ -94,7 +94,9 @@ def _alike(
     """Yield the paths of photos that look the same; add to the notes how many could not be read."""
     own = _own_pixels(run, photo, located, access)
     if own is None:
-        notes.append(f"{photo} can't be read again, so copies that look the same can't be found")
+        notes.append(
+            f"{photo} can't be read again in {run.record.input.uri}, so copies that look the same can't be found"
+        )
         return
     one = PhotoPixels(own[np.newaxis], np.ones(1, bool))
     paths: list[str] = manifest.read(run.store)["path"].to_pylist()

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 from fruitscale.config.version import __version__
 
 __all__ = [
+    "Classification",
     "Config",
     "Drift",
     "EraseResult",
     "Evaluation",
     "ExportResult",
     "FruitscaleError",
+    "PhotoCopies",
     "RunRecord",
+    "SimilarPhotos",
     "__version__",
     "apply",
+    "classify",
+    "copies_of",
     "drift",
     "erase",
     "evaluate",
@@ -23,15 +28,21 @@ __all__ = [
     "read",
     "record",
     "run",
+    "similar",
 ]
 
 if TYPE_CHECKING:
     from fruitscale.api import (
+        Classification,
         Drift,
         EraseResult,
         Evaluation,
         ExportResult,
+        PhotoCopies,
+        SimilarPhotos,
         apply,
+        classify,
+        copies_of,
         drift,
         erase,
         evaluate,
@@ -39,6 +50,7 @@ if TYPE_CHECKING:
         read,
         record,
         run,
+        similar,
     )
     from fruitscale.config.schema import Config
     from fruitscale.errors import FruitscaleError

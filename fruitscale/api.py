@@ -22,11 +22,15 @@ from fruitscale.runs.reader import open_complete, open_run
 from fruitscale.runs.record import RunRecord
 from fruitscale.runs.run_folder import REPORT, RunFolder
 from fruitscale.runs.tables import read
+from fruitscale.search.labelled_photos import Classification, classify
+from fruitscale.search.photo_copies import PhotoCopies, copies_of
+from fruitscale.search.similar_photos import similar
+from fruitscale.search.similar_result import SimilarPhotos
 from fruitscale.storage.residency import StorageAccess
 
 __all__ = [
-    "Drift", "EraseResult", "Evaluation", "ExportResult", "apply", "drift", "erase", "evaluate", "export", "read", "record",
-    "report", "run",
+    "Classification", "Drift", "EraseResult", "Evaluation", "ExportResult", "PhotoCopies", "SimilarPhotos", "apply",
+    "classify", "copies_of", "drift", "erase", "evaluate", "export", "read", "record", "report", "run", "similar",
 ]  # fmt: skip
 
 

@@ -31,7 +31,7 @@ _PYTHON_WORDS = (
     (r"--set (?=[\w.{])", ""),
     (r"--overwrite\b", "overwrite (in a config: output.overwrite)"),
     (r"--(path|label)\b", r"\1s"),
-    (r"--(input|output|config|engine|refit|matching|plot)\b", r"\1"),
+    (r"--(input|output|config|engine|refit|matching|plot|page|unknown|k)\b", r"\1"),
     (r"\bfruitscale drift (\S+) (\S+)", r"fruitscale.drift('\1', '\2')"),
     (r"\bfruitscale erase (\S+)", r"fruitscale.erase('\1')"),
     (r"\bfruitscale apply --pca ([^\s)]+)", r"fruitscale.apply('\1', …)"),

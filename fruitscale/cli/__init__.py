@@ -14,6 +14,7 @@ from typer.models import CommandInfo
 from fruitscale.cli import (
     apply_command,
     bench_command,
+    classify_command,
     cluster_command,
     cluster_schedule_command,
     cluster_setup_command,
@@ -31,6 +32,7 @@ from fruitscale.cli import (
     run_command,
     sample_command,
     show_command,
+    similar_command,
     standard_streams,
     tune_command,
 )
@@ -89,6 +91,8 @@ app.command("show")(show_command.show)
 app.command("report")(report_command.report)
 app.command("evaluate")(evaluate_command.evaluate)
 app.command("drift")(drift_command.drift)
+app.command("classify")(classify_command.classify)
+app.command("similar")(similar_command.similar)
 app.command("export")(export_command.export)
 app.command("erase")(erase_command.erase)
 app.command("tune")(tune_command.tune)

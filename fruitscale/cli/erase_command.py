@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
@@ -11,28 +14,41 @@ from fruitscale.cli.options import ConfigFile, Json, Sets, load_config
 from fruitscale.cli.plain_output import echo
 
 if TYPE_CHECKING:
-    from fruitscale.api import EraseResult
+    from fruitscale.api import EraseResult, PhotoCopies
+
+
+Paths = Annotated[
+    Optional[list[str]],  # noqa: UP045  Typer reads it
+    typer.Option(
+        "--path", metavar="PATH", help="A photo, as in the run's manifest.parquet. Can be given several times."
+    ),
+]
+Label = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--label", metavar="LABEL", help="All photos with this label."),
+]
+Matching = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--matching", metavar="GLOB", help="All photos whose path matches this glob, ignoring case."),
+]
+Like = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--like",
+        metavar="PHOTO",
+        help="A photo and its copies under other names: a path of the run, or a file. They are listed first.",
+    ),
+]
 
 
 def erase(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The run folder (its --output).")],
-    path: Annotated[
-        Optional[list[str]],  # noqa: UP045  Typer reads it
-        typer.Option(
-            "--path",
-            metavar="PATH",
-            help="A photo, as in the run's manifest.parquet. Can be given several times.",
-        ),
-    ] = None,
+    path: Paths = None,
     path_p: Annotated[Optional[list[str]], typer.Option("-p", hidden=True)] = None,  # noqa: UP045  its earlier short name
-    label: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--label", metavar="LABEL", help="All photos with this label."),
-    ] = None,
-    matching: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--matching", metavar="GLOB", help="All photos whose path matches this glob, ignoring case."),
-    ] = None,
+    label: Label = None,
+    matching: Matching = None,
+    like: Like = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --like: erase without asking.")] = False,
     refit: Annotated[bool, typer.Option("--refit", help="Refit the PCA without them.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Show what would be done, and change nothing.")
@@ -48,17 +64,52 @@ def erase(
     from fruitscale import api
     from fruitscale.cli.screen import print_waits
 
-    storage = load_config(config, sets).config.storage
+    given = load_config(config, sets).config
+    paths, copies = [*(path or ()), *(path_p or ())], None
     with print_waits():
-        done = api.erase(run, [*(path or ()), *(path_p or ())], label, matching, refit, storage, dry_run)
+        if like is not None:
+            _check_like(paths, label, matching)
+            copies = api.copies_of(run, like, given.storage, given.model.exported)
+            _list_copies(copies, ask=not (yes or dry_run))
+            paths = [copy.path for copy in copies.copies]
+        done = api.erase(run, paths, label, matching, refit, given.storage, dry_run)
     if json:
-        print_json(done)
+        print_json(done if copies is None else {**asdict(done), "copies": asdict(copies)["copies"]})
     else:
         _show(done)
     if done.page_problem:
         echo(f"Warning: report.html was removed, but could not be rewritten: {done.page_problem}", err=True)
     if done.versions_remaining:
         echo(_versions_warning(done), err=True)
+
+
+def _check_like(paths: Sequence[str], label: str | None, matching: str | None) -> None:
+    from fruitscale.errors import UsageError
+
+    if paths or label is not None or matching is not None:
+        raise UsageError("--like selects photos by itself.", "Leave out --path, --label and --matching.")
+
+
+def _list_copies(found: PhotoCopies, *, ask: bool) -> None:
+    """List a photo's copies on stderr; if `ask`, go on only with the user's consent."""
+    from fruitscale.cli.screen import counted
+    from fruitscale.errors import InputError, UsageError
+
+    if not found.copies:
+        raise InputError(f"{found.run} has no copy of {found.photo}, so nothing is erased.", _not_compared(found))
+    echo(f"{counted(len(found.copies), 'photo')} of {found.run}:", err=True)
+    for copy in found.copies:
+        echo(f"  {copy.path} ({copy.why})", err=True)
+    for note in found.notes:
+        echo(f"Note: {note}.", err=True)
+    if ask and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError("Nothing was erased.", "Check the list, then erase them: add --yes")
+    if ask and not typer.confirm("Erase them?", err=True):
+        raise typer.Exit(1)
+
+
+def _not_compared(found: PhotoCopies) -> str:
+    return f"Not compared: {'; '.join(found.notes)}." if found.notes else "Give another photo."
 
 
 def _show(done: EraseResult) -> None:

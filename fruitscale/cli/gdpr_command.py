@@ -1,4 +1,4 @@
-"""`fruitscale gdpr`: check a config, its buckets and roles against the GDPR."""
+"""`fruitscale gdpr`: check a config, its buckets and roles against the GDPR; answer a request for access."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fruitscale.gdpr.findings import Audit, AuditFinding
 
 app = typer.Typer(
-    no_args_is_help=True, help="Check a config, its buckets and roles against the GDPR; see docs/gdpr.md."
+    no_args_is_help=True, help="Audit a config against the GDPR, or answer a request for access; see docs/gdpr.md."
 )
 
 
@@ -63,18 +63,58 @@ def audit(
         raise typer.Exit(1)
 
 
+@app.command()
+def access(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run folder (its --output).")],
+    path: Annotated[
+        str, typer.Option("--path", metavar="PATH", help="The photo, as in the run's manifest.parquet or its input.")
+    ],
+    output: Annotated[
+        Optional[Path],  # noqa: UP045  Typer reads it
+        typer.Option("--output", "-o", metavar="FILE", help="Write a file instead of stdout."),
+    ] = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    json: Json = False,
+) -> None:
+    """Write everything that a run holds on one photo as Markdown, for a request for access (article 15).
+
+    With hashed paths, give the real path, with the key in FRUITSCALE_PATH_KEY.
+    """
+    from fruitscale.cli.screen import print_waits
+    from fruitscale.gdpr.access_document import access_document
+    from fruitscale.gdpr.photo_access import photo_access
+
+    with print_waits():
+        found = photo_access(run, path, load_config(config, sets).config.storage)
+    if json:
+        print_json(found)
+    elif output is None:
+        echo(access_document(found), nl=False)
+    else:
+        _write_new(output, access_document(found), "--output")
+        echo(f"Wrote {output}.", err=True)
+
+
 def _write_script(found: Audit, path: Path) -> None:
-    from fruitscale.errors import UsageError
     from fruitscale.gdpr.remedy_script import script
 
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(script(found))
-    except FileExistsError:
-        raise UsageError(f"{path} exists already.", "Give --fix the name of a new file.") from None
-    except OSError as error:
-        raise UsageError(f"Can't write {path}: {error.strerror}.", "Give --fix a file in a writable folder.") from error
+    _write_new(path, script(found), "--fix")
     echo(f"Wrote {path}: review it before you run any of it.", err=True)
+
+
+def _write_new(path: Path, text: str, flag: str) -> None:
+    from fruitscale.errors import UsageError
+
+    try:
+        with path.open("x", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already.", f"Give {flag} the name of a new file.") from None
+    except OSError as error:
+        raise UsageError(
+            f"Can't write {path}: {error.strerror}.", f"Give {flag} a file in a writable folder."
+        ) from error
 
 
 STYLES = {"pass": "green", "fail": "bold red", "could not be checked": "yellow"}

@@ -8,8 +8,8 @@ from typer.core import TyperCommand, TyperGroup
 
 PANELS = {
     "Run": ("init", "run", "sample"),
-    "Look": ("show", "report", "evaluate", "export"),
-    "Apply": ("apply", "drift"),
+    "Look": ("show", "report", "evaluate", "export", "similar"),
+    "Apply": ("apply", "classify", "drift"),
     "Operate": ("cluster", "gdpr", "erase", "config", "model"),
     "Benchmark": ("bench", "tune"),
     "Help": ("doctor",),
@@ -23,7 +23,9 @@ EXAMPLES = {
     "evaluate": "evaluate results/run results/test --plot accuracy.html",
     "export": "export results/run --to csv --output components.csv",
     "apply": "apply --pca results/run --input new-photos --output results/new",
+    "classify": "classify results/run new-photos --output labels.csv",
     "drift": "drift results/run results/new",
+    "similar": "similar results/run photos/kiwi.jpg --k 10 --page similar.html",
     "erase": "erase results/run --label 'Apple Red' --dry-run",
     "doctor": "doctor --engine spark",
     "bench": "bench --input photos --engines local,spark,dask --images 500,2000 --output results/bench",
@@ -41,6 +43,7 @@ EXAMPLES = {
     "cluster reap": "cluster reap --config my-emr.yaml --dry-run",
     "config show": "config show --config configs/local.yaml",
     "config schema": "config schema > fruitscale.schema.json",
+    "gdpr access": "gdpr access results/run --path 'Apple Red/visitor-17.jpg' --output access.md",
     "gdpr audit": "gdpr audit --config my-emr.yaml --markdown",
     "model show": "model show",
     "model export": "model export efficientnet.model",

@@ -13,7 +13,6 @@ from threadpoolctl import threadpool_limits
 
 from fruitscale.config.schema import Storage
 from fruitscale.erasure import rewriting as erasing
-from fruitscale.erasure.selection import Selection
 from fruitscale.errors import FruitscaleError, InterruptedRunError, UsageError
 from fruitscale.kernels.moments import Components, fit, group_edges, merge, moments_of, project
 from fruitscale.report import publication
@@ -25,6 +24,7 @@ from fruitscale.runs.parts import Part
 from fruitscale.runs.reader import open_run
 from fruitscale.runs.run_folder import FEATURES, REDUCED, REJECTS, REPORT, RunFolder
 from fruitscale.runs.run_id import new_id
+from fruitscale.runs.selection import Selection
 from fruitscale.runs.writer import writing
 from fruitscale.storage.residency import StorageAccess
 from fruitscale.storage.store import each

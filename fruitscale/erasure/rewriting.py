@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fruitscale.erasure.selection import Selection, choose, nothing_selected, resolve, without_names
 from fruitscale.errors import OutputError, UsageError
 from fruitscale.runs import manifest, old_versions, parts
 from fruitscale.runs.checked_store import CheckedStore
@@ -41,6 +40,7 @@ from fruitscale.runs.run_folder import (
     RunPlan,
 )
 from fruitscale.runs.run_id import new_id
+from fruitscale.runs.selection import Selection, choose, nothing_selected, resolve, without_names
 from fruitscale.storage.store import Store, each, sweep
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ def _lines(audit: Audit) -> Iterator[str]:
     yield ""
     yield "Annex to the record of processing activities (GDPR, article 30(1)(g) and 30(2)(d)), for a run of fruitscale."
     yield ""
-    yield from _table(("", ""), _facts(audit, counts))
+    yield from table(("", ""), _facts(audit, counts))
     yield from _section("Where the data are", ("Place", "Used for", "Region", "Tags"), map(_place, audit.places))
     for subject in dict.fromkeys(finding.subject for finding in audit.findings):
         rows = [_row(finding) for finding in audit.findings if finding.subject == subject]
@@ -70,10 +70,11 @@ def _row(finding: AuditFinding) -> tuple[str, ...]:
 
 def _section(title: str, heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
     yield from (f"## {title}", "")
-    yield from _table(heads, rows)
+    yield from table(heads, rows)
 
 
-def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+def table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """Yield the lines of a table, and an empty one; cells are escaped already."""
     for cells in (heads, ("---",) * len(heads), *rows):
         yield f"| {' | '.join(cells)} |"
     yield ""
@@ -88,10 +89,10 @@ def _remedies(audit: Audit) -> Iterator[str]:
     yield ""
     for finding in findings:
         yield f"**{escape(finding.subject)}, {escape(finding.setting)}** ({finding.verdict}):"
-        yield from ("", *_fenced(finding.remedy), "")
+        yield from ("", *fenced(finding.remedy), "")
 
 
-def _fenced(text: str) -> tuple[str, ...]:
+def fenced(text: str) -> tuple[str, ...]:
     """Fence a command with more backticks than it contains."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)

@@ -55,10 +55,10 @@ def _thumbnail(source: Store, photo: Photo, decode: Callable[[bytes], Pixels | R
     except (MissingObjectError, ChangedObjectError):
         return ""
     pixels = decode(content)
-    return "" if isinstance(pixels, Rejection) else _encode(pixels, most)
+    return "" if isinstance(pixels, Rejection) else as_jpeg(pixels, most)
 
 
-def _encode(pixels: Pixels, most: int) -> str:
+def as_jpeg(pixels: Pixels, most: int) -> str:
     """Return a JPEG in base64 that fits, lowering quality first and size next; empty if none fits."""
     import simplejpeg
 

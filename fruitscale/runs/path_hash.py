@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 from dataclasses import dataclass, field
 
 from fruitscale.errors import UsageError
@@ -27,6 +28,11 @@ class PathHash:
     def __call__(self, text: str) -> str:
         """Return the hash of a text."""
         return hmac.digest(self.key, text.encode(), hashlib.sha256).hex()[:32]
+
+
+def is_hash(text: str) -> bool:
+    """Return whether a text looks like a hash of a path."""
+    return re.fullmatch("[0-9a-f]{32}", text) is not None
 
 
 def from_environment() -> PathHash:

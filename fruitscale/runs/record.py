@@ -281,15 +281,14 @@ class RunRecord(_Record):
 
     def sealed(self) -> RunRecord:
         """Return this record with its checksum."""
-        whole = type(self).model_validate_json(self.to_json())  # every field is set, as in the file
-        return whole.model_copy(update={"sha256": whole._checksum()})
+        return self.model_copy(update={"sha256": self._checksum()})
 
     @property
     def is_intact(self) -> bool:
-        """Whether the record is as it was written: it has the right checksum."""
-        return self.sha256 == self._checksum()
+        """Whether the record is as it was written, maybe by a version with fewer fields: it has the right checksum."""
+        return self.sha256 == self._checksum(of_file=True)
 
-    def _checksum(self) -> str:
-        # without fields that the file lacks, so that records of earlier versions stay intact
-        content = self.model_dump(mode="json", by_alias=True, exclude={"sha256"}, exclude_unset=True)
+    def _checksum(self, *, of_file: bool = False) -> str:
+        """Return the checksum of all fields; `of_file`: of those in the file that was read."""
+        content = self.model_dump(mode="json", by_alias=True, exclude={"sha256"}, exclude_unset=of_file)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

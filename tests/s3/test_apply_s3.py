@@ -10,6 +10,7 @@ import pytest
 
 import fruitscale
 from fruitscale.errors import ResidencyError
+from fruitscale.gdpr.photo_access import photo_access
 from fruitscale.runs import athena
 from tests.integration.test_apply import QUICK_MODEL
 from tests.s3.bucket import Bucket
@@ -46,6 +47,12 @@ def test_a_run_on_s3_is_applied_and_read(few: Path, few_on_s3: Bucket, bucket: B
     assert fruitscale.export(fitted, "tensorboard", tmp_path / "projector", storage=storage).notes == ()
     check_tables(athena.statements(f"{fitted}/", storage), fitted)
     assert (tmp_path / "projector" / "sprite.png").stat().st_size > 10_000
+    path = sorted(few.rglob("*.jpg"))[0].relative_to(few).as_posix()
+    found = fruitscale.similar(fitted, f"{few_on_s3.uri}/{path}", k=1, storage=storage).photos[0]
+    assert (found.path, round(found.distance, 4)) == (path, 0)
+    assert len(fruitscale.classify(fitted, tonight, config={"storage": storage.model_dump()}).photos) == 1
+    held = photo_access(fitted, path, storage)
+    assert (held.run.place, held.input_state) == (storage.place, "still there under this name")
     for name in ("fitted", "tonight"):
         check_clean(bucket.at(name))
 

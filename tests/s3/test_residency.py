@@ -225,6 +225,7 @@ def test_each_command_asks_each_bucket_once(s3_cli: Cli, asked: Proxy, tiny: Pat
     sets = [part for key, value in {"endpoint": asked.url, "region": "eu-west-3"}.items()
             for part in ("--set", f"storage.{key}={value}")]  # fmt: skip
     quick, label = ["-e", "local", *QUICK, *sets], min(folder.name for folder in tiny.iterdir())
+    paths = sorted(path.relative_to(tiny).as_posix() for path in tiny.rglob("*.jpg"))
     photos, fitted, applied = "s3://paris/in", "s3://paris/fitted", "s3://paris/applied"
     commands: list[list[str]] = [
         ["run", *quick, "--set", "pca.components=4", "--set", "report=true", "-i", photos, "-o", fitted],
@@ -232,6 +233,9 @@ def test_each_command_asks_each_bucket_once(s3_cli: Cli, asked: Proxy, tiny: Pat
         ["report", fitted, *sets],
         ["drift", fitted, applied, *sets],
         ["evaluate", fitted, applied, *sets],
+        ["similar", fitted, f"{photos}/{paths[0]}", *sets],
+        ["classify", fitted, photos, *sets],
+        ["gdpr", "access", fitted, "--path", paths[0], *sets],
         ["erase", fitted, "--label", label, *sets],
     ]
     counts = {}

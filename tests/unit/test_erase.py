@@ -20,7 +20,6 @@ from fruitscale.config.loading import load
 from fruitscale.config.schema import Storage
 from fruitscale.erasure import photo_erasure
 from fruitscale.erasure import rewriting as erasing
-from fruitscale.erasure.selection import Selection, choose, resolve, without_names
 from fruitscale.errors import InputError, InterruptedRunError, OutputError, StorageError, UsageError
 from fruitscale.runs import journal, manifest
 from fruitscale.runs.fingerprints import differences, plan_after_erasing
@@ -28,6 +27,7 @@ from fruitscale.runs.journal import Journal, PurgedVersions
 from fruitscale.runs.old_versions import purge
 from fruitscale.runs.path_hash import PathHash
 from fruitscale.runs.run_folder import RunFolder, RunPlan
+from fruitscale.runs.selection import Selection, choose, resolve, without_names
 from fruitscale.storage import aws, lock
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.s3 import S3Store
@@ -125,6 +125,8 @@ def test_real_paths_are_hashed_with_the_runs_own_key(monkeypatch: pytest.MonkeyP
     assert resolve(selection, made()) == selection
     facts = {"the key of output.paths": KEY.key_id}
     assert [*resolve(selection, made("hashed", **facts)).names_of("apple/A.jpg")] == [KEY("apple/A.jpg")]
+    hashed = KEY("apple/A.jpg")
+    assert hashed in resolve(selection, made("hashed", **facts)).names_of(hashed)  # as the tables have it
     assert resolve(Selection(label="a"), made("hashed")) == Selection(label="a")
     with pytest.raises(UsageError, match="not the key"):
         resolve(selection, made("hashed", **facts | {"the key of output.paths": "another"}))

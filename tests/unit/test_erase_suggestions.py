@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from fruitscale.erasure.selection import Selection, choose, nearest, nothing_selected
 from fruitscale.errors import InputError
+from fruitscale.runs.selection import Selection, choose, nearest, nothing_selected
 
 TABLE = pa.table({"path": ["Kiwi/1.jpg", "Kiwi/2.jpg", "Lemon/1.jpg"], "label": ["Kiwi", "Kiwi", "Lemon"]})
 

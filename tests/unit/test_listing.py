@@ -182,7 +182,7 @@ def test_an_input_that_is_no_folder(root: Path, name: str, problem: str) -> None
     with pytest.raises(InputError) as caught:
         listed(root / name)
     assert caught.value.message == f"The input {root / name} {problem}."
-    assert caught.value.hint == "Check --input (or input.uri)."
+    assert caught.value.hint == "Check the path (key: input.uri)."
 
 
 def write_list(folder: Path, kind: str, columns: dict[str, list[Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,12 @@ from fruitscale.errors import FruitscaleError, OutputError
 from fruitscale.runs import journal, manifest
 from fruitscale.runs.damage import damage_hint
 from fruitscale.runs.parts import encode
+from fruitscale.runs.record import RunRecord
 from fruitscale.runs.run_folder import PLAN, RECORD, RunFolder
 from fruitscale.storage.listing import Photo
 from fruitscale.storage.lock import NAME, check_held, locked
 from fruitscale.storage.store import LocalStore, Store
+from tests.unit.report_records import record
 
 PORTAL = b"<!DOCTYPE html><html><body>Sign in to the guest network</body></html>"
 NOT_JSON = [b"", b"{", b"\xff\xfe", PORTAL, b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000]
@@ -105,3 +108,12 @@ def test_no_hint_destroys_a_run_on_s3() -> None:
     assert "sign-in page" in damage_hint("s3://bucket/run")
     assert "same command again" in damage_hint("/runs/one")
     assert issubclass(OutputError, FruitscaleError)
+
+
+def test_a_record_of_a_version_with_fewer_fields_is_intact() -> None:
+    written = record(3, "photos").model_dump(mode="json", by_alias=True, exclude={"sha256"})
+    del written["warnings"]  # as if a later version had added it
+    checksum = hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
+    assert RunRecord.model_validate({**written, "sha256": checksum}).is_intact
+    assert not RunRecord.model_validate({**written, "erased": 1, "sha256": checksum}).is_intact
+    assert not RunRecord.model_validate({**written, "warnings": {}, "sha256": checksum}).is_intact

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,9 +43,11 @@ class Selection:
         return not self.paths and self.label is None and self.matching is None
 
     def names_of(self, path: str) -> Iterator[str]:
-        """Yield every name that a given path may have in the tables."""
+        """Yield every name that a given path may have in the tables; with hashed paths, a hash may be given as it is."""
         names = spellings(_as_listed(path))
-        return map(self.hashed_with, names) if self.hashed_with else names
+        if self.hashed_with is None:
+            return names
+        return itertools.chain(map(self.hashed_with, names), [path] if path_hash.is_hash(path) else [])
 
 
 def resolve(selection: Selection, plan: RunPlan) -> Selection:

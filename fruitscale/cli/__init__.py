@@ -26,6 +26,7 @@ from fruitscale.cli import (
     gdpr_command,
     help_screens,
     init_command,
+    inspect_command,
     model_command,
     report_command,
     run_command,
@@ -88,6 +89,7 @@ app.command("apply")(apply_command.apply)
 app.command("show")(show_command.show)
 app.command("report")(report_command.report)
 app.command("evaluate")(evaluate_command.evaluate)
+app.command("inspect")(inspect_command.inspect)
 app.command("drift")(drift_command.drift)
 app.command("export")(export_command.export)
 app.command("erase")(erase_command.erase)

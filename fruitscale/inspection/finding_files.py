@@ -1,0 +1,64 @@
+"""Writes an inspection into a folder: a page, JSON, and for each kind two CSVs: its photos, and the run without them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from fruitscale.config.schema import Storage
+from fruitscale.errors import StorageError, UsageError
+from fruitscale.inspection.inspection_page import make_inspection_page
+from fruitscale.inspection.run_inspection import KINDS, Finding, Inspection
+from fruitscale.runs import manifest
+from fruitscale.runs.reader import open_complete
+from fruitscale.storage.residency import StorageAccess
+from fruitscale.uris import is_s3
+
+PAGE, JSON = "inspect.html", "inspect.json"
+COLUMNS = ("path", "label", "kind", "value", "words", "of", "voted")
+
+
+def write_findings(found: Inspection, folder: Path, storage: Storage | None = None) -> list[Path]:
+    """Write the files and return their paths, the page first. Raises StorageError if the folder can't be written."""
+    if is_s3(str(folder)) or str(folder).startswith("s3:"):
+        raise UsageError("The findings are written to this machine only.", "Give a folder, not s3://.")
+    access = StorageAccess(storage)
+    contents = {PAGE: make_inspection_page(found, access, folder), JSON: json.dumps(asdict(found), indent=2).encode()}
+    photos = manifest.read(open_complete(found.run, access).store).select(["path", "label"]).to_pylist()
+    rows = [(photo["path"], photo["label"]) for photo in photos]
+    for kind in KINDS:
+        findings = found.of_kind(kind)
+        if findings:
+            contents[f"{kind}.csv"] = as_csv(COLUMNS, (_cells(finding) for finding in findings))
+            contents[f"without-{kind}.csv"] = as_csv(("path", "label"), _rest(rows, findings))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in {f"{prefix}{kind}.csv" for kind in KINDS for prefix in ("", "without-")} - set(contents):
+            (folder / stale).unlink(missing_ok=True)
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise StorageError(f"{folder} can't be written: {error.strerror}.", "Choose another --output.") from None
+    return [folder / name for name in contents]
+
+
+def _cells(finding: Finding) -> Iterable[object]:
+    return ("" if (value := getattr(finding, name)) is None else value for name in COLUMNS)
+
+
+def _rest(rows: Sequence[tuple[str, str | None]], findings: Sequence[Finding]) -> Iterable[tuple[str, str | None]]:
+    flagged = {finding.path for finding in findings}
+    return (row for row in rows if row[0] not in flagged)
+
+
+def as_csv(header: Sequence[str], rows: Iterable[Iterable[object]]) -> bytes:
+    """Return a table as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode()

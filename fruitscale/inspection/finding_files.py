@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fruitscale.config.schema import Storage
 from fruitscale.errors import StorageError, UsageError
+from fruitscale.inspection.action_lines import RELABELLED
 from fruitscale.inspection.inspection_page import make_inspection_page
 from fruitscale.inspection.run_inspection import KINDS, Finding, Inspection
 from fruitscale.runs import manifest
@@ -31,13 +32,14 @@ def write_findings(found: Inspection, folder: Path, storage: Storage | None = No
     photos = manifest.read(open_complete(found.run, access).store).select(["path", "label"]).to_pylist()
     rows = [(photo["path"], photo["label"]) for photo in photos]
     for kind in KINDS:
-        findings = found.of_kind(kind)
-        if findings:
+        if findings := found.of_kind(kind):
             contents[f"{kind}.csv"] = as_csv(COLUMNS, (_cells(finding) for finding in findings))
-            contents[f"without-{kind}.csv"] = as_csv(("path", "label"), _rest(rows, findings))
+            contents[f"without-{kind}.csv"] = _list_of(_rest(rows, findings))
+    if voted := {finding.path: finding.voted for finding in found.of_kind("suspect_label")}:
+        contents[RELABELLED] = _list_of([(path, voted.get(path, label)) for path, label in rows])
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for stale in {f"{prefix}{kind}.csv" for kind in KINDS for prefix in ("", "without-")} - set(contents):
+        for stale in {RELABELLED, *(f"{of}{kind}.csv" for kind in KINDS for of in ("", "without-"))} - set(contents):
             (folder / stale).unlink(missing_ok=True)
         for name, content in contents.items():
             (folder / name).write_bytes(content)
@@ -50,9 +52,16 @@ def _cells(finding: Finding) -> Iterable[object]:
     return ("" if (value := getattr(finding, name)) is None else value for name in COLUMNS)
 
 
-def _rest(rows: Sequence[tuple[str, str | None]], findings: Sequence[Finding]) -> Iterable[tuple[str, str | None]]:
+def _rest(rows: Sequence[tuple[str, str | None]], findings: Sequence[Finding]) -> list[tuple[str, str | None]]:
     flagged = {finding.path for finding in findings}
-    return (row for row in rows if row[0] not in flagged)
+    return [row for row in rows if row[0] not in flagged]
+
+
+def _list_of(rows: Sequence[tuple[str, str | None]]) -> bytes:
+    """Return a CSV for `input.list`; without labels if no photo has one."""
+    if any(label is not None for _, label in rows):
+        return as_csv(("path", "label"), rows)
+    return as_csv(("path",), ((path,) for path, _ in rows))
 
 
 def as_csv(header: Sequence[str], rows: Iterable[Iterable[object]]) -> bytes:

@@ -14,16 +14,16 @@ class InspectionLimits:
 
     `copy_difference`: root mean square of the grey levels by which two photos differ at 32 x 32 pixels, times the square
     root of one less the correlation of their details. `label_share`: the share of the `neighbours` that agree on another
-    label. `outlier_score`, `blur_score`: modified z-scores (Iglewicz and Hoaglin, 1993, who recommend 3.5) among the
-    photos of the label. `dark`, `light`, `aspect`: cleanvision's; `contrast`: scikit-image's; `empty_bits`: entropy.
-    `size_factor`: how many times larger or smaller a side is than the median.
+    label. `outlier_score`, `blur_score`: modified z-scores among the photos of the label (Iglewicz and Hoaglin, 1993, who
+    recommend 3.5; sharpness varies more). `dark`, `light` and `aspect` are cleanvision's, `contrast` is scikit-image's.
+    `empty_bits`: entropy. `size_factor`: how many times larger or smaller a side is than the median.
     """
 
     copy_difference: float = 0.3
     neighbours: int = 10
     label_share: float = 0.6
     outlier_score: float = 3.5
-    blur_score: float = 3.5
+    blur_score: float = 5.0
     dark: float = 0.37
     light: float = 0.95
     contrast: float = 0.05

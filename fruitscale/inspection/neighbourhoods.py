@@ -13,6 +13,9 @@ ROWS = 256
 LEAST = 10
 """Photos of a label that make a distribution; those of a smaller one are compared with all photos."""
 
+LEAST_SPREAD = 0.05
+"""Of logarithms: where all photos are alike, one that differs by a few percent is no outlier."""
+
 
 class Neighbours(NamedTuple):
     """The nearest other rows of each row (n, k), nearest first, and their distances."""
@@ -66,5 +69,5 @@ def robust_scores(values: Floats, labels: Sequence[str | None]) -> NDArray[np.fl
         group = logs[of] if len(of) >= LEAST else logs
         median = np.median(group)
         spread = np.median(np.abs(group - median))
-        scores[of] = 0.6745 * (logs[of] - median) / max(float(spread), 0.01)
+        scores[of] = 0.6745 * (logs[of] - median) / max(float(spread), LEAST_SPREAD)
     return scores

@@ -45,8 +45,7 @@ def copies_between(photos: Readings, others: Readings, limit: float) -> Iterator
     for start in range(0, len(rows), ROWS):
         some = rows[start : start + ROWS]
         asked = _Compared(photos, some)
-        for number, row in enumerate(some):
-            near = known.nearest(asked.pooled[number])
+        for number, (row, near) in enumerate(zip(some, known.nearest(asked.pooled), strict=True)):
             reading = photos.photos[row]
             for other, apart in zip(near, known.differences(asked, number, near), strict=True):
                 found = others.photos[other]
@@ -66,11 +65,12 @@ class _Compared:
         readable = readings.readable if rows is None else readings.readable[rows]
         self.lengths = np.where(readable, (self.pooled * self.pooled).sum(axis=1), np.inf)
 
-    def nearest(self, pooled: Floats) -> NDArray[np.intp]:
-        """Return the rows that may be copies, nearest first; the distance of means is never more than that of pixels."""
-        squared = self.lengths + pooled @ pooled - 2 * (self.pooled @ pooled)
-        near = np.flatnonzero(squared < FURTHEST**2 * len(pooled) + 1e2)
-        return near[np.argsort(squared[near], kind="stable")[: CANDIDATES + 1]]
+    def nearest(self, pooled: Floats) -> Iterator[NDArray[np.intp]]:
+        """Yield the rows that may be copies, nearest first; the distance of means is never more than that of pixels."""
+        most = FURTHEST**2 * pooled.shape[1] + 1e2  # the tolerance is for float32
+        for squared in (pooled * pooled).sum(axis=1)[:, np.newaxis] + self.lengths - 2 * (pooled @ self.pooled.T):
+            near = np.flatnonzero(squared < most)
+            yield near[np.argsort(squared[near], kind="stable")[: CANDIDATES + 1]]
 
     def differences(self, asked: _Compared, row: int, near: NDArray[np.intp]) -> Floats:
         """Return the difference of each of these photos from a photo."""

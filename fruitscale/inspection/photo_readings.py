@@ -20,12 +20,11 @@ SIDE = 32
 
 @dataclass(frozen=True)
 class PhotoReading:
-    """One photo: the hash of its bytes, its stored width and height if known, its measures and a small square."""
+    """One photo: the hash of its bytes, its stored width and height if known, and its measures."""
 
     digest: bytes
     sides: tuple[int, int] | None
     measures: PhotoMeasures
-    square: Pixels
 
 
 @dataclass(frozen=True)
@@ -43,14 +42,14 @@ class Readings:
 
 def read_photos(run: CompleteRun, paths: Sequence[str], size: int, access: StorageAccess) -> Readings:
     """Read and measure these photos of a run. Raises what `runs.photos.read_each` raises."""
-    photos = list(read_each(run, paths, size, access, _reading))
-    squares = np.full((len(photos), SIDE, SIDE, 3), 255, np.uint8)
-    for row, photo in enumerate(photos):
-        if photo is not None:
-            squares[row] = photo.square
+    photos: list[PhotoReading | None] = [None] * len(paths)
+    squares = np.full((len(paths), SIDE, SIDE, 3), 255, np.uint8)
+    for row, taken in enumerate(read_each(run, paths, size, access, _reading)):
+        if taken is not None:
+            photos[row], squares[row] = taken
     return Readings(photos, squares)
 
 
-def _reading(content: bytes, pixels: Pixels) -> PhotoReading:
+def _reading(content: bytes, pixels: Pixels) -> tuple[PhotoReading, Pixels]:
     digest = hashlib.sha256(content).digest()
-    return PhotoReading(digest, stored_size(content), measure(pixels), resize(pixels, SIDE))
+    return PhotoReading(digest, stored_size(content), measure(pixels)), resize(pixels, SIDE)

@@ -45,9 +45,9 @@ def faults(
 def _of_pixels(row: int, photo: PhotoReading, limits: InspectionLimits) -> Iterator[Fault]:
     found = photo.measures
     if found.bright < limits.dark:
-        yield Fault("dark", row, found.bright, f"99 % of its pixels are darker than {found.bright:.0%}")
+        yield Fault("dark", row, found.bright, f"99% of its pixels are darker than {found.bright:.0%}")
     if found.dim > limits.light:
-        yield Fault("light", row, found.dim, f"95 % of its pixels are lighter than {found.dim:.0%}")
+        yield Fault("light", row, found.dim, f"95% of its pixels are lighter than {found.dim:.0%}")
     if found.contrast < limits.contrast:
         yield Fault("low_contrast", row, found.contrast, f"its greys span {found.contrast:.1%} of the range")
     if found.entropy < limits.empty_bits:

@@ -12,7 +12,7 @@ from fruitscale.errors import FruitscaleError, InputError
 from fruitscale.evaluation.vectors import Floats, check_same_model, spelled_alike
 from fruitscale.inspection import neighbourhoods
 from fruitscale.inspection.limits import InspectionLimits
-from fruitscale.inspection.photo_copies import copies_between, copies_within, grouped
+from fruitscale.inspection.photo_copies import CopyPair, copies_between, copies_within, grouped
 from fruitscale.inspection.photo_readings import Readings, read_photos
 from fruitscale.inspection.quality_rules import faults
 from fruitscale.kernels.moments import project
@@ -30,14 +30,15 @@ KINDS = {
     "suspect_label": "{label_share:.0%} of the {neighbours} nearest photos, or more, agree on another label",
     "outlier": "unlike its label and all others: {outlier_score:g} deviations or more",
     "blurred": "{blur_score:g} deviations less sharp than its label",
-    "dark": "99 % of the pixels are darker than {dark:.0%}",
-    "light": "95 % of the pixels are lighter than {light:.0%}",
+    "dark": "99% of the pixels are darker than {dark:.0%}",
+    "light": "95% of the pixels are lighter than {light:.0%}",
     "low_contrast": "the greys span less than {contrast:.0%} of the range",
     "nearly_empty": "under {empty_bits:g} bits of information per pixel",
     "odd_size": "{size_factor:g} times larger or smaller than the median side",
     "odd_aspect": "the short side is under {aspect:.0%} of the long one",
 }
 """Each kind of finding, with its limit."""
+LARGEST_FIRST = {"suspect_label", "outlier", "blurred", "light", "odd_size"}
 FAR = 5
 """The neighbour whose distance says how far a photo is from all others: a few copies don't hide it."""
 
@@ -123,11 +124,16 @@ def inspect(
             more, problem = _in_test(photos, readings, test, limits.copy_difference, access)
             findings += more
             notes += [] if problem is None else [f"{test.uri}: {problem}."]
-    order = {kind: number for number, kind in enumerate(KINDS)}
-    findings.sort(key=lambda finding: order[finding.kind])
+    findings.sort(key=_place)
     uri = reference.run.record.input.uri
     hashed = why_unreadable(reference.run) is not None
     return Inspection(run, test_run, uri, len(photos.paths), not hashed, limits, tuple(findings), tuple(notes))
+
+
+def _place(finding: Finding) -> tuple[int, str, float]:
+    """Return the place of a finding: by kind, copies with what they are copies of, and the clearest first."""
+    value = -finding.value if finding.kind in LARGEST_FIRST else finding.value
+    return list(KINDS).index(finding.kind), finding.of or "", value
 
 
 def _read(reference: FittedPca) -> _Inspected:
@@ -161,10 +167,9 @@ def _by_features(photos: _Inspected, limits: InspectionLimits) -> Iterator[Findi
     far = neighbours.distances[:, min(FAR, neighbours.distances.shape[1]) - 1]
     distant = neighbourhoods.robust_scores(far, photos.labels)
     unlike = neighbourhoods.robust_scores(photos.errors, photos.labels)
-    for row in np.argsort(-np.maximum(distant, unlike), kind="stable"):
-        score = max(distant[row], unlike[row])
+    for row, score in enumerate(np.maximum(distant, unlike)):
         if score < limits.outlier_score:
-            return
+            continue
         what = "further from other photos" if distant[row] >= unlike[row] else "worse reconstructed"
         words = f"{score:.1f} deviations {what} than its label"
         yield Finding("outlier", photos.paths[row], photos.labels[row], float(score), words)
@@ -186,7 +191,7 @@ def _readings(run: CompleteRun, paths: Sequence[str], access: StorageAccess) -> 
 def _copies(photos: _Inspected, readings: Readings, limit: float) -> Iterator[Finding]:
     pairs = list(copies_within(readings, limit))
     sizes = [photo.size for photo in photos_of(photos.run, photos.paths)]
-    differences = {}
+    differences: dict[int, CopyPair] = {}
     for pair in pairs:
         for row in (pair.row, pair.other):
             known = differences.get(row)
@@ -208,7 +213,7 @@ def _in_test(
 ) -> tuple[list[Finding], str | None]:
     paths = [path for part in test.parts(FEATURES) for path in part.paths]
     others, problem = _readings(test, paths, access)
-    found = {}
+    found: dict[int, CopyPair] = {}
     for pair in copies_between(readings, others, limit) if others is not None else ():
         if pair.row not in found or pair.difference < found[pair.row].difference:
             found[pair.row] = pair

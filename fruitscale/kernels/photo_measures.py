@@ -75,9 +75,9 @@ def stored_size(content: bytes) -> tuple[int, int] | None:
         return (frame.width, frame.height) if frame is not None and frame.height else None
     try:
         if content.startswith(b"\x89PNG"):
-            return struct.unpack_from(">II", content, 16)  # type: ignore[return-value]
+            return struct.unpack_from(">II", content, 16)
         if content.startswith(b"GIF8"):
-            return struct.unpack_from("<HH", content, 6)  # type: ignore[return-value]
+            return struct.unpack_from("<HH", content, 6)
         if content.startswith(b"BM"):
             width, height = struct.unpack_from("<ii", content, 18)
             return width, abs(height)

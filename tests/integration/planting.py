@@ -63,7 +63,7 @@ def _name(path: Path, folder: Path) -> str:
 
 def _copy(path: Path, copy: Path, chance: random.Random) -> None:
     """Compress a photo again, at quality 60 to 90; resize one in three."""
-    image = Image.open(path)
+    image: Image.Image = Image.open(path)
     if chance.random() < 1 / 3:
         scale = chance.uniform(0.6, 1.5)
         image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)

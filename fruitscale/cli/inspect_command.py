@@ -42,10 +42,12 @@ def inspect(
 
     limits = api.InspectionLimits().changed(limit or ())
     storage = load_config(config, sets).config.storage
+    if output is not None:
+        from fruitscale.inspection.finding_files import check_folder, write_findings
+
+        check_folder(output)
     found = api.inspect(run, test, limits, storage)
     if output is not None:
-        from fruitscale.inspection.finding_files import write_findings
-
         write_findings(found, output, storage)
     if json:
         print_json(found)

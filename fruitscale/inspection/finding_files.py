@@ -14,19 +14,26 @@ from fruitscale.errors import StorageError, UsageError
 from fruitscale.inspection.action_lines import RELABELLED
 from fruitscale.inspection.inspection_page import make_inspection_page
 from fruitscale.inspection.run_inspection import KINDS, Finding, Inspection
+from fruitscale.report import html_page
 from fruitscale.runs import manifest
 from fruitscale.runs.reader import open_complete
 from fruitscale.storage.residency import StorageAccess
-from fruitscale.uris import is_s3
 
 PAGE, JSON = "inspect.html", "inspect.json"
 COLUMNS = ("path", "label", "kind", "value", "words", "of", "voted")
 
 
+def check_folder(folder: Path) -> None:
+    """Raise UsageError if findings can't be written there, MissingExtraError if the page can't be made."""
+    if folder.parts[:1] == ("s3:",):
+        raise UsageError("The findings are written to this machine only.", "Give a folder as --output, not s3://.")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file.", "Give a folder as --output.")
+    html_page.check_installed()
+
+
 def write_findings(found: Inspection, folder: Path, storage: Storage | None = None) -> list[Path]:
     """Write the files and return their paths, the page first. Raises StorageError if the folder can't be written."""
-    if is_s3(str(folder)) or str(folder).startswith("s3:"):
-        raise UsageError("The findings are written to this machine only.", "Give a folder, not s3://.")
     access = StorageAccess(storage)
     contents = {PAGE: make_inspection_page(found, access, folder), JSON: json.dumps(asdict(found), indent=2).encode()}
     photos = manifest.read(open_complete(found.run, access).store).select(["path", "label"]).to_pylist()

@@ -26,7 +26,6 @@ TITLES = {
 
 def make_inspection_page(found: Inspection, access: StorageAccess, folder: Path) -> bytes:
     """Return the page. Raises MissingExtraError without Jinja."""
-    html_page.check_installed()
     shown = {kind: found.of_kind(kind)[:MOST_SHOWN] for kind in KINDS}
     thumbs = _thumbnails(found, [finding for findings in shown.values() for finding in findings], access)
     numbers = {path: number for number, path in enumerate(thumbs)}

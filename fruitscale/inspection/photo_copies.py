@@ -61,7 +61,7 @@ class _Compared:
         self.squares = readings.squares if rows is None else readings.squares[rows]
         n, side = len(self.squares), self.squares.shape[1] // POOL
         means = self.squares.reshape(n, side, POOL, side, POOL, 3).mean(axis=(2, 4), dtype=np.float32)
-        self.pooled: Floats = (means - np.float32(128)).reshape(n, -1)
+        self.pooled: Floats = (means - np.float32(128)).reshape(n, side * side * 3)
         readable = readings.readable if rows is None else readings.readable[rows]
         self.lengths = np.where(readable, (self.pooled * self.pooled).sum(axis=1), np.inf)
 
@@ -85,7 +85,7 @@ def _details(squares: NDArray[np.uint8]) -> Floats:
     """Return the Laplacian of grey, centred and of unit length, by row; zeros for a photo without details."""
     grey = squares.astype(np.float32) @ _GREY
     around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
-    details = (around - 4 * grey[:, 1:-1, 1:-1]).reshape(len(grey), -1)
+    details = (around - 4 * grey[:, 1:-1, 1:-1]).reshape(len(grey), (grey.shape[1] - 2) ** 2)
     details -= details.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(details, axis=1, keepdims=True)
     return np.where(lengths > 1, details / np.maximum(lengths, 1), np.float32(0)).astype(np.float32)

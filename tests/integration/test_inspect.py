@@ -14,12 +14,14 @@ from typer.testing import CliRunner
 
 import fruitscale
 from fruitscale.cli import app
+from fruitscale.errors import UsageError
 from fruitscale.sample import draw
 from tests.conftest import QUICK, Cli
 from tests.integration.planting import Planted, plant
 from tests.integration.test_apply import QUICK_MODEL, settings
 
 MOST_FALSE = 0.02
+PATCHES = {"architecture": "patch_mean"}
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,30 @@ def test_hashed_paths_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     page = (tmp_path / "out" / "inspect.html").read_text()
     assert '"thumbs":[]' in page
     assert "fruitscale erase" not in page
+
+
+def test_photos_without_labels_of_which_one_is_gone(planted: tuple[Path, Planted], tmp_path: Path) -> None:
+    """Nothing is said about labels, and a run of other photos has no copies of them."""
+    photos = sorted((planted[0] / "photos").rglob("*.jpg"))
+    for name, some in (("run", photos[:12]), ("test", photos[-3:])):
+        (tmp_path / f"{name}-photos").mkdir()
+        for number, path in enumerate(some):
+            shutil.copy(path, tmp_path / f"{name}-photos" / f"{number}.jpg")
+        source = {"uri": str(tmp_path / f"{name}-photos"), "label": "none"}
+        fruitscale.run(settings(tmp_path, tmp_path / name, model=PATCHES, input=source, pca={"components": 2}))
+    (tmp_path / "run-photos" / "0.jpg").unlink()
+    found = fruitscale.inspect(str(tmp_path / "run"), str(tmp_path / "test"))
+    assert not found.of_kind("suspect_label")
+    assert not found.of_kind("test_copy")
+    assert any("1 of 12 photos can't be read" in note for note in found.notes)
+    assert "dark" in found._repr_html_()
+
+
+def test_a_wrong_output_is_refused_before_any_work(planted: tuple[Path, Planted], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for output in ("s3://bucket/out", tmp_path / "file"):
+        with pytest.raises(UsageError, match="Give a folder"):
+            CliRunner().invoke(app, ["inspect", str(tmp_path / "none"), "-o", str(output)], catch_exceptions=False)
 
 
 @pytest.mark.slow

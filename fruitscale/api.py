@@ -13,6 +13,8 @@ from fruitscale.erasure.photo_erasure import EraseResult, erase
 from fruitscale.errors import FruitscaleError, UsageError
 from fruitscale.evaluation.drift import Drift, drift
 from fruitscale.evaluation.nearest_neighbours import Evaluation, evaluate
+from fruitscale.inspection.limits import InspectionLimits
+from fruitscale.inspection.run_inspection import Finding, Inspection, inspect
 from fruitscale.pipeline.run import run as run_pipeline
 from fruitscale.report import publication
 from fruitscale.runs.export import ExportResult
@@ -29,8 +31,9 @@ from fruitscale.search.similar_result import SimilarPhotos
 from fruitscale.storage.residency import StorageAccess
 
 __all__ = [
-    "Classification", "Drift", "EraseResult", "Evaluation", "ExportResult", "PhotoCopies", "SimilarPhotos", "apply",
-    "classify", "copies_of", "drift", "erase", "evaluate", "export", "read", "record", "report", "run", "similar",
+    "Classification", "Drift", "EraseResult", "Evaluation", "ExportResult", "Finding", "Inspection", "InspectionLimits",
+    "PhotoCopies", "SimilarPhotos", "apply", "classify", "copies_of", "drift", "erase", "evaluate", "export", "inspect", "read",
+    "record", "report", "run", "similar",
 ]  # fmt: skip
 
 

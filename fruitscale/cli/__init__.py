@@ -27,6 +27,7 @@ from fruitscale.cli import (
     gdpr_command,
     help_screens,
     init_command,
+    inspect_command,
     model_command,
     report_command,
     run_command,
@@ -90,6 +91,7 @@ app.command("apply")(apply_command.apply)
 app.command("show")(show_command.show)
 app.command("report")(report_command.report)
 app.command("evaluate")(evaluate_command.evaluate)
+app.command("inspect")(inspect_command.inspect)
 app.command("drift")(drift_command.drift)
 app.command("classify")(classify_command.classify)
 app.command("similar")(similar_command.similar)

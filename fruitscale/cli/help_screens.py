@@ -8,7 +8,7 @@ from typer.core import TyperCommand, TyperGroup
 
 PANELS = {
     "Run": ("init", "run", "sample"),
-    "Look": ("show", "report", "evaluate", "export", "similar"),
+    "Look": ("show", "report", "evaluate", "inspect", "export", "similar"),
     "Apply": ("apply", "classify", "drift"),
     "Operate": ("cluster", "gdpr", "erase", "config", "model"),
     "Benchmark": ("bench", "tune"),
@@ -21,6 +21,7 @@ EXAMPLES = {
     "show": "show results/run",
     "report": "report results/run --open",
     "evaluate": "evaluate results/run results/test --plot accuracy.html",
+    "inspect": "inspect results/run --test results/test --output results/inspected",
     "export": "export results/run --to csv --output components.csv",
     "apply": "apply --pca results/run --input new-photos --output results/new",
     "classify": "classify results/run new-photos --output labels.csv",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from fruitscale.storage.residency import StorageAccess
 from fruitscale.storage.store import Store
 
 READS = 8
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,30 +52,49 @@ def read_pixels(run: CompleteRun, paths: Sequence[str], size: int, access: Stora
     A photo that is gone, has changed or can't be read is white, and counted. Raises ResidencyError if the input's bucket
     is outside the allowed regions.
     """
-    source, photos = access.open(run.record.input.uri), list(_photos(run, paths))
     values = np.full((len(paths), size, size, 3), 255, np.uint8)
     readable = np.zeros(len(paths), bool)
-    with closing(CarefulDecoders(photo.size for photo in photos)) as decoders:
-        decode = partial(_decode, source, decoders, _settings(run), size)
-        for row, (_, pixels) in enumerate(ReadAhead(decode, photos, READS)):
-            if pixels is not None:
-                values[row], readable[row] = pixels, True
+    for row, pixels in enumerate(read_each(run, paths, size, access, lambda _, pixels: pixels)):
+        if pixels is not None:
+            values[row], readable[row] = pixels, True
     return PhotoPixels(values, readable)
 
 
-def _photos(run: CompleteRun, paths: Sequence[str]) -> Iterator[Photo]:
+def read_each(
+    run: CompleteRun,
+    paths: Sequence[str],
+    size: int,
+    access: StorageAccess,
+    take: Callable[[bytes, NDArray[np.uint8]], T],
+) -> Iterator[T | None]:
+    """Yield what `take` makes of each photo's content and square, in order; None for a photo that can't be read."""
+    source, photos = access.open(run.record.input.uri), list(photos_of(run, paths))
+    with closing(CarefulDecoders(photo.size for photo in photos)) as decoders:
+        read = partial(_take, source, decoders, settings_of(run), size, take)
+        for _, taken in ReadAhead(read, photos, READS):
+            yield taken
+
+
+def photos_of(run: CompleteRun, paths: Sequence[str]) -> Iterator[Photo]:
+    """Yield the manifest's rows of these paths."""
     columns = manifest.read(run.store).to_pydict()
     photos = {row[0]: Photo(*row) for row in zip(*columns.values(), strict=True)}
     return (photos[path] for path in paths)
 
 
-def _settings(run: CompleteRun) -> Images:
+def settings_of(run: CompleteRun) -> Images:
+    """Return how a run decodes photos."""
     return Images.model_validate(run.plan.config.get("images", {}))
 
 
-def _decode(
-    source: Store, decoders: CarefulDecoders, settings: Images, size: int, photo: Photo
-) -> NDArray[np.uint8] | None:
+def _take(
+    source: Store,
+    decoders: CarefulDecoders,
+    settings: Images,
+    size: int,
+    take: Callable[[bytes, NDArray[np.uint8]], T],
+    photo: Photo,
+) -> T | None:
     if images.too_large(photo.size, settings) is not None:
         return None
     try:
@@ -81,4 +102,4 @@ def _decode(
     except FruitscaleError:
         return None
     pixels = decoders.decode(content, size, settings)
-    return pixels if isinstance(pixels, np.ndarray) else None
+    return take(content, pixels) if isinstance(pixels, np.ndarray) else None

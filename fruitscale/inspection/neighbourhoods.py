@@ -17,21 +17,21 @@ LEAST_SPREAD = 0.05
 """Of logarithms: where all photos are alike, one that differs by a few percent is no outlier."""
 
 
-class Neighbours(NamedTuple):
+class NearbyRows(NamedTuple):
     """The nearest other rows of each row (n, k), nearest first, and their distances."""
 
     rows: NDArray[np.intp]
     distances: NDArray[np.float64]
 
 
-class Vote(NamedTuple):
+class NeighbourVote(NamedTuple):
     """The label most neighbours have, and their share."""
 
     label: str
     share: float
 
 
-def nearest(scores: NDArray[np.float32], k: int) -> Neighbours:
+def nearest(scores: NDArray[np.float32], k: int) -> NearbyRows:
     """Return the k nearest other rows, exactly; memory grows with the number of rows, not its square."""
     k, n = min(k, len(scores) - 1), len(scores)
     rows, distances = np.empty((n, k), np.intp), np.empty((n, k))
@@ -45,16 +45,16 @@ def nearest(scores: NDArray[np.float32], k: int) -> Neighbours:
         order = np.argsort(exact, axis=1, kind="stable")
         rows[start : start + ROWS] = np.take_along_axis(near, order, axis=1)
         distances[start : start + ROWS] = np.take_along_axis(exact, order, axis=1)
-    return Neighbours(rows, distances)
+    return NearbyRows(rows, distances)
 
 
-def votes(neighbours: Neighbours, labels: Sequence[str | None]) -> list[Vote | None]:
+def votes(neighbours: NearbyRows, labels: Sequence[str | None]) -> list[NeighbourVote | None]:
     """Return the vote of each row's neighbours; of labels with equally many, the one of the nearest. None: no labels."""
-    found: list[Vote | None] = []
+    found: list[NeighbourVote | None] = []
     for row in neighbours.rows:
         named = [label for i in row if (label := labels[i]) is not None]
         most = max(dict.fromkeys(named), key=named.count, default=None)
-        found.append(None if most is None else Vote(most, named.count(most) / len(row)))
+        found.append(None if most is None else NeighbourVote(most, named.count(most) / len(row)))
     return found
 
 

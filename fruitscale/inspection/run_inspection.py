@@ -158,7 +158,7 @@ def _by_features(photos: _Inspected, limits: InspectionLimits) -> Iterator[Findi
     if not neighbours.distances.shape[1]:
         return
     votes = neighbourhoods.votes(
-        neighbourhoods.Neighbours(neighbours.rows[:, : limits.neighbours], neighbours.distances), photos.labels
+        neighbourhoods.NearbyRows(neighbours.rows[:, : limits.neighbours], neighbours.distances), photos.labels
     )
     for path, label, vote in zip(photos.paths, photos.labels, votes, strict=True):
         if label is not None and vote is not None and vote.label != label and vote.share >= limits.label_share:

@@ -129,7 +129,7 @@ def test_neighbours_are_those_of_brute_force() -> None:
 
 
 def test_neighbours_vote_and_small_labels_are_compared_with_all() -> None:
-    neighbours = neighbourhoods.Neighbours(np.array([[1, 2, 3], [0, 2, 3], [3, 3, 3], [0, 1, 2]]), np.ones((4, 3)))
+    neighbours = neighbourhoods.NearbyRows(np.array([[1, 2, 3], [0, 2, 3], [3, 3, 3], [0, 1, 2]]), np.ones((4, 3)))
     votes = neighbourhoods.votes(neighbours, ["a", "b", "b", None])
     assert [vote and (vote.label, round(vote.share, 2)) for vote in votes] == [
         ("b", 0.67),

@@ -89,6 +89,9 @@ def test_the_record_has_every_name(runs: dict[str, tuple[Path, dict[str, Any]]])
                 "features",
                 "preprocess",
                 "output",
+                "photos_per_call",
+                "cpu",
+                "calibration",
             ]
         ),
         "images": ["featurized", "rejected", "resumed"],
@@ -108,6 +111,8 @@ def test_the_record_has_every_name(runs: dict[str, tuple[Path, dict[str, Any]]])
         "sha256": None,
         "reject_limit": ["above_fraction", "allowed", "fraction"],
         "warnings": [],
+        "cpu_kinds": sorted(record["cpu_kinds"]),
+        "kept_cpu_kinds": None,
     }
     assert (record["schema"], record["status"]) == (1, "complete")
 

@@ -145,6 +145,7 @@ def test_a_photo_that_may_not_be_read_stops_the_run(photos: Path, tmp_path: Path
 import os, sys
 import numpy, cv2, simplejpeg, pyarrow.parquet, threadpoolctl  # what may be where another user can't read it
 from fruitscale.config.schema import Images, Storage
+from fruitscale.kernels.backbone import F32
 from fruitscale.errors import InputError
 from fruitscale import stages
 from fruitscale.runs import manifest

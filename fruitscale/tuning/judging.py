@@ -13,6 +13,8 @@ from fruitscale.tuning import quality
 from fruitscale.tuning.quality import Difference
 from fruitscale.tuning.trials import CandidateTrial
 
+MARGIN = 0.03
+"""What few photos may show wrongly: many candidates are compared, and neighbours are farther away among few photos."""
 Values = NDArray[np.float32]
 Scores = NDArray[np.float64]
 
@@ -32,8 +34,8 @@ class Judged:
         return min(self.difference.mean, self.components_difference.mean) >= -tolerance
 
     def is_hopeless(self, tolerance: float) -> bool:
-        """Whether all features are worse by more than `tolerance`, even at the better end of the interval."""
-        return self.difference.high < -tolerance
+        """Whether all features are clearly worse by more than `tolerance`, even at the better end of the interval."""
+        return self.difference.high < -tolerance - MARGIN
 
 
 def judge(trials: Sequence[CandidateTrial], series: Mapping[tuple[int, str], str], seed: int) -> list[Judged]:

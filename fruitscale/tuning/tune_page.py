@@ -45,7 +45,7 @@ def _chart(tuning: Tuning) -> Plot:
     from bokeh.models import NumeralTickFormatter, Span
 
     plot = plot_of("Milliseconds per photo and core", tuning.measure.capitalize(), height=420)
-    plot.yaxis.formatter = NumeralTickFormatter(format="0%")
+    plot.yaxis.formatter = NumeralTickFormatter(format="0.0%")
     base = tuning.reference.quality
     plot.add_layout(
         Span(location=base - tuning.tolerance, dimension="width", line_dash="dotted", line_width=1, tags=["muted"])
